@@ -1,0 +1,100 @@
+"""The command line: parse, hand over to `pipeline`, print. The only prints, the only exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from lstmcli import __version__
+from lstmcli.cli import fetch, look, predict, train
+from lstmcli.cli._terminal import INTERRUPTED, report, say
+
+EPILOG = """
+Forecast stocks with LSTM networks, and say how sure the forecast is.
+
+\b
+  lstm fetch MRK                            bars from Yahoo into ./data
+  lstm train MRK --config stacked.yaml      fit, score beside baselines, refit
+  lstm predict MRK                          the next sessions, with their cone
+  lstm plot MRK                             the same as a picture
+
+Results go to stdout, everything else to stderr. Not investment advice.
+
+\b
+Exit codes:
+    0  ok                                   5  rate limited: come back later
+    1  a bug                                6  bars or a stored file are not valid
+    2  usage or config                      7  another process holds the workspace
+    3  no such data, unknown symbol         8  disk full or not writable
+    4  network or source down             130  Ctrl-C
+Several tickers: the highest code, and the others' work is kept.
+
+\b
+Environment:
+    LSTM_WORKSPACE  where everything is kept, unless --workspace says so (./data)
+    LSTM_NOW        the clock: an ISO time with zone, such as 2024-03-08T18:00-05:00
+    NO_COLOR        no colours
+"""
+
+app = typer.Typer(
+    name="lstm",
+    help=EPILOG,
+    add_completion=False,
+    no_args_is_help=True,
+    # Rich would take as long to import as everything else together.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+app.command("fetch")(fetch.fetch)
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
+app.command("plot")(predict.plot)
+app.command("status")(look.status)
+app.command("runs")(look.runs)
+app.command("models")(look.models)
+app.command("doctor")(look.doctor)
+app.command("init")(look.init)
+app.add_typer(look.config, name="config")
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    as_json, debug = "--json" in arguments, "--debug" in arguments
+    try:
+        code = app(args=arguments, prog_name="lstm", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except KeyboardInterrupt:
+        say("stopped")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough, as in `lstm runs | head -1`.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    except Exception as error:
+        return report(error, as_json=as_json, debug=debug)
+
+
+def main() -> None:
+    """Run `lstm` and exit."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,179 @@
+"""What every command shares: options, streams, errors and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lstmcli.errors import ConfigError, DiskError, LstmError
+
+BUG = LstmError.exit_code
+INTERRUPTED = 130
+
+SCHEMA = 1
+"""Version of every `--json` answer; it changes when a key changes its meaning."""
+
+DISCLAIMER = "Returns include dividends, taken as reinvested. Not investment advice."
+
+Tickers = Annotated[
+    list[str] | None, typer.Argument(metavar="[TICKER]...", help="Such as MRK, BRK-B, BTC-USD.")
+]
+Universe = Annotated[
+    Path | None,
+    typer.Option("--universe", metavar="FILE", help="Tickers from a file: one a line, # comments."),
+]
+WorkspaceFolder = Annotated[
+    Path,
+    typer.Option("--workspace", envvar="LSTM_WORKSPACE", help="Where everything is kept."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and results.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and errors as JSON too.")]
+Config = Annotated[
+    str, typer.Option("--config", "-c", metavar="FILE", help="A path, or a name: lstm models.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: --set model.units=64."),
+]
+Run = Annotated[
+    str | None, typer.Option("--run", metavar="RUN", help="Instead of the newest: lstm runs.")
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="DATE", help="Forecast from the last session up to a date."),
+]
+
+DEFAULT_WORKSPACE = Path("data")
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """Print a line about progress to stderr."""
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def say_next(command: str, *, quiet: bool) -> None:
+    """Print the next step, to a person at a terminal only."""
+    if sys.stderr.isatty():
+        say(f"next: {command}", quiet=quiet)
+
+
+def print_json(answer: dict[str, Any]) -> None:
+    """Print an answer with its schema version to stdout."""
+    print(json.dumps({"schema": SCHEMA, **answer}, indent=2, default=str, allow_nan=False))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
+    """Print columns under their heads; the first `left` ones flush left, the others right."""
+    table = [list(head), *map(list, rows)]
+    widths = [max(len(row[n]) for row in table) for n in range(len(head))]
+    for row in table:
+        cells = [
+            cell.ljust(width) if n < left else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def upper(tickers: Sequence[str] | None, universe: Path | None) -> list[str]:
+    """Return the tickers of the command line and of the universe file, in capitals, once each.
+
+    Raises:
+        ConfigError: the file cannot be read, or names no ticker.
+    """
+    named = list(tickers or [])
+    if universe is not None:
+        try:
+            lines = universe.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{universe}: Expected a text file with one ticker a line. Received: {error}."
+            ) from error
+        listed = [line.split("#")[0].strip() for line in lines]
+        if not any(listed):
+            raise ConfigError(f"{universe}: Expected one ticker a line. Received: none.")
+        named += [ticker for ticker in listed if ticker]
+    return list(dict.fromkeys(ticker.upper() for ticker in named))
+
+
+def parse_day(text: str | None, option: str) -> Any:
+    """Return a date of the command line as a `datetime.date`, or None.
+
+    Raises:
+        ConfigError: it is not an ISO date.
+    """
+    from datetime import date
+
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"Expected {option} as YYYY-MM-DD. Received: {text!r}.", hint=f"{option} 2016-12-30"
+        ) from error
+
+
+def prepare(*, quiet: bool, debug: bool) -> None:
+    """Send warnings of the package to stderr, as one line each."""
+    del debug  # `main` looks for it: an error may come before any command runs.
+    root = logging.getLogger("lstmcli")
+    root.handlers = [_Warnings()]
+    root.setLevel(logging.ERROR if quiet else logging.WARNING)
+    root.propagate = False
+
+
+class _Warnings(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+def report(error: Exception, *, as_json: bool, debug: bool) -> int:
+    """Print an error with its hint to stderr and return the exit code."""
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    known = _known(error)
+    message, hint, code = (
+        (str(known), known.hint, known.exit_code)
+        if known
+        else (
+            f"unexpected {type(error).__name__}: {error}",
+            "this is a bug; --debug shows where",
+            BUG,
+        )
+    )
+    if as_json:
+        answer = {"schema": SCHEMA, "error": message, "hint": hint, "exit_code": code}
+        print(json.dumps(answer), file=sys.stderr)
+        return code
+    say(f"error: {message}")
+    if hint:
+        say(f"\nhint: {hint}")
+    return code
+
+
+def _known(error: Exception) -> LstmError | None:
+    if isinstance(error, LstmError):
+        return error
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+        return DiskError(f"{error.filename or 'a file'}: {os.strerror(error.errno)}.")
+    if isinstance(error, typer.TyperException):
+        message = error.format_message()  # type: ignore[attr-defined]
+        return ConfigError(message, hint="lstm --help lists commands and options")
+    return None
+
+
+def highest(errors: Iterable[LstmError], *, as_json: bool = False, debug: bool = False) -> int:
+    """Print each ticker's error and return the highest exit code, 0 without errors."""
+    return max((report(error, as_json=as_json, debug=debug) for error in errors), default=0)

@@ -1,0 +1,196 @@
+"""Commands that look: status, runs, models, config, doctor; and init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lstmcli.cli._terminal import (
+    DEFAULT_WORKSPACE,
+    AsJson,
+    Config,
+    Debug,
+    Quiet,
+    Set,
+    WorkspaceFolder,
+    highest,
+    prepare,
+    print_json,
+    print_table,
+    say,
+    say_next,
+)
+
+config = typer.Typer(help="Show or check a config.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def status(
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Show every stored ticker: how old it is, its newest run and forecast.
+
+    \b
+    lstm status
+    lstm status --json | jq -r '.tickers[] | select(.sessions_behind > 0).ticker'
+    """
+    prepare(quiet=quiet, debug=debug)
+    from lstmcli.pipeline import workspace as pipeline
+    from lstmcli.store import Workspace
+
+    found = pipeline.status(Workspace(workspace))
+    if as_json:
+        keys = "ticker source label rows last_session sessions_behind run forecast error".split()
+        print_json({"tickers": [{key: getattr(each, key) for key in keys} for each in found]})
+    elif not found:
+        print(f"nothing is stored in {workspace}")
+        say_next("lstm fetch MRK", quiet=quiet)
+    else:
+        rows = [
+            [
+                each.ticker,
+                each.source or "damaged",
+                f"{each.rows:,}" if each.rows else "",
+                str(each.last_session or ""),
+                "" if each.sessions_behind is None else f"{each.sessions_behind:,}",
+                each.forecast or "",
+                each.run[17:] if each.run else "",  # Without its time: 80 columns.
+            ]
+            for each in found
+        ]
+        head = ["ticker", "source", "sessions", "last", "behind", "forecast", "newest run"]
+        print_table(head, rows, left=2)
+    return highest((each.error for each in found if each.error), as_json=as_json, debug=debug)
+
+
+def runs(
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """List the runs, newest last, and those that were interrupted."""
+    prepare(quiet=quiet, debug=debug)
+    from lstmcli.pipeline import workspace as pipeline
+    from lstmcli.store import Workspace
+
+    finished, interrupted = pipeline.runs(Workspace(workspace))
+    if as_json:
+        answer = [manifest.model_dump(mode="json") for manifest in finished]
+        print_json({"runs": answer, "interrupted": interrupted})
+        return 0
+    if not finished and not interrupted:
+        print(f"no runs in {workspace}")
+        say_next("lstm train MRK --config lstm.yaml", quiet=quiet)
+    if finished:
+        rows = [
+            [manifest.run, " ".join(manifest.tickers)[:20], f"{manifest.seconds:.0f}"]
+            for manifest in finished
+        ]
+        print_table(["run", "tickers", "seconds"], rows, left=2)
+    for run in interrupted:
+        print(f"{run}  interrupted: lstm train --resume")
+    return 0
+
+
+def models(as_json: AsJson = False, debug: Debug = False) -> int:
+    """List the networks and the configs that select them."""
+    prepare(quiet=False, debug=debug)
+    from lstmcli.config import shipped_configs
+    from lstmcli.models import VARIANTS
+
+    variants = {name: variant.summary() for name, variant in VARIANTS.items()}
+    configs = list(shipped_configs())
+    if as_json:
+        print_json({"variants": variants, "configs": configs})
+        return 0
+    for name, summary in variants.items():
+        print(f"{name:<16} {summary}")
+    print(f"\nconfigs: {', '.join(configs)}")
+    return 0
+
+
+@config.command("show")
+def config_show(name: Config = "lstm.yaml", overrides: Set = None, debug: Debug = False) -> int:
+    """Print a config with every default written out.
+
+    \b
+    lstm config show --config stacked --set model.units=[64,32]
+    """
+    prepare(quiet=False, debug=debug)
+    from lstmcli.config import load_config
+
+    print(load_config(name, overrides=overrides or []).to_yaml(), end="")
+    return 0
+
+
+@config.command("check")
+def config_check(
+    names: Annotated[list[str], typer.Argument(metavar="FILE...")],
+    overrides: Set = None,
+    debug: Debug = False,
+) -> int:
+    """Check configs and say every mistake with its line.
+
+    \b
+    lstm config check my.yaml
+    """
+    prepare(quiet=False, debug=debug)
+    from lstmcli.config import load_config
+    from lstmcli.errors import ConfigError
+
+    errors = []
+    for name in names:
+        try:
+            load_config(name, overrides=overrides or [])
+        except ConfigError as error:
+            errors.append(error)
+        else:
+            print(f"{name}: ok")
+    return highest(errors, debug=debug)
+
+
+def doctor(
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Show versions and paths, and check every stored file."""
+    prepare(quiet=quiet, debug=debug)
+    from lstmcli.pipeline import workspace as pipeline
+    from lstmcli.store import Workspace
+
+    checks = pipeline.doctor(Workspace(workspace))
+    if as_json:
+        keys = ("name", "value", "error")
+        print_json({"checks": [{key: getattr(check, key) for key in keys} for check in checks]})
+    else:
+        print_table(["", ""], [[check.name, check.value] for check in checks], left=2)
+    return highest((check.error for check in checks if check.error), as_json=as_json, debug=debug)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite configs.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Make a workspace: configs to edit in ./configs, and ./data.
+
+    \b
+    lstm init
+    lstm init ~/forecasts
+    """
+    prepare(quiet=quiet, debug=debug)
+    from lstmcli.pipeline import workspace as pipeline
+
+    for path in pipeline.init(folder, force=force):
+        print(path)
+    say("data goes to " + str(folder / "data"), quiet=quiet)
+    say_next("lstm fetch MRK", quiet=quiet)
+    return 0

@@ -1,0 +1,217 @@
+"""`lstm predict` and `lstm plot`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstmcli.cli._terminal import (
+    DEFAULT_WORKSPACE,
+    DISCLAIMER,
+    AsJson,
+    AsOf,
+    Debug,
+    Quiet,
+    Run,
+    Tickers,
+    Universe,
+    WorkspaceFolder,
+    highest,
+    parse_day,
+    prepare,
+    print_json,
+    print_table,
+    say,
+    say_next,
+    upper,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lstmcli.pipeline.predict import Prediction
+
+SHOWN_STEPS = (1, 5, 10, 20)
+
+
+def predict(
+    tickers: Tickers = None,
+    run: Run = None,
+    as_of: AsOf = None,
+    universe: Universe = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print every step and quantile as CSV.")
+    ] = False,
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Forecast the next sessions from the last settled bar; writes a CSV per ticker.
+
+    No ticker: every one of the newest run.
+
+    \b
+    lstm predict MRK
+    lstm predict --json | jq '.forecasts[0].steps[0].q50'
+    lstm predict MRK --as-of 2016-06-30
+    """
+    prepare(quiet=quiet, debug=debug)
+    say("loading the networks …", quiet=quiet)
+    from lstmcli.pipeline import predict as pipeline
+    from lstmcli.store import Workspace
+
+    done, failed = pipeline.predict(
+        Workspace(workspace),
+        upper(tickers, universe),
+        run=run,
+        as_of=_timestamp(as_of),
+    )
+    for each in done:
+        _warn(each, quiet=quiet)
+    if as_json:
+        print_json({"forecasts": [_answer(each) for each in done], "note": DISCLAIMER})
+    elif as_csv:
+        for n, each in enumerate(done):
+            each.prices.to_csv(sys.stdout, index=False, header=n == 0, float_format="%.8g")
+    else:
+        for each in done:
+            _print_forecast(each)
+        if done:
+            print(DISCLAIMER)
+            say_next(f"lstm plot {done[0].ticker}", quiet=quiet)
+    return highest((each.error for each in failed), as_json=as_json, debug=debug)
+
+
+def _timestamp(text: str | None) -> pd.Timestamp | None:
+    day = parse_day(text, "--as-of")
+    if day is None:
+        return None
+    import pandas as pd
+
+    return pd.Timestamp(day)
+
+
+def _warn(each: Prediction, *, quiet: bool) -> None:
+    if each.label:
+        return  # Old by its nature, and labelled so on every table.
+    if each.sessions_behind:
+        say(
+            f"warning: {each.ticker}: stale: {each.sessions_behind:,} sessions have settled since "
+            f"its last bar, {each.made_on:%Y-%m-%d}; lstm fetch {each.ticker}",
+            quiet=quiet,
+        )
+    if each.seen:
+        say(
+            f"warning: {each.ticker}: the network was fitted on bars after {each.made_on:%Y-%m-%d}: "
+            "this shows the tool, not its skill",
+            quiet=quiet,
+        )
+
+
+def _print_forecast(each: Prediction) -> None:
+    currency = f" {each.currency}" if each.currency else ""
+    digits = _digits(each.last_close)
+    print(f"{each.ticker}  last close {each.last_close:,.{digits}f}{currency}, {_age(each)}")
+    print(f"run {each.manifest.run}")
+    if each.label:
+        print(f"NOTE: {each.label}")
+    print()
+    rows = []
+    for step in [step for step in SHOWN_STEPS if step <= len(each.prices)]:
+        row = each.prices.iloc[step - 1]
+        cones = [("q25", "q75"), ("q10", "q90"), ("q025", "q975")]
+        rows.append(
+            [
+                f"{step:>4}",
+                f"{row['target_on']:%Y-%m-%d}",
+                f"{row['q50']:,.{digits}f}",
+                *(f"{row[low]:,.{digits}f} - {row[high]:,.{digits}f}" for low, high in cones),
+            ]
+        )
+    print_table(["step", "session", "median", "50 % cone", "80 % cone", "95 % cone"], rows, left=2)
+    print(f"\nevery step and quantile: {each.path}")
+
+
+def _age(each: Prediction) -> str:
+    behind = each.sessions_behind
+    age = "up to date" if not behind else f"{behind:,} session{'s' * (behind > 1)} old"
+    return f"{each.made_on:%Y-%m-%d} ({age})"
+
+
+def _digits(price: float) -> int:
+    """Return decimals that keep five significant digits of small prices and 80 columns of large."""
+    return 0 if price >= 10_000 else 2 if price >= 1 else 6
+
+
+def _answer(each: Prediction) -> dict[str, Any]:
+    steps = [
+        {
+            name: value if name != "target_on" else value.date()
+            for name, value in row.items()
+            if name in {"step", "target_on", "sigma"} or name.startswith("q")
+        }
+        for row in each.prices.to_dict("records")
+    ]
+    return {
+        "ticker": each.ticker,
+        "run": each.manifest.run,
+        "variant": each.manifest.variant,
+        "made_on": each.made_on.date(),
+        "last_close": each.last_close,
+        "currency": each.currency,
+        "label": each.label,
+        "sessions_behind": each.sessions_behind,
+        "in_sample": each.seen,
+        "file": str(each.path),
+        "steps": steps,
+    }
+
+
+class Kind(StrEnum):
+    forecast = "forecast"
+    training = "training"
+    attention = "attention"
+
+
+def plot(
+    tickers: Tickers = None,
+    kind: Annotated[Kind, typer.Option("--kind", help="What to draw.")] = Kind.forecast,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="A .png, .svg or .pdf file."),
+    ] = None,
+    run: Run = None,
+    as_of: AsOf = None,
+    universe: Universe = None,
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Draw forecasts, the course of a training, or attention weights.
+
+    \b
+    lstm plot MRK
+    lstm plot MRK --kind attention --output mrk.svg
+    lstm plot --kind training
+    """
+    prepare(quiet=quiet, debug=debug)
+    say("drawing …", quiet=quiet)
+    from lstmcli.pipeline import plot as pipeline
+    from lstmcli.store import Workspace
+
+    paths, failed = pipeline.plot(
+        Workspace(workspace),
+        upper(tickers, universe),
+        kind=kind.value,
+        run=run,
+        as_of=_timestamp(as_of),
+        output=output,
+    )
+    for path in paths:
+        print(path)
+    return highest((each.error for each in failed), debug=debug)

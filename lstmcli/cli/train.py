@@ -1,0 +1,206 @@
+"""`lstm train`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lstmcli.cli._terminal import (
+    DEFAULT_WORKSPACE,
+    DISCLAIMER,
+    INTERRUPTED,
+    Config,
+    Debug,
+    Quiet,
+    Set,
+    Tickers,
+    Universe,
+    WorkspaceFolder,
+    prepare,
+    print_table,
+    say,
+    say_next,
+    upper,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lstmcli.forecasters.training import Epoch
+    from lstmcli.pipeline.train import TrainPlan, TrainResult
+
+EVERY = 10.0
+"""Seconds between lines of progress off a terminal."""
+
+
+def train(
+    tickers: Tickers = None,
+    config: Config = "lstm.yaml",
+    overrides: Set = None,
+    universe: Universe = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the config and the blocks, fit nothing.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest interrupted run.")
+    ] = False,
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Fit a network, score it beside the baselines, refit it up to the last bar.
+
+    Several tickers are pooled into one network; no ticker: those of the config,
+    else every stored one.
+
+    \b
+    lstm train MRK --config stacked.yaml
+    lstm train MRK MDT -c lstm --set model.units=64 --set seed=8
+    lstm train --dry-run
+    """
+    prepare(quiet=quiet, debug=debug)
+    say("reading bars …", quiet=quiet)
+    from lstmcli.config import load_config
+    from lstmcli.pipeline import train as pipeline
+    from lstmcli.store import Workspace
+
+    place = Workspace(workspace)
+    if resume:
+        run, plan = pipeline.resume_run(place)
+        say(f"going on with {run}", quiet=quiet)
+    else:
+        chosen = load_config(config, overrides=overrides or [])
+        plan = pipeline.plan_training(place, chosen, upper(tickers, universe))
+        if dry_run:
+            _print_plan(plan)
+            return 0
+        run = pipeline.start_run(place, plan)
+    training = plan.config.training
+    try:
+        with _Progress(training.members, training.epochs, training.refit, quiet) as progress:
+            result = pipeline.train(
+                place, plan, run, on_epoch=progress.on_epoch, on_stage=progress.on_stage
+            )
+    except KeyboardInterrupt:
+        say(f"stopped; the best weights so far are in {place.runs.path(run)}")
+        say("\nhint: lstm train --resume goes on from there")
+        return INTERRUPTED
+    _print_result(plan, result)
+    say(f"saved {place.runs.path(run)}", quiet=quiet)
+    say_next(f"lstm predict {' '.join(result.manifest.tickers[:3])}", quiet=quiet)
+    return 0
+
+
+def _print_plan(plan: TrainPlan) -> None:
+    print(plan.config.to_yaml())
+    rows = [
+        [fit, name, f"{block.first:%Y-%m-%d}", f"{block.last:%Y-%m-%d}", f"{len(block.origins):,}"]
+        for fit, blocks in (("scored", plan.scored), ("final", plan.final))
+        for name, block in blocks.items()
+        if fit == "scored" or plan.config.training.refit
+    ]
+    print_table(["fit", "block", "first origin", "last origin", "origins"], rows, left=4)
+    horizon = plan.config.window.horizon
+    print(f"\n{horizon} origins before each boundary are dropped: no target straddles two blocks.")
+
+
+def _print_result(plan: TrainPlan, result: TrainResult) -> None:
+    manifest = result.manifest
+    first, last, evaluations = manifest.test
+    names = ", ".join(manifest.tickers[:5]) + (" …" if len(manifest.tickers) > 5 else "")
+    print(f"{manifest.variant} on {names}: {manifest.parameters:,} parameters, {manifest.seconds:.0f} s")
+    for label in dict.fromkeys(manifest.labels.values()):
+        print(f"NOTE: {label}")
+    print()
+    walk = "random_walk"
+    rows = []
+    for recipe in result.test.index:
+        test = result.test.loc[recipe]
+        cells = [recipe]
+        for block in (result.validation, result.test):
+            cells += [f"{block.loc[recipe, 'crps'] * 100:.3f}", _skill(block, recipe, walk)]
+        cells += [f"{test[f'coverage{level}'] * 100:.1f}" for level in (50, 80, 95)]
+        rows.append(cells)
+    head = ["", "validation", "skill %", "test CRPS", "skill %", "in 50 %", "in 80 %", "in 95 %"]
+    print_table(head, rows)
+    horizon = plan.config.window.horizon
+    print(
+        f"\nCRPS in % of the price, mean of steps 1-{horizon}; lower is better. Skill is against\n"
+        f"{walk}; 'in 80 %' is how often the test outcome lay in that cone.\n"
+        f"Test origins {first} to {last}; this period was evaluated {evaluations} times here.\n"
+        "The network was stopped on the validation block: judge it by the test block.\n"
+        "One test block without a test of significance is no proof of an edge."
+    )
+    if not any(result.best_epochs):
+        print("No epoch was better than the untrained baseline, which therefore forecasts.")
+    print(DISCLAIMER)
+
+
+def _skill(block: pd.DataFrame, recipe: str, reference: str) -> str:
+    if recipe == reference:
+        return ""
+    skill = 1 - block.loc[recipe, "crps"] / block.loc[reference, "crps"]
+    return f"{skill * 100:+.1f}"
+
+
+class _Progress:
+    """Shows epochs: a bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, members: int, epochs: int, refit: bool, quiet: bool) -> None:
+        self.members, self.epochs, self.quiet = members, epochs, quiet
+        self.fits = 2 if refit else 1
+        self.said = 0.0
+        self.bar = None
+
+    def __enter__(self) -> _Progress:
+        if sys.stderr.isatty() and not self.quiet:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[loss]}"),
+                # An upper bound: early stopping may end each member sooner.
+                TextColumn("at most"),
+                TimeRemainingColumn(compact=True),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            total = self.fits * self.members * self.epochs
+            self.task = self.bar.add_task("starting", total=total, loss="")
+            self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def on_stage(self, stage: str) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, description=f"{stage} …")
+        else:
+            say(f"{stage} …", quiet=self.quiet)
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        before = (epoch.fit == "final") * self.members + epoch.member - 1
+        where = f"{epoch.fit} fit, network {epoch.member}/{epoch.members}"
+        loss = f"epoch {epoch.epoch} loss {epoch.loss:.4f} validation {epoch.validation_loss:.4f}"
+        if self.bar is not None:
+            self.bar.update(
+                self.task,
+                description=where,
+                completed=before * self.epochs + epoch.epoch,
+                loss=loss,
+            )
+        elif time.monotonic() - self.said > EVERY or epoch.epoch == 1:
+            self.said = time.monotonic()
+            left = (self.fits * self.members - before) * self.epochs - epoch.epoch
+            seconds = left * epoch.seconds
+            say(
+                f"{where}: {loss} (best: epoch {epoch.best_epoch}), at most {seconds:.0f} s left",
+                quiet=self.quiet,
+            )

@@ -1,0 +1,264 @@
+"""YAML and `--set` → one frozen RunConfig; every mistake with its place, all at once.
+
+Each room defines the section that it reads; here they are put together. A
+config is looked up as a path, then in `./configs/`, then among those that ship
+with the package; `stacked` is as good as `stacked.yaml`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import io
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from ruamel.yaml import YAML
+
+from lstmcli.config._words import plain_words, suggest
+from lstmcli.config._yaml import (
+    MAX_BYTES,
+    TOO_LONG,
+    Document,
+    Path,
+    Place,
+    Problem,
+    read_yaml,
+    show_value,
+)
+from lstmcli.errors import ConfigError
+from lstmcli.features import FEATURES
+from lstmcli.forecasters.training import TrainingConfig
+from lstmcli.frames import Section
+from lstmcli.models import VARIANTS, AnyModel, ModelConfig
+from lstmcli.windows import SplitConfig, WindowConfig
+
+
+def _known_feature(name: str) -> str:
+    if name not in FEATURES:
+        raise ValueError(f"unknown feature {show_value(name)}{suggest(name, FEATURES)}")
+    return name
+
+
+def _printable(ticker: str) -> str:
+    # What a file name may hold is the store's business; this is what YAML can carry.
+    if not ticker.isprintable():
+        raise ValueError(f"Expected printable characters. Received: {show_value(ticker)}.")
+    return ticker
+
+
+Ticker = Annotated[str, Field(min_length=1, max_length=32), AfterValidator(_printable)]
+FeatureName = Annotated[str, AfterValidator(_known_feature)]
+
+
+class RunConfig(Section):
+    """Everything that a training depends on besides the bars."""
+
+    tickers: tuple[Ticker, ...] = ()
+    """Empty: every ticker that has been fetched."""
+
+    # Keras and numpy take seeds of 32 bits.
+    seed: int = Field(7, ge=0, lt=2**32)
+    features: tuple[FeatureName, ...] = Field(("log_return",), min_length=1)
+    window: WindowConfig = WindowConfig()
+    split: SplitConfig = SplitConfig()
+    model: AnyModel
+    training: TrainingConfig = TrainingConfig()
+
+    @field_validator("tickers", "features")
+    @classmethod
+    def _named_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for position, name in enumerate(names):
+            if name in names[:position]:
+                raise ValueError(f"Expected each name once. Received: {show_value(name)} twice.")
+        return names
+
+    @field_validator("model")
+    @classmethod
+    def _fits_the_window(cls, model: AnyModel, info: ValidationInfo) -> AnyModel:
+        # Fields are validated in their order, and a bad window has its own message.
+        if "window" in info.data:
+            model.check_window(info.data["window"].lookback)
+        return model
+
+    def to_yaml(self) -> str:
+        """Return the config with every default written out; reads back as equal."""
+        yaml = YAML()
+        yaml.default_flow_style = None
+        yaml.width = 4096  # a section stays on its line
+        stream = io.StringIO()
+        yaml.dump(self.model_dump(mode="json"), stream)
+        return stream.getvalue()
+
+
+def config_sha(config: RunConfig) -> str:
+    """Return the SHA-256 of a config: the same for equal configs, however written."""
+    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def load_config(name: str, *, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the config of a file, patched by `a.b=c` overrides.
+
+    Raises:
+        ConfigError: one line per mistake, each with its place.
+    """
+    path = find_config(name)
+    return parse_config(_read_text(path), str(path), overrides)
+
+
+def parse_config(text: str, source_name: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the config of a YAML text, patched by `a.b=c` overrides.
+
+    Raises:
+        ConfigError: one line per mistake, each with its place.
+    """
+    document = read_yaml(text, source_name)
+    if not document.problems and not isinstance(document.data, dict):
+        received = "an empty file" if document.data is None else show_value(document.data)
+        what = f"Expected settings, as in `model: {{name: stacked}}`. Received: {received}."
+        document.problems.append(Problem(Place(0, source_name, 1, 1), (), what))
+    for order, override in enumerate(overrides, start=1):
+        _patch(document, override, order)
+    config = _validate(document) if isinstance(document.data, dict) else None
+    if document.problems or config is None:
+        problems = sorted(document.problems, key=lambda problem: problem.place)
+        raise ConfigError("\n".join(dict.fromkeys(str(problem) for problem in problems)))
+    return config
+
+
+def shipped_configs() -> dict[str, pathlib.Path]:
+    """Return the configs that ship with the package, by name without `.yaml`."""
+    package = pathlib.Path(__file__).parent.parent
+    # A wheel carries them inside; in a checkout they lie beside the package.
+    inside = package / "configs"
+    folder = inside if inside.is_dir() else package.parent / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_config(name: str) -> pathlib.Path:
+    """Return the file of a config.
+
+    Raises:
+        ConfigError: there is none; with the nearest names that exist.
+    """
+    shipped = shipped_configs()
+    stem = name.removesuffix(".yaml")
+    candidates = [pathlib.Path(name), pathlib.Path(stem + ".yaml")]
+    if stem == pathlib.PurePath(stem).name:
+        candidates.append(pathlib.Path("configs", stem + ".yaml"))
+        candidates.extend(path for known, path in shipped.items() if known == stem)
+    for path in candidates:
+        if _is_file(path):
+            return path
+    known = sorted({path.stem for path in pathlib.Path("configs").glob("*.yaml")} | set(shipped))
+    near = difflib.get_close_matches(pathlib.PurePath(stem).name, known)
+    raise ConfigError(
+        f"Expected a config file. Received: {show_value(name)}, which does not exist.",
+        hint=f"did you mean {' or '.join(near)}?" if near else f"a path, or {', '.join(known)}",
+    )
+
+
+def _is_file(path: pathlib.Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system takes, or a closed folder
+        return False
+
+
+def _read_text(path: pathlib.Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{path}: {TOO_LONG}")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].split(b"\n")
+        raise ConfigError(
+            f"{path}:{len(before)}:{len(before[-1].decode('utf-8')) + 1}: Expected UTF-8. "
+            f"Received: the byte 0x{content[error.start]:02x}.",
+            hint="save the file as UTF-8",
+        ) from error
+
+
+def _patch(document: Document, override: str, order: int) -> None:
+    """Set one `a.b=c` in the document's data, and note where it came from."""
+    key, equals, text = override.partition("=")
+    path = tuple(key.strip().split("."))
+    place = Place(order, f"--set {override if len(override) <= 60 else override[:59] + '…'}")
+    if not equals or not all(path):
+        shown = show_value(override)
+        document.problems.append(
+            Problem(place, (), f"Expected key=value, as in model.units=[64,32]. Received: {shown}.")
+        )
+        return
+    value = read_yaml(text, place.source, order=order, under=path)
+    if value.problems:
+        document.problems += value.problems
+        document.unread |= value.unread | {path}
+    here = document.data
+    if not isinstance(here, dict):
+        return
+    for depth, part in enumerate(path[:-1], start=1):
+        if here.get(part) is None:  # a section may stand in the --set alone
+            here[part] = {}
+            document.places[path[:depth]] = place
+        here = here[part]
+        if not isinstance(here, dict):
+            what = f"Expected a map to set {path[-1]!r} in. Received: {show_value(here)}."
+            document.problems.append(Problem(place, path[:depth], what))
+            return
+    here[path[-1]] = value.data
+    kept = {at: where for at, where in document.places.items() if at[: len(path)] != path}
+    document.places = kept | value.places | {path: place}
+
+
+def _validate(document: Document) -> RunConfig | None:
+    """Return the config of the document's data, or None with problems noted."""
+    data = document.data
+    for name in _SECTIONS:
+        if name in data and not isinstance(data[name], dict) and (name,) not in document.unread:
+            received = show_value(data[name])
+            # `model:` and a body that is not indented is what leaves nothing there.
+            advice = "; indent the lines that belong to it" if data[name] is None else ""
+            what = f"Expected a map. Received: {received}{advice}."
+            document.problems.append(Problem(_place(document, (name,)), (name,), what))
+            document.unread.add((name,))
+    try:
+        # JSON, because strict Python data would want tuples where YAML has lists.
+        return RunConfig.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        for path, message in plain_words(error, data, _sections(data)):
+            if path not in document.unread:
+                document.problems.append(Problem(_place(document, path), path, message))
+        return None
+
+
+_SECTIONS: dict[str, type[Section]] = {
+    "window": WindowConfig,
+    "split": SplitConfig,
+    "model": ModelConfig,
+    "training": TrainingConfig,
+}
+
+
+def _sections(data: dict[str, Any]) -> dict[str, type[Section]]:
+    """Return the class of each section; "" is the whole, `model` that of its variant."""
+    model = data.get("model")
+    name = model.get("name") if isinstance(model, dict) else None
+    variant = VARIANTS.get(name, ModelConfig) if isinstance(name, str) else ModelConfig
+    return {"": RunConfig, **_SECTIONS, "model": variant}
+
+
+def _place(document: Document, path: Path) -> Place:
+    """Return where a path was written; of what is missing, where it should be."""
+    while path not in document.places:
+        path = path[:-1]
+    return document.places[path]

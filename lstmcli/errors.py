@@ -1,0 +1,71 @@
+"""What can go wrong, and the exit code that says so.
+
+    LstmError                1  a bug, or anything without a more exact name
+    ├── ConfigError          2  usage or config: the user's input must change
+    ├── NoDataError          3  no bars, no run, too few bars, unknown symbol
+    ├── SourceError          4  network down, or the source answers nonsense
+    │   └── RateLimitError   5  the source asks us to wait
+    ├── DataError            6  bars or a stored file failed validation
+    ├── LockError            7  another process holds the workspace
+    └── DiskError            8  disk full, or not writable
+
+Ctrl-C exits with 130. With several tickers the highest code wins.
+"""
+
+from __future__ import annotations
+
+
+class LstmError(Exception):
+    """An error that the user can act on.
+
+    The message reads "Expected …. Received: …." where that fits; `hint` is the
+    next step, printed on its own line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(LstmError):
+    """The command line or the YAML is wrong."""
+
+    exit_code = 2
+
+
+class NoDataError(LstmError):
+    """What was asked for does not exist, or there is too little of it."""
+
+    exit_code = 3
+
+
+class SourceError(LstmError):
+    """The source of bars could not be reached or understood."""
+
+    exit_code = 4
+
+
+class RateLimitError(SourceError):
+    """The source asked us to come back later."""
+
+    exit_code = 5
+
+
+class DataError(LstmError):
+    """Bars, or a file that we stored, failed validation."""
+
+    exit_code = 6
+
+
+class LockError(LstmError):
+    """Another process holds the workspace."""
+
+    exit_code = 7
+
+
+class DiskError(LstmError):
+    """The workspace cannot be written: no space, no permission, read-only."""
+
+    exit_code = 8

@@ -1,0 +1,283 @@
+"""Causal columns from bars: the FEATURES table.
+
+Row t of every feature is computed from sessions up to t, so that a later bar
+never changes it. All prices are those of `total_return_prices`, so that a
+dividend is no jump; all features are free of scale, so that prices ×10 leave
+them as they are and tickers can be pooled.
+
+To add a feature: write one function from bars to a Series and add one entry
+to the table. The tests iterate over it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.errors import ConfigError
+from lstmcli.frames import log_returns, total_return_prices
+
+EWMA_LAMBDA = 0.94
+"""Share of yesterday's variance that today's keeps (RiskMetrics' daily value)."""
+
+EWMA_WARM_UP = 20
+"""Returns before the first volatility: fewer make it jump with every bar."""
+
+SIGMA_FLOOR = 1e-4
+"""Least volatility, per session: a suspended ticker must not divide by zero."""
+
+VARIANCE_FLOOR = 1e-8
+"""Least variance of one session: SIGMA_FLOOR, squared."""
+
+VOLUME_FLOOR = 0.01
+"""Least volume, as a share of its mean: ln(0) would be no number."""
+
+VOLUME_SESSIONS = 60
+YEAR_SESSIONS = 252
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One causal column: what it is, and how to compute it from bars."""
+
+    name: str
+    description: str
+    unit: str
+    source: str
+    column: Callable[[pd.DataFrame], pd.Series]
+
+
+def check_features(names: Iterable[str]) -> None:
+    """Check that features exist and that none is named twice.
+
+    Raises:
+        ConfigError: with the nearest name that exists.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name not in FEATURES:
+            near = difflib.get_close_matches(name, FEATURES, n=1)
+            raise ConfigError(
+                f"Expected a feature. Received: {name}.",
+                hint=f"did you mean {near[0]}?" if near else f"choose from {', '.join(FEATURES)}",
+            )
+        if name in seen:
+            raise ConfigError(f"Expected each feature once. Received: {name} twice.")
+        seen.add(name)
+    if not seen:
+        raise ConfigError("Expected one feature or more. Received: none.", hint="try log_return")
+
+
+def feature_matrix(bars: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Return the named features of one ticker, (T, F), NaN in warm-up rows.
+
+    Raises:
+        ConfigError: when a name is unknown or given twice.
+    """
+    names = tuple(names)
+    check_features(names)
+    columns = {name: FEATURES[name].column(bars).to_numpy(float) for name in names}
+    return pd.DataFrame(columns, index=bars.index)
+
+
+def ewma_volatility(bars: pd.DataFrame) -> pd.Series:
+    """Return the volatility σ̂ of the next session, as a log return.
+
+    The exponentially weighted root mean square of log returns, with no mean
+    taken off: the mean of a daily return is noise beside its volatility.
+
+    Source: J.P. Morgan/Reuters (1996), RiskMetrics Technical Document, 4th ed.
+    """
+    squares = log_returns(bars) ** 2
+    variance = squares.ewm(alpha=1 - EWMA_LAMBDA, adjust=True, min_periods=EWMA_WARM_UP).mean()
+    return np.sqrt(variance).clip(lower=SIGMA_FLOOR).rename("ewma_volatility")
+
+
+def garman_klass_variance(bars: pd.DataFrame) -> pd.Series:
+    """Return the variance of each session from its open, high, low and close.
+
+    The overnight gap, from the previous close to the open, is part of it; the
+    first session has none and is NaN. Unit: squared log return.
+
+    Source: Garman and Klass (1980), On the Estimation of Security Price
+    Volatilities from Historical Data, Journal of Business 53.
+    """
+    prices = total_return_prices(bars)
+    gap = np.log(prices["open"] / prices["close"].shift(1))
+    high_low = np.log(prices["high"] / prices["low"])
+    open_close = np.log(prices["close"] / prices["open"])
+    variance = gap**2 + 0.5 * high_low**2 - (2 * np.log(2) - 1) * open_close**2
+    return variance.clip(lower=VARIANCE_FLOOR).rename("garman_klass_variance")
+
+
+def _garman_klass(bars: pd.DataFrame) -> pd.Series:
+    return np.sqrt(garman_klass_variance(bars))
+
+
+def _range(bars: pd.DataFrame) -> pd.Series:
+    # A dividend scales high and low alike, so that raw bars serve.
+    return np.log(bars["high"] / bars["low"])
+
+
+def _volume(bars: pd.DataFrame) -> pd.Series:
+    volume = bars["volume"].astype(float)
+    mean = volume.rolling(VOLUME_SESSIONS).mean()
+    # Indices and currencies have no volume at all: that is "as usual", not a fault.
+    share = (volume / mean).where(mean != 0, 1.0)
+    return np.log(share.clip(lower=VOLUME_FLOOR))
+
+
+def _momentum(bars: pd.DataFrame, sessions: int) -> pd.Series:
+    close = total_return_prices(bars)["close"]
+    return np.log(close / close.shift(sessions))
+
+
+def _rsi(bars: pd.DataFrame) -> pd.Series:
+    import talib
+
+    close = _array(total_return_prices(bars)["close"])
+    # RSI(-x) is 100 - RSI(x), except where nothing moved: there TA-Lib answers 0
+    # to both, "never so weak". Taking half the difference makes that a neutral 50.
+    return pd.Series(50 + (talib.RSI(close) - talib.RSI(-close)) / 2, index=bars.index)
+
+
+def _macd(bars: pd.DataFrame) -> pd.Series:
+    import talib
+
+    close = _array(total_return_prices(bars)["close"])
+    line, _signal, _histogram = talib.MACD(close)
+    return pd.Series(line / close, index=bars.index)
+
+
+def _atr(bars: pd.DataFrame) -> pd.Series:
+    import talib
+
+    prices = total_return_prices(bars)
+    percent = talib.NATR(_array(prices["high"]), _array(prices["low"]), _array(prices["close"]))
+    return pd.Series(percent / 100, index=bars.index)
+
+
+def _bollinger(bars: pd.DataFrame) -> pd.Series:
+    import talib
+
+    # Logs, because TA-Lib takes a variance below 1e-14 for zero: prices far below 1
+    # would have flat bands. Relative to the first close, they are free of scale.
+    level = _array(log_returns(bars).fillna(0.0).cumsum())
+    upper, middle, _lower = talib.BBANDS(level, timeperiod=20)
+    return pd.Series((level - middle) / np.maximum(upper - middle, SIGMA_FLOOR), index=bars.index)
+
+
+def _weekday(bars: pd.DataFrame) -> pd.Series:
+    return pd.Series(pd.DatetimeIndex(bars.index).day_of_week, index=bars.index, dtype=float)
+
+
+def _high_52w(bars: pd.DataFrame) -> pd.Series:
+    prices = total_return_prices(bars)
+    return np.log(prices["close"] / prices["high"].rolling(YEAR_SESSIONS).max())
+
+
+def _array(column: pd.Series) -> np.ndarray:
+    """Return a contiguous float64 copy, which is what TA-Lib takes."""
+    return np.array(column, dtype=np.float64)
+
+
+_MOMENTUM_SOURCE = "Jegadeesh and Titman (1993), Returns to Buying Winners and Selling Losers"
+
+FEATURES: dict[str, Feature] = {
+    feature.name: feature
+    for feature in (
+        Feature(
+            name="log_return",
+            description="return since the previous close, dividends included",
+            unit="log return",
+            source="Campbell, Lo and MacKinlay (1997), The Econometrics of Financial Markets, 1.4",
+            column=log_returns,
+        ),
+        Feature(
+            name="range",
+            description="high–low range of the session, ln(high / low)",
+            unit="log return",
+            source="Parkinson (1980), The Extreme Value Method for Estimating the Variance",
+            column=_range,
+        ),
+        Feature(
+            name="garman_klass",
+            description="volatility of the session from open, high, low, close and overnight gap",
+            unit="log return per √session",
+            source="Garman and Klass (1980), On the Estimation of Security Price Volatilities",
+            column=_garman_klass,
+        ),
+        Feature(
+            name="ewma_volatility",
+            description="volatility from past returns, recent ones weighing more (λ = 0.94)",
+            unit="log return per √session",
+            source="J.P. Morgan/Reuters (1996), RiskMetrics Technical Document",
+            column=ewma_volatility,
+        ),
+        Feature(
+            name="volume",
+            description=f"volume against its mean over {VOLUME_SESSIONS} sessions, logarithm",
+            unit="log ratio",
+            source="Gervais, Kaniel and Mingelgrin (2001), The High-Volume Return Premium",
+            column=_volume,
+        ),
+        *(
+            Feature(
+                name=f"momentum_{sessions}",
+                description=f"return over {sessions} sessions, dividends included",
+                unit="log return",
+                source=_MOMENTUM_SOURCE,
+                column=partial(_momentum, sessions=sessions),
+            )
+            for sessions in (5, 20, 60)
+        ),
+        Feature(
+            name="rsi",
+            description="relative strength index over 14 sessions; 50 where nothing moved",
+            unit="0 to 100",
+            source="TA-Lib RSI; Wilder (1978), New Concepts in Technical Trading Systems",
+            column=_rsi,
+        ),
+        Feature(
+            name="macd",
+            description="12- less 26-session exponential mean of the close, over the close",
+            unit="fraction of the price",
+            source="TA-Lib MACD; Appel (2005), Technical Analysis",
+            column=_macd,
+        ),
+        Feature(
+            name="atr",
+            description="average true range over 14 sessions, over the close",
+            unit="fraction of the price",
+            source="TA-Lib NATR; Wilder (1978), New Concepts in Technical Trading Systems",
+            column=_atr,
+        ),
+        Feature(
+            name="bollinger",
+            description="place of the log close between its 20-session bands (mean 0, bands ±1)",
+            unit="half band widths",
+            source="TA-Lib BBANDS; Bollinger (2001), Bollinger on Bollinger Bands",
+            column=_bollinger,
+        ),
+        Feature(
+            name="weekday",
+            description="day of the week of the session, 0 for Monday",
+            unit="0 to 6",
+            source="French (1980), Stock Returns and the Weekend Effect",
+            column=_weekday,
+        ),
+        Feature(
+            name="high_52w",
+            description=f"close against the highest high of {YEAR_SESSIONS} sessions, at most 0",
+            unit="log return",
+            source="George and Hwang (2004), The 52-Week High and Momentum Investing",
+            column=_high_52w,
+        ),
+    )
+}
+"""Every feature by its name, in the order in which it is listed."""

@@ -1,0 +1,90 @@
+"""The spine: a recipe is fitted, what is fitted forecasts."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.frames import FORECAST_COLUMNS, QUANTILE_COLUMNS, Panel
+
+
+class Fitted(Protocol):
+    """A forecaster that has seen bars up to `fit_end`."""
+
+    @property
+    def name(self) -> str:
+        """The recipe's name, as it stands in Forecast and Scores."""
+        ...
+
+    @property
+    def fit_end(self) -> pd.Timestamp:
+        """The last session that the fit has used; earlier origins are in sample."""
+        ...
+
+    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        """Return a Forecast from each origin, using only sessions up to and including it.
+
+        A ticker without a bar on an origin, or with too short a history there,
+        has no rows for it.
+        """
+        ...
+
+
+class Recipe(Protocol):
+    """How to forecast, before seeing data. Immutable."""
+
+    @property
+    def name(self) -> str: ...
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> Fitted:
+        """Return a forecaster that has used no row after `until`.
+
+        Raises:
+            NoDataError: the panel has too few sessions.
+        """
+        ...
+
+
+def forecast_rows(
+    recipe: str,
+    ticker: str,
+    *,
+    made_on: pd.DatetimeIndex,
+    target_on: np.ndarray,
+    last_close: np.ndarray,
+    sigma: np.ndarray,
+    quantiles: np.ndarray,
+) -> pd.DataFrame:
+    """Return the Forecast of one ticker from N origins, one row a step.
+
+    Args:
+        made_on: (N,) origins.
+        target_on: (N, H) sessions forecast.
+        last_close: (N,) unadjusted closes, in the ticker's currency.
+        sigma: (N, H) volatility of the cumulative log return, a fraction.
+        quantiles: (N, H, Q) log returns from `made_on`, ascending in Q.
+    """
+    origins, horizon, _ = quantiles.shape
+    frame = pd.DataFrame(
+        {
+            "recipe": recipe,
+            "ticker": ticker,
+            "made_on": np.repeat(made_on.to_numpy(), horizon),
+            "step": np.tile(np.arange(1, horizon + 1), origins),
+            "target_on": target_on.reshape(-1),
+            "last_close": np.repeat(last_close, horizon),
+            "sigma": sigma.reshape(-1),
+        }
+    )
+    levels = pd.DataFrame(quantiles.reshape(origins * horizon, -1), columns=list(QUANTILE_COLUMNS))
+    return pd.concat([frame, levels], axis=1)[list(FORECAST_COLUMNS)]
+
+
+def join_forecasts(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return one Forecast of several; an empty one where there is none."""
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return pd.DataFrame(columns=list(FORECAST_COLUMNS))
+    return pd.concat(filled, ignore_index=True)

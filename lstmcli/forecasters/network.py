@@ -1,0 +1,251 @@
+"""A network as a forecaster: features, windows and a model, fitted with early stopping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.features import ewma_volatility, feature_matrix
+from lstmcli.forecasters._base import forecast_rows, join_forecasts
+from lstmcli.forecasters.training import (
+    Data,
+    Silent,
+    TrainingConfig,
+    Watch,
+    target_table,
+    train_member,
+)
+from lstmcli.frames import QUANTILES, Panel, Section
+from lstmcli.models import ModelConfig
+from lstmcli.windows import (
+    SplitConfig,
+    WindowConfig,
+    Windows,
+    cut_windows,
+    labelled_origins,
+    split_origins,
+    target_sessions,
+)
+
+if TYPE_CHECKING:
+    import keras
+
+_SPREAD = QUANTILES.index(0.15), QUANTILES.index(0.85)
+
+
+class NetworkState(Section):
+    """What a fitted network needs beside its weights.
+
+    Attributes:
+        tickers: whose bars it was fitted on.
+        features: columns of a window, in order.
+        mean, scale: (F,) of the `StandardScaler`, from training rows alone.
+        base_quantiles: (H, Q) of the scaled target over training windows.
+        blocks: first and last origin of each block.
+        fit_end: the last session used, by a label of the calibration block at most.
+        best_epochs: per member; 0 where the untrained baseline was best.
+    """
+
+    tickers: tuple[str, ...]
+    features: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    base_quantiles: tuple[tuple[float, ...], ...]
+    blocks: dict[str, tuple[str, str]]
+    fit_end: str
+    best_epochs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class NetworkRecipe:
+    """Forecast with a network; equations in `models/`, head and loss in `_layers`.
+
+    The target is the cumulative log return over 1…H sessions, divided by the
+    EWMA volatility of the origin times sqrt(h); all steps at once, never
+    recursive. Several members are averaged quantile by quantile.
+    """
+
+    model: ModelConfig
+    features: tuple[str, ...] = ("log_return",)
+    window: WindowConfig = field(default_factory=WindowConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    seed: int = 7
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    def windows(self, panel: Panel) -> Windows:
+        """Return the windows of a panel, features not yet standardised."""
+        return cut_windows(
+            panel,
+            {ticker: feature_matrix(bars, self.features) for ticker, bars in panel.items()},
+            {ticker: ewma_volatility(bars) for ticker, bars in panel.items()},
+            self.window,
+        )
+
+    def fit(
+        self, panel: Panel, until: pd.Timestamp, *, watch: Watch | None = None, fit: str = "final"
+    ) -> FittedNetwork:
+        """Return fitted networks; the last blocks end with the labels of `until`.
+
+        Args:
+            watch: is told of each epoch, and keeps what resumes an interrupted fit.
+            fit: how `watch` and the history call this fit.
+
+        Raises:
+            NoDataError: too few sessions for the blocks.
+        """
+        from sklearn.preprocessing import StandardScaler
+
+        past = panel.until(until)
+        windows = self.windows(past)
+        origins = labelled_origins(windows)
+        split = self.split.resolve(len(origins))
+        blocks = split_origins(origins, split, self.window.horizon, test=False)
+        train = windows.rows(blocks["train"].origins, labelled=True)
+
+        inside = np.isfinite(windows.values).all(axis=1)
+        inside &= windows.session <= blocks["train"].last.to_datetime64()
+        scaler = StandardScaler().fit(windows.values[inside].astype(np.float64))
+        data = _data(windows, scaler.mean_, scaler.scale_, train, blocks)
+        members = [
+            train_member(
+                self.model,
+                self.training,
+                data,
+                seed=self.seed,
+                fit=fit,
+                member=member,
+                watch=watch or Silent(),
+            )
+            for member in range(1, self.training.members + 1)
+        ]
+        history = pd.concat([rows for _, rows in members], ignore_index=True)
+        best = history.loc[history.groupby("member")["validation_loss"].idxmin(), "epoch"]
+        state = NetworkState(
+            tickers=tuple(past),
+            features=self.features,
+            mean=tuple(scaler.mean_.tolist()),
+            scale=tuple(scaler.scale_.tolist()),
+            base_quantiles=tuple(map(tuple, data.base_quantiles.tolist())),
+            blocks={
+                name: (str(block.first.date()), str(block.last.date()))
+                for name, block in blocks.items()
+            },
+            fit_end=str(past.sessions()[-1].date()),
+            best_epochs=tuple(best.tolist()),
+        )
+        return FittedNetwork(self, tuple(network for network, _ in members), state, history)
+
+
+@dataclass(frozen=True)
+class FittedNetwork:
+    """Trained members with the scaling that they were trained on."""
+
+    recipe: NetworkRecipe
+    networks: tuple[keras.Model, ...]
+    state: NetworkState
+    history: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
+
+    @cached_property
+    def fit_end(self) -> pd.Timestamp:
+        return pd.Timestamp(self.state.fit_end)
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers of one member."""
+        return sum(int(np.prod(v.shape)) for v in self.networks[0].trainable_variables)
+
+    def scaled_quantiles(self, windows: Windows, rows: np.ndarray) -> np.ndarray:
+        """Return each member's quantiles, (M, N, H, Q) in units of `sigma * sqrt(h)`."""
+        members = [
+            np.concatenate(
+                [
+                    network(self._inputs(windows, rows[start : start + 1024])).numpy()
+                    for start in range(0, len(rows), 1024)
+                ]
+            )
+            for network in self.networks
+        ]
+        return np.stack(members).astype(np.float64)
+
+    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        windows = self.recipe.windows(panel)
+        wanted = windows.rows(origins, labelled=False)
+        parts = []
+        for code, ticker in enumerate(windows.tickers):
+            rows = wanted[windows.ticker[wanted] == code]
+            if not len(rows):
+                continue
+            scaled = self.scaled_quantiles(windows, rows).mean(axis=0)
+            scale = windows.scale(rows)
+            made_on = pd.DatetimeIndex(windows.session[rows])
+            parts.append(
+                forecast_rows(
+                    self.name,
+                    ticker,
+                    made_on=made_on,
+                    target_on=target_sessions(panel, ticker, made_on, windows.horizon),
+                    last_close=windows.close[rows],
+                    sigma=scale * self._spread(scaled),
+                    quantiles=np.maximum.accumulate(scaled, axis=-1) * scale[:, :, None],
+                )
+            )
+        return join_forecasts(parts)
+
+    def attention(self, panel: Panel, ticker: str, origin: pd.Timestamp) -> pd.DataFrame:
+        """Return the members' mean attention over one window: `session`, `weight`."""
+        from lstmcli.models.attention import attention_weights
+
+        windows = self.recipe.windows(Panel({ticker: panel[ticker]}, panel.calendars))
+        rows = windows.rows(pd.DatetimeIndex([origin]), labelled=False)
+        x = self._inputs(windows, rows)["window"]
+        weights = np.mean([attention_weights(network, x) for network in self.networks], axis=0)
+        first = rows[0] - windows.lookback + 1
+        return pd.DataFrame(
+            {"session": windows.session[first : rows[0] + 1], "weight": weights[0]}
+        )
+
+    def _inputs(self, windows: Windows, rows: np.ndarray) -> dict[str, np.ndarray]:
+        x = (windows.x(rows) - np.float32(self.state.mean)) / np.float32(self.state.scale)
+        inputs = {"window": x.astype(np.float32)}
+        if self.recipe.model.reads_targets:
+            table, position = target_table(windows)
+            inputs["targets"] = table[position[rows]]
+        return inputs
+
+    def _spread(self, scaled: np.ndarray) -> np.ndarray:
+        """Return how much wider (N, H) the forecast is than the baseline's quantiles."""
+        low, high = _SPREAD
+        base = np.asarray(self.state.base_quantiles)
+        return (scaled[:, :, high] - scaled[:, :, low]) / (base[:, high] - base[:, low])
+
+
+def _data(windows, mean, scale, train, blocks) -> Data:
+    """Return training data: standardised features, base quantiles and loss weights."""
+    scaled = windows.y(train) / windows.scale(train)  # (N, H)
+    base = np.quantile(scaled, QUANTILES, axis=0).T  # (H, Q)
+    levels = np.asarray(QUANTILES)
+    baseline = np.empty(windows.horizon)
+    for h in range(windows.horizon):
+        difference = scaled[:, h, None] - base[h]
+        baseline[h] = 2 * np.maximum(levels * difference, (levels - 1) * difference).mean()
+    values = ((windows.values - mean) / scale).astype(np.float32)
+    return Data(
+        values=values,
+        windows=windows,
+        train=train,
+        validation=windows.rows(blocks["validation"].origins, labelled=True),
+        base_quantiles=base.astype(np.float32),
+        step_weights=(1 / np.maximum(baseline, 1e-8)).astype(np.float32),
+    )

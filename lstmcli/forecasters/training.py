@@ -1,0 +1,272 @@
+"""How one network is trained: epochs, early stopping, and state that can be resumed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from lstmcli.frames import Section
+from lstmcli.models import WindowShape
+from lstmcli.windows import Windows
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from lstmcli.models import ModelConfig
+
+HISTORY_COLUMNS = ("fit", "member", "epoch", "loss", "validation_loss", "seconds")
+
+
+class TrainingConfig(Section):
+    """How networks are fitted."""
+
+    epochs: int = Field(50, ge=1, le=10_000)
+    batch_size: int = Field(64, ge=1, le=65_536)
+    learning_rate: float = Field(3e-4, gt=0, le=1)
+    patience: int = Field(5, ge=1, le=10_000)
+    members: int = Field(3, ge=1, le=100)
+    refit: bool = True
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished epoch of one member, for a progress display.
+
+    Attributes:
+        fit: `scored`, or `final` for the refit up to the last bar.
+        member: 1…members.
+        epoch: 0 is the untrained network.
+        loss: training loss; 1.0 is the baseline's.
+        validation_loss: the same on the validation block.
+        best_epoch: the epoch with the lowest validation loss so far.
+        seconds: what the epoch took.
+    """
+
+    fit: str
+    member: int
+    members: int
+    epoch: int
+    epochs: int
+    loss: float
+    validation_loss: float
+    best_epoch: int
+    seconds: float
+
+
+class Watch(Protocol):
+    """Who is told of a fit's progress, and keeps what is needed to resume it."""
+
+    def on_epoch(self, epoch: Epoch) -> None: ...
+
+    def load(self, key: str) -> Mapping[str, np.ndarray] | None:
+        """Return what was saved under `key`, or None."""
+        ...
+
+    def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None: ...
+
+
+class Silent:
+    """A watch that shows nothing and keeps nothing."""
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        del epoch
+
+    def load(self, key: str) -> Mapping[str, np.ndarray] | None:
+        del key
+        return None
+
+    def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        del key, arrays
+
+
+@dataclass(frozen=True)
+class Data:
+    """Scaled windows of the train and validation blocks.
+
+    Attributes:
+        values: (R, F) standardised features.
+        windows: the rows they belong to.
+        train, validation: (N,) rows of origins.
+        base_quantiles: (H, Q) empirical quantiles of the scaled target.
+        step_weights: (H,) of the loss.
+    """
+
+    values: np.ndarray
+    windows: Windows
+    train: np.ndarray
+    validation: np.ndarray
+    base_quantiles: np.ndarray
+    step_weights: np.ndarray
+
+    @property
+    def shape(self) -> WindowShape:
+        windows = self.windows
+        return WindowShape(windows.lookback, self.values.shape[1], windows.horizon)
+
+
+def train_member(
+    model: ModelConfig,
+    training: TrainingConfig,
+    data: Data,
+    *,
+    seed: int,
+    fit: str,
+    member: int,
+    watch: Watch,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Return one trained network with its best weights, and its history.
+
+    The untrained network is epoch 0 and may win: then the forecast is the
+    baseline's. Each epoch's order follows from (seed, member, epoch), so that a
+    resumed fit walks the same path as an uninterrupted one.
+    """
+    from lstmcli.models._tensorflow import load_tensorflow
+
+    load_tensorflow()
+    import keras
+
+    from lstmcli.models._layers import QuantileLoss
+
+    keras.utils.set_random_seed(_seed(seed, member))
+    network = model.build(data.shape, data.base_quantiles)
+    network.compile(
+        optimizer=keras.optimizers.Adam(training.learning_rate, global_clipnorm=1.0),
+        loss=QuantileLoss(data.step_weights),
+    )
+    network.optimizer.build(network.trainable_variables)
+    validation = _dataset(data, data.validation, model, batch_size=1024)
+
+    state = _State.start(network)
+    saved = watch.load(f"{fit}-{member}")
+    if saved is None:
+        started = time.perf_counter()
+        untrained = float(network.evaluate(validation, verbose=0))
+        train = float(network.evaluate(_dataset(data, data.train, model, 1024), verbose=0))
+        state.add(network, 0, train, untrained, time.perf_counter() - started)
+    else:
+        state.restore(network, saved)
+    while state.epoch < training.epochs and state.epoch - state.best_epoch < training.patience:
+        epoch = state.epoch + 1
+        started = time.perf_counter()
+        order = np.random.default_rng((seed, member, epoch)).permutation(data.train)
+        logs = network.fit(
+            _dataset(data, order, model, training.batch_size),
+            validation_data=validation,
+            shuffle=False,
+            verbose=0,
+        ).history
+        loss, validation_loss = logs["loss"][0], logs["val_loss"][0]
+        state.add(network, epoch, loss, validation_loss, time.perf_counter() - started)
+        watch.save(f"{fit}-{member}", state.arrays(network))
+        watch.on_epoch(
+            Epoch(
+                fit=fit,
+                member=member,
+                members=training.members,
+                epoch=epoch,
+                epochs=training.epochs,
+                loss=loss,
+                validation_loss=validation_loss,
+                best_epoch=state.best_epoch,
+                seconds=state.rows[-1][3],
+            )
+        )
+    network.set_weights(state.best)
+    history = pd.DataFrame(state.rows, columns=["epoch", "loss", "validation_loss", "seconds"])
+    history.insert(0, "fit", fit)
+    history.insert(1, "member", member)
+    return network, history.astype({"epoch": int})[list(HISTORY_COLUMNS)]
+
+
+def _seed(seed: int, member: int) -> int:
+    """Return the 32-bit seed of a member; neighbouring seeds share no member."""
+    return int(np.random.SeedSequence((seed, member)).generate_state(1)[0])
+
+
+@dataclass
+class _State:
+    """What a fit has found so far: enough to go on with it in another process."""
+
+    best: list[np.ndarray]
+    rows: list[tuple[float, float, float, float]]
+
+    @classmethod
+    def start(cls, network: keras.Model) -> _State:
+        return cls(best=network.get_weights(), rows=[])
+
+    @property
+    def epoch(self) -> int:
+        return int(self.rows[-1][0])
+
+    @property
+    def best_epoch(self) -> int:
+        losses = [row[2] for row in self.rows]
+        return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
+
+    def add(
+        self, network: keras.Model, epoch: int, loss: float, validation_loss: float, seconds: float
+    ) -> None:
+        self.rows.append((epoch, loss, validation_loss, seconds))
+        if self.best_epoch == epoch:
+            self.best = network.get_weights()
+
+    def arrays(self, network: keras.Model) -> dict[str, np.ndarray]:
+        # `variables` also holds the state of the dropout generators.
+        live = [*network.variables, *network.optimizer.variables]
+        return {
+            "rows": np.array(self.rows),
+            **{f"live_{n}": np.asarray(variable) for n, variable in enumerate(live)},
+            **{f"best_{n}": weight for n, weight in enumerate(self.best)},
+        }
+
+    def restore(self, network: keras.Model, saved: Mapping[str, np.ndarray]) -> None:
+        self.rows = [tuple(row) for row in saved["rows"].tolist()]
+        for n, variable in enumerate([*network.variables, *network.optimizer.variables]):
+            variable.assign(saved[f"live_{n}"])
+        self.best = [saved[f"best_{n}"] for n in range(len(self.best))]
+
+
+def _dataset(
+    data: Data, rows: np.ndarray, model: ModelConfig, batch_size: int
+) -> tf.data.Dataset:
+    """Return batches of (inputs, scaled target), gathered by index inside the pipeline."""
+    import tensorflow as tf
+
+    windows = data.windows
+    lookback = tf.range(1 - windows.lookback, 1)
+    ahead = tf.range(1, windows.horizon + 1)
+    values = tf.constant(data.values)
+    level, sigma = tf.constant(windows.level), tf.constant(windows.sigma)
+    root = tf.sqrt(tf.range(1, windows.horizon + 1, dtype=tf.float64))
+    known, known_row = (tf.constant(array) for array in target_table(windows))
+
+    def gather(row: Any) -> tuple[dict[str, Any], Any]:
+        inputs = {"window": tf.gather(values, row[:, None] + lookback)}
+        if model.reads_targets:
+            inputs["targets"] = tf.gather(known, tf.gather(known_row, row))
+        # Levels are float64: a float32 sum over years would lose the daily return.
+        y = tf.gather(level, row[:, None] + ahead) - tf.gather(level, row)[:, None]
+        return inputs, tf.cast(y / (tf.gather(sigma, row)[:, None] * root), tf.float32)
+
+    batches = tf.data.Dataset.from_tensor_slices(rows.astype(np.int32)).batch(batch_size)
+    return batches.map(gather).prefetch(2)
+
+
+def target_table(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is known of target sessions beforehand, and where each row's stand.
+
+    Returns:
+        A table (H·7, 8), weekday one-hot and h / H, and for each row of the windows
+        the positions (R, H) of its targets in it.
+    """
+    horizon = windows.horizon
+    step = np.repeat(np.arange(1, horizon + 1) / horizon, 7)
+    table = np.column_stack([np.tile(np.eye(7), (horizon, 1)), step]).astype(np.float32)
+    return table, windows.targets.astype(np.int32) + 7 * np.arange(horizon, dtype=np.int32)

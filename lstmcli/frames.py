@@ -1,0 +1,162 @@
+"""The tables that travel between rooms: columns, dtypes, units, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from lstmcli.errors import DataError
+
+QUANTILES: tuple[float, ...] = (0.025, *(round(0.05 * k, 2) for k in range(1, 20)), 0.975)
+"""The Q = 21 levels of every forecast, ascending."""
+
+MEDIAN = QUANTILES.index(0.5)
+
+COVERAGES: tuple[float, ...] = (0.50, 0.80, 0.95)
+"""Nominal coverage of the cones that are shown."""
+
+BAR_COLUMNS = ("open", "high", "low", "close", "volume", "dividend", "split")
+
+
+def quantile_column(level: float) -> str:
+    """Return the column of a quantile level: 0.025 → `q025`, 0.5 → `q50`."""
+    return "q" + f"{level:.3f}"[2:].removesuffix("0")
+
+
+QUANTILE_COLUMNS = tuple(quantile_column(level) for level in QUANTILES)
+
+FORECAST_COLUMNS = (
+    "recipe",
+    "ticker",
+    "made_on",
+    "step",
+    "target_on",
+    "last_close",
+    "sigma",
+    *QUANTILE_COLUMNS,
+)
+
+SCORE_COLUMNS = ("recipe", "ticker", "step", "metric", "value", "n")
+
+
+def cone_columns(coverage: float) -> tuple[str, str]:
+    """Return the lower and upper quantile column of a central interval."""
+    tail = (1 - coverage) / 2
+    return quantile_column(tail), quantile_column(1 - tail)
+
+
+class Section(BaseModel):
+    """The base of every config section: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Panel(Mapping[str, pd.DataFrame]):
+    """Bars of several tickers, each with the calendar that dates its sessions.
+
+    A panel of one ticker is as good as any. `calendars` holds names that
+    `lstmcli.sessions` understands; a ticker without one gets the weekdays
+    that its own bars show.
+    """
+
+    bars: Mapping[str, pd.DataFrame]
+    calendars: Mapping[str, str]
+
+    def __getitem__(self, ticker: str) -> pd.DataFrame:
+        return self.bars[ticker]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.bars)
+
+    def __len__(self) -> int:
+        return len(self.bars)
+
+    def until(self, session: pd.Timestamp) -> Panel:
+        """Return the panel without the sessions after `session`."""
+        return Panel(
+            {ticker: bars.loc[:session] for ticker, bars in self.bars.items()}, self.calendars
+        )
+
+    def sessions(self) -> pd.DatetimeIndex:
+        """Return every session that any ticker has, ascending."""
+        merged = pd.DatetimeIndex([])
+        for bars in self.bars.values():
+            merged = merged.union(pd.DatetimeIndex(bars.index))
+        return merged
+
+
+def check_bars(bars: pd.DataFrame, ticker: str) -> None:
+    """Check the shape and the values that every reader of bars relies on.
+
+    Raises:
+        DataError: with the first row that breaks a rule.
+    """
+    if tuple(bars.columns) != BAR_COLUMNS:
+        raise DataError(
+            f"{ticker}: Expected the columns {', '.join(BAR_COLUMNS)}. "
+            f"Received: {', '.join(map(str, bars.columns))}."
+        )
+    index = bars.index
+    if not isinstance(index, pd.DatetimeIndex) or index.tz is not None:
+        raise DataError(f"{ticker}: Expected timezone-naive session dates as the index.")
+    if not index.is_monotonic_increasing or not index.is_unique:
+        late = index[np.flatnonzero(np.diff(index.asi8) <= 0)[0] + 1]
+        raise DataError(f"{ticker}: session {late:%Y-%m-%d} is repeated or out of order.")
+    for rule, broken in _broken_rules(bars):
+        if broken.any():
+            row = bars[broken].iloc[0]
+            values = ", ".join(f"{name} {row[name]:g}" for name in BAR_COLUMNS)
+            raise DataError(f"{ticker}: {index[broken][0]:%Y-%m-%d}: {rule}: {values}.")
+
+
+def _broken_rules(bars: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+    prices = bars[["open", "high", "low", "close"]].to_numpy(float)
+    yield "a value is not a finite number", ~np.isfinite(bars.to_numpy(float)).all(axis=1)
+    yield "a price is zero or negative", (prices <= 0).any(axis=1)
+    # Sources round each column on its own; a relative 1e-6 is rounding, not a fault.
+    slack = 1e-6 * prices[:, 1]
+    yield "high is below another price", prices[:, 1] + slack < prices.max(axis=1)
+    yield "low is above another price", prices[:, 2] - slack > prices.min(axis=1)
+    extras = bars[["volume", "dividend", "split"]].to_numpy(float)
+    yield "volume, dividend or split is negative", (extras < 0).any(axis=1)
+
+
+def log_returns(bars: pd.DataFrame) -> pd.Series:
+    """Return daily log returns with dividends, as fractions; the first is NaN.
+
+    `ln(C[t] / (C[t-1] - D[t]))` is what a split- and dividend-adjusted close
+    gives, computed from sessions up to t alone: a later dividend rewrites every
+    adjusted *level*, and no return.
+    """
+    paid = bars["close"].shift(1) - bars["dividend"]
+    return pd.Series(np.log(bars["close"] / paid), index=bars.index, name="log_return")
+
+
+def total_return_prices(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return open, high, low and close with dividends reinvested from the first bar on.
+
+    The index runs forward, so that a row never changes when later bars arrive.
+    """
+    growth = log_returns(bars).fillna(0.0).cumsum()
+    close = bars["close"].iloc[0] * np.exp(growth) if len(bars) else bars["close"]
+    factor = close / bars["close"]
+    return bars[["open", "high", "low", "close"]].mul(factor, axis=0)
+
+
+def check_forecast(forecast: pd.DataFrame) -> None:
+    """Check the columns of a Forecast and that its quantiles ascend.
+
+    Raises:
+        ValueError: a bug in a recipe, never a user's mistake.
+    """
+    missing = set(FORECAST_COLUMNS) - set(forecast.columns)
+    if missing:
+        raise ValueError(f"Expected the forecast columns {sorted(missing)}.")
+    levels = forecast[list(QUANTILE_COLUMNS)].to_numpy()
+    if not np.isfinite(levels).all() or (np.diff(levels, axis=1) < 0).any():
+        raise ValueError("Expected finite quantiles that ascend with their level.")

@@ -1,0 +1,85 @@
+"""What every network is: a config section that builds a Keras model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from lstmcli.frames import Section
+
+if TYPE_CHECKING:
+    import keras
+
+TARGET_CHANNELS = 8
+"""What is known of a target session beforehand: 7 weekdays one-hot, and h / H."""
+
+
+Units = Annotated[int, Field(strict=True, ge=1, le=4096)]
+
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+"""Share of a layer's outputs that training drops."""
+
+
+class WindowShape(NamedTuple):
+    """The shape of the windows that a network reads, and of its forecast."""
+
+    lookback: int
+    features: int
+    horizon: int
+
+
+class ModelConfig(Section):
+    """The settings of a network; `build` makes it.
+
+    A variant declares `name: Literal["…"] = "…"`, its settings, and `encode`.
+    """
+
+    name: str
+
+    reads_targets: ClassVar[bool] = False
+    """Whether the network also reads the weekdays of the target sessions."""
+
+    @classmethod
+    def summary(cls) -> str:
+        """Return the first line of the variant's docstring."""
+        return (cls.__doc__ or "").strip().splitlines()[0]
+
+    def check_window(self, lookback: int) -> None:
+        """Check the settings against the lookback.
+
+        Raises:
+            ValueError: with the reason and a lookback that would do.
+        """
+
+    @abstractmethod
+    def encode(self, inputs: dict[str, Any]) -> Any:
+        """Return what the head reads: (N, U), or (N, H, U) for one vector a step.
+
+        Args:
+            inputs: `window` (N, L, F), and `targets` (N, H, 8) where `reads_targets`.
+        """
+
+    def build(self, shape: WindowShape, base_quantiles: np.ndarray) -> keras.Model:
+        """Return the untrained network; it forecasts exactly `base_quantiles`.
+
+        Args:
+            base_quantiles: (H, Q), empirical quantiles of the scaled target.
+
+        Returns:
+            window (N, L, F) → quantiles (N, H, Q), in units of `sigma * sqrt(h)`.
+        """
+        from lstmcli.models._tensorflow import load_tensorflow
+
+        load_tensorflow()
+        import keras
+
+        from lstmcli.models._layers import quantile_head
+
+        inputs = {"window": keras.Input((shape.lookback, shape.features), name="window")}
+        if self.reads_targets:
+            inputs["targets"] = keras.Input((shape.horizon, TARGET_CHANNELS), name="targets")
+        outputs = quantile_head(self.encode(inputs), base_quantiles)
+        return keras.Model(inputs, outputs, name=self.name)

@@ -1,0 +1,118 @@
+"""The layers and the loss that networks share.
+
+The one module that imports Keras at its top: call `load_tensorflow` before it.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from lstmcli.frames import MEDIAN, QUANTILES
+
+PACKAGE = "lstmcli"
+_Q = len(QUANTILES)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class AdditiveAttention(keras.layers.Layer):
+    """Weighs the outputs of a recurrent layer over time and sums them.
+
+    Flow: x (N, L, U) → e (N, L) → α (N, L) → Σ α_t·x_t (N, U), and α.
+    Equation: e_t = tanh(W_a·x_t + b_t), α = softmax(e).
+    Source: Bahdanau, Cho, Bengio (2015), arXiv:1409.0473; without a query, as in
+    Yang et al. (2016), Hierarchical Attention Networks.
+    """
+
+    def build(self, input_shape):
+        _, lookback, units = input_shape
+        self.kernel = self.add_weight(name="kernel", shape=(units, 1))
+        self.bias = self.add_weight(name="bias", shape=(lookback, 1), initializer="zeros")
+
+    def call(self, x):
+        scores = ops.tanh(ops.matmul(x, self.kernel) + self.bias)  # (N, L, 1)
+        weights = ops.softmax(scores, axis=1)
+        return ops.sum(weights * x, axis=1), ops.squeeze(weights, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        batch, lookback, units = input_shape
+        return (batch, units), (batch, lookback)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class QuantileHead(keras.layers.Layer):
+    """Turns corrections into quantiles that cannot cross.
+
+    Flow: raw (N, H, 1 + Q) → quantiles (N, H, Q) in units of sigma·sqrt(h).
+    Equation, with z the empirical quantiles of the scaled target and raw = (m, s, u):
+
+        median  z[.5] + 0.5·tanh(m)
+        gap_k   exp(1.5·tanh(s/1.5)) · max(z[k+1] − z[k], 1e-4) · exp(0.5·tanh(u_k))
+        others  median ± cumulative sums of the gaps
+
+    At raw = 0 the forecast is z: training starts from the baseline. The bounds
+    on tanh keep a bad step from leaving the neighbourhood of the baseline.
+    """
+
+    def __init__(self, base_quantiles, **kwargs):
+        super().__init__(**kwargs)
+        self.base_quantiles = np.asarray(base_quantiles, np.float32)
+        gaps = np.maximum(np.diff(self.base_quantiles, axis=1), 1e-4)
+        # (Q − 1, Q): which gaps lie between the median and each level, with their sign.
+        gap, level = np.ogrid[: _Q - 1, :_Q]
+        signs = ((gap >= MEDIAN) & (gap < level)) * 1.0 - ((gap < MEDIAN) & (gap >= level)) * 1.0
+        self._median = self.base_quantiles[:, MEDIAN : MEDIAN + 1]  # (H, 1)
+        self._gaps = gaps  # (H, Q − 1)
+        self._signs = signs.astype(np.float32)
+
+    def call(self, raw):
+        m, s, u = raw[..., :1], raw[..., 1:2], raw[..., 2:]
+        median = self._median + 0.5 * ops.tanh(m)
+        spread = ops.exp(1.5 * ops.tanh(s / 1.5))
+        gaps = spread * self._gaps * ops.exp(0.5 * ops.tanh(u))  # (N, H, Q − 1)
+        return median + ops.matmul(gaps, self._signs)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], _Q)
+
+    def get_config(self):
+        return {**super().get_config(), "base_quantiles": self.base_quantiles.tolist()}
+
+
+def quantile_head(encoding, base_quantiles):
+    """Return quantiles (N, H, Q) from an encoding (N, U), or (N, H, U) with one vector a step."""
+    horizon = len(base_quantiles)
+    # All zero, so that the untrained network is the baseline.
+    zeros = {"kernel_initializer": "zeros", "bias_initializer": "zeros", "name": "corrections"}
+    if len(encoding.shape) == 3:
+        raw = keras.layers.Dense(_Q + 1, **zeros)(encoding)
+    else:
+        raw = keras.layers.Dense(horizon * (_Q + 1), **zeros)(encoding)
+        raw = keras.layers.Reshape((horizon, _Q + 1))(raw)
+    return QuantileHead(base_quantiles, name="quantiles")(raw)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class QuantileLoss(keras.losses.Loss):
+    """Mean pinball loss of scaled quantiles, each step weighed by its baseline.
+
+    Equation: mean_h w[h] · mean_τ 2·ρ_τ(y − q), ρ_τ(d) = max(τ·d, (τ−1)·d), with
+    w[h] = 1 / the loss of the empirical quantiles at step h. So 1.0 is the
+    baseline, at every step and over all of them.
+    Source: Koenker, Bassett (1978), Regression Quantiles.
+    """
+
+    def __init__(self, step_weights, name="quantile_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.step_weights = np.asarray(step_weights, np.float32)
+        self._levels = np.asarray(QUANTILES, np.float32)
+
+    def call(self, y_true, y_pred):
+        difference = ops.expand_dims(y_true, -1) - y_pred  # (N, H, Q)
+        pinball = ops.maximum(self._levels * difference, (self._levels - 1) * difference)
+        per_step = 2 * ops.mean(pinball, axis=-1)  # (N, H)
+        return ops.mean(per_step * self.step_weights, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "step_weights": self.step_weights.tolist()}

@@ -1,0 +1,104 @@
+"""Plot: charts of forecasts, trainings and attention, as files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from lstmcli import charts
+from lstmcli.errors import ConfigError
+from lstmcli.models.attention import Attention
+from lstmcli.pipeline.predict import Failure, Prediction, predict
+from lstmcli.store import Workspace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Kind = Literal["forecast", "training", "attention"]
+
+FORMATS = ("png", "svg", "pdf")
+PIXELS_PER_INCH = 150
+
+
+def plot(
+    workspace: Workspace,
+    tickers: Sequence[str],
+    *,
+    kind: Kind,
+    run: str | None = None,
+    as_of: pd.Timestamp | None = None,
+    output: Path | None = None,
+) -> tuple[list[Path], list[Failure]]:
+    """Draw and write one chart per ticker, or one of the run for `training`.
+
+    Args:
+        output: a file whose ending names the format; else a PNG in the workspace.
+
+    Raises:
+        ConfigError: an unknown ending, one file for several charts, or attention
+            of a network without it.
+        NoDataError, DataError: the run or the bars cannot be used.
+    """
+    if output and output.suffix.lower().lstrip(".") not in FORMATS:
+        raise ConfigError(
+            f"Expected a file that ends in {', '.join('.' + name for name in FORMATS)}. "
+            f"Received: {output}.",
+            hint=f"--output {output.with_suffix('.png').name}",
+        )
+    if kind == "training":
+        manifest = workspace.runs.manifest(run) if run else workspace.runs.latest(tickers)
+        workspace.runs.check(manifest)
+        figure = charts.training_chart(workspace.runs.history(manifest), title=manifest.run)
+        return [_save(workspace, figure, output, f"training-{manifest.run}")], []
+    predictions, failures = predict(workspace, tickers, run=run, as_of=as_of)
+    if output and len(predictions) > 1:
+        raise ConfigError(
+            f"Expected one ticker for one file. Received: {len(predictions)} and {output}.",
+            hint=f"lstm plot {predictions[0].ticker} --output {output}",
+        )
+    paths = []
+    for each in predictions:
+        stem = f"{kind}-{each.ticker}-{each.made_on:%Y-%m-%d}-{each.manifest.run}"
+        figure = _forecast(each) if kind == "forecast" else _attention(each)
+        paths.append(_save(workspace, figure, output, stem))
+    return paths, failures
+
+
+def _forecast(each: Prediction) -> Figure:
+    return charts.forecast_chart(
+        each.bars,
+        each.forecast,
+        title=f"{each.ticker}: the next {len(each.forecast)} sessions",
+        run=each.manifest.run,
+        note=each.label,
+        currency=each.currency,
+    )
+
+
+def _attention(each: Prediction) -> Figure:
+    if not isinstance(each.fitted.recipe.model, Attention):
+        raise ConfigError(
+            f"Expected a run with attention. Received: {each.manifest.run}.",
+            hint=f"lstm train {each.ticker} --config attention.yaml",
+        )
+    weights = each.fitted.attention(each.panel, each.ticker, each.made_on)
+    return charts.attention_chart(weights, title=f"{each.ticker}: what the attention weighs")
+
+
+def _save(workspace: Workspace, figure: Figure, output: Path | None, stem: str) -> Path:
+    """Write a figure; equal figures give equal bytes."""
+    import matplotlib
+
+    path = output or workspace.chart_path(f"{stem}.png")
+    form = path.suffix.lower().lstrip(".")
+    # Dates and random ids in the file would make every chart a new one.
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    stream = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "lstm", "svg.fonttype": "none"}):
+        figure.savefig(stream, format=form, dpi=PIXELS_PER_INCH, metadata=dates.get(form))
+    workspace.write(path, stream.getvalue())
+    return path

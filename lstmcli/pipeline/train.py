@@ -1,0 +1,280 @@
+"""Train: score a network on a test block, then refit it up to the last bar."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lstmcli import __version__, clock
+from lstmcli.config import RunConfig, config_sha, parse_config
+from lstmcli.errors import ConfigError, NoDataError
+from lstmcli.evaluation.metrics import realise, score, summary
+from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
+from lstmcli.forecasters.training import Epoch
+from lstmcli.frames import Panel
+from lstmcli.pipeline._panel import Loaded, load_panel
+from lstmcli.store import Workspace
+from lstmcli.store.runs import FORMAT, Checkpoints, Manifest, Plan
+from lstmcli.windows import Block, labelled_origins, split_origins
+
+log = logging.getLogger(__name__)
+
+Stage = Callable[[str], None]
+"""Is told what begins, in a few words."""
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """Everything that is settled before the first epoch.
+
+    Attributes:
+        config: resolved; its tickers are those of the panel, its split in sessions.
+        scored, final: blocks of origins of the two fits.
+        until: the last session that the scored fit may use.
+    """
+
+    config: RunConfig
+    loaded: Loaded
+    recipe: NetworkRecipe
+    scored: Mapping[str, Block]
+    final: Mapping[str, Block]
+    until: pd.Timestamp
+
+    @property
+    def panel(self) -> Panel:
+        return self.loaded.panel
+
+    @property
+    def record(self) -> Plan:
+        shas = {ticker: meta.sha256 for ticker, meta in self.loaded.metas.items()}
+        return Plan(config_sha=config_sha(self.config), bars=shas)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run, and how it did beside the baselines.
+
+    Attributes:
+        validation, test: one row per recipe: `crps` (log return) and coverages.
+        evaluations: how often this workspace has used an overlapping test block.
+    """
+
+    manifest: Manifest
+    validation: pd.DataFrame
+    test: pd.DataFrame
+    best_epochs: tuple[int, ...]
+    evaluations: int
+
+
+def recipe_of(config: RunConfig) -> NetworkRecipe:
+    """Return the recipe that a config describes."""
+    return NetworkRecipe(
+        model=config.model,
+        features=config.features,
+        window=config.window,
+        split=config.split,
+        training=config.training,
+        seed=config.seed,
+    )
+
+
+def plan_training(workspace: Workspace, config: RunConfig, tickers: Sequence[str]) -> TrainPlan:
+    """Return the blocks and their dates; fits nothing.
+
+    Args:
+        tickers: else the config's, else every stored one.
+
+    Raises:
+        NoDataError: no bars, or too few for the lookback, the horizon and the blocks.
+    """
+    loaded = load_panel(workspace, tickers or config.tickers)
+    config = config.model_copy(update={"tickers": tuple(loaded.panel)})
+    horizon = config.window.horizon
+    windows = recipe_of(config).windows(loaded.panel)
+    origins = labelled_origins(windows)
+    needed = config.split.origins_needed(horizon)
+    if len(origins) < needed:
+        _refuse(loaded.panel, config, len(origins), needed)
+    config = config.model_copy(update={"split": config.split.resolve(len(origins))})
+    scored = split_origins(origins, config.split, horizon, test=True)
+    sessions = loaded.panel.sessions()
+    return TrainPlan(
+        config=config,
+        loaded=loaded,
+        recipe=recipe_of(config),
+        scored=scored,
+        final=split_origins(origins, config.split, horizon, test=False),
+        until=sessions[sessions.get_loc(scored["test"].first) - 1],
+    )
+
+
+def _refuse(panel: Panel, config: RunConfig, origins: int, needed: int) -> None:
+    sessions = len(panel.sessions())
+    ticker = " ".join(panel)
+    raise NoDataError(
+        f"{ticker}: Expected at least {sessions + needed - origins:,} sessions for a lookback of "
+        f"{config.window.lookback}, a horizon of {config.window.horizon} and four blocks. "
+        f"Received: {sessions:,}, which leave {origins:,} of {needed:,} windows.",
+        hint=f"lstm fetch {ticker} --start 2000-01-01, or --set window.lookback=20",
+    )
+
+
+@dataclass(frozen=True)
+class _RunWatch:
+    """Hands epochs to the terminal and checkpoints to the run's folder."""
+
+    checkpoints: Checkpoints
+    on_epoch: Callable[[Epoch], None]
+
+    def load(self, key: str) -> Mapping[str, np.ndarray] | None:
+        return self.checkpoints.load(key)
+
+    def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        self.checkpoints.save(key, arrays)
+
+
+def start_run(workspace: Workspace, plan: TrainPlan) -> str:
+    """Make the run's folder with its config and return its name.
+
+    Raises:
+        DiskError: the workspace cannot be written.
+    """
+    return workspace.runs.start(
+        at=clock.now(),
+        variant=plan.recipe.name,
+        config=plan.config.to_yaml(),
+        plan=plan.record,
+    )
+
+
+def resume_run(workspace: Workspace) -> tuple[str, TrainPlan]:
+    """Return the newest interrupted run and its plan.
+
+    Raises:
+        NoDataError: no run was interrupted.
+        ConfigError: the bars are not those that it began with.
+    """
+    interrupted = workspace.runs.interrupted()
+    if not interrupted:
+        raise NoDataError(
+            f"There is no interrupted run in {workspace.runs.folder}.",
+            hint="lstm train MRK --config lstm.yaml starts one",
+        )
+    run = interrupted[-1]
+    text, record = workspace.runs.plan(run)
+    plan = plan_training(workspace, parse_config(text, str(workspace.runs.path(run))), ())
+    changed = [ticker for ticker, sha in plan.record.bars.items() if record.bars.get(ticker) != sha]
+    if changed or plan.record.config_sha != record.config_sha:
+        what = f"The bars of {' '.join(changed)}" if changed else "The bars or this program"
+        raise ConfigError(
+            f"{what} have changed since {run} began, so it cannot be continued.",
+            hint=f"lstm train {' '.join(plan.panel)} --config {workspace.runs.path(run)}/config.yaml",
+        )
+    return run, plan
+
+
+def train(
+    workspace: Workspace,
+    plan: TrainPlan,
+    run: str,
+    *,
+    on_epoch: Callable[[Epoch], None],
+    on_stage: Stage,
+) -> TrainResult:
+    """Fit, score beside the baselines, refit up to the last bar, and store the run.
+
+    Raises:
+        DiskError: the run could not be written; its checkpoints remain.
+    """
+    started = time.perf_counter()
+    watch = _RunWatch(workspace.runs.checkpoints(run), on_epoch)
+    on_stage("loading TensorFlow")
+    scored = plan.recipe.fit(plan.panel, plan.until, watch=watch, fit="scored")
+    on_stage("scoring")
+    scores = score_blocks(plan, scored)
+    final, history = scored, scored.history
+    if plan.config.training.refit:
+        final = plan.recipe.fit(plan.panel, plan.panel.sessions()[-1], watch=watch, fit="final")
+        history = pd.concat([scored.history, final.history], ignore_index=True)
+    on_stage("saving")
+    test = plan.scored["test"]
+    dates = str(test.first.date()), str(test.last.date())
+    with workspace.lock():
+        evaluations = 1 + workspace.runs.evaluations(plan.panel, *dates)
+        manifest = Manifest(
+            format=FORMAT,
+            run=run,
+            created_at=clock.now(),
+            variant=plan.recipe.name,
+            tickers=tuple(plan.panel),
+            features=plan.recipe.features,
+            config_sha=plan.record.config_sha,
+            bars=plan.record.bars,
+            labels=plan.loaded.labels,
+            test=(*dates, evaluations),
+            parameters=final.parameters,
+            seconds=round(time.perf_counter() - started, 1),
+            threads=threads(),
+            versions=versions(),
+        )
+        workspace.runs.finish(final, manifest, history=history, scores=scores)
+    return TrainResult(
+        manifest=manifest,
+        validation=summary(scores[scores["block"] == "validation"]),
+        test=summary(scores[scores["block"] == "test"]),
+        best_epochs=final.state.best_epochs,
+        evaluations=evaluations,
+    )
+
+
+def score_blocks(plan: TrainPlan, scored: FittedNetwork) -> pd.DataFrame:
+    """Return Scores of the network and the baselines, on validation and test origins."""
+    horizon = plan.config.window.horizon
+    fitted = [
+        scored,
+        *(recipe(horizon).fit(plan.panel, plan.until) for recipe in BASELINES.values()),
+    ]
+    parts = []
+    for block in ("validation", "test"):
+        origins = plan.scored[block].origins
+        forecasts = [each.forecast(plan.panel, origins) for each in fitted]
+        # The same origins for all, or the longest history would be judged on other days.
+        keys = ["ticker", "made_on", "step"]
+        shared = forecasts[0][keys]
+        for forecast in forecasts[1:]:
+            shared = shared.merge(forecast[keys], on=keys)
+        for forecast in forecasts:
+            rows = realise(forecast.merge(shared, on=keys), plan.panel)
+            parts.append(score(rows).assign(block=block))
+    scores = pd.concat(parts, ignore_index=True)
+    return scores[["block", *scores.columns.drop("block")]]
+
+
+def threads() -> dict[str, int]:
+    """Return TensorFlow's thread settings (0: its own choice) and the usable cores."""
+    import tensorflow as tf
+
+    return {
+        "intra_op": tf.config.threading.get_intra_op_parallelism_threads(),
+        "inter_op": tf.config.threading.get_inter_op_parallelism_threads(),
+        "cores": usable_cores(),
+    }
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a run depends on."""
+    named = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "TA-Lib")
+    return {"lstmcli": __version__, **{name: importlib.metadata.version(name) for name in named}}

@@ -1,0 +1,154 @@
+"""What is here, how old it is, and whether it is whole."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from lstmcli import __version__, clock
+from lstmcli.config import shipped_configs
+from lstmcli.errors import ConfigError, LstmError
+from lstmcli.pipeline.train import usable_cores
+from lstmcli.sessions import sessions_behind
+from lstmcli.store import Workspace
+from lstmcli.store.runs import Manifest
+
+STALE_AFTER = 1
+"""Settled sessions without a bar from which on bars are called stale."""
+
+
+@dataclass(frozen=True)
+class TickerStatus:
+    """How fresh one ticker is.
+
+    Attributes:
+        sessions_behind: settled sessions without a bar; None where unreadable.
+        run: the newest run that knows it.
+        forecast: the newest origin that was forecast.
+        error: why its bars cannot be read.
+    """
+
+    ticker: str
+    source: str | None = None
+    label: str | None = None
+    rows: int | None = None
+    last_session: date | None = None
+    sessions_behind: int | None = None
+    run: str | None = None
+    forecast: str | None = None
+    error: LstmError | None = None
+
+
+def status(workspace: Workspace) -> list[TickerStatus]:
+    """Return every stored ticker with its age; damaged ones carry their error."""
+    manifests = workspace.runs.manifests()
+    found = []
+    for ticker in workspace.bars.tickers():
+        try:
+            bars, meta = workspace.bars.read(ticker)
+        except LstmError as error:
+            found.append(TickerStatus(ticker, error=error))
+            continue
+        sessions = pd.DatetimeIndex(bars.index)
+        runs = [manifest.run for manifest in manifests if ticker in manifest.tickers]
+        found.append(
+            TickerStatus(
+                ticker,
+                source=str(meta.source.get("name")),
+                label=meta.label,
+                rows=meta.rows,
+                last_session=meta.last_session,
+                sessions_behind=sessions_behind(
+                    meta.calendar, sessions[-1], clock.now(), observed=sessions
+                ),
+                run=runs[-1] if runs else None,
+                forecast=workspace.latest_forecast(ticker),
+            )
+        )
+    return found
+
+
+def runs(workspace: Workspace) -> tuple[list[Manifest], list[str]]:
+    """Return readable manifests, oldest first, and the names of interrupted runs."""
+    return workspace.runs.manifests(), workspace.runs.interrupted()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `doctor`: what was looked at, what it said, whether that is well."""
+
+    name: str
+    value: str
+    error: LstmError | None = None
+
+
+def doctor(workspace: Workspace) -> list[Check]:
+    """Return versions, paths and the state of every stored file."""
+    checks = [
+        Check("lstm", __version__),
+        Check("python", f"{platform.python_version()} ({sys.executable})"),
+        Check("platform", f"{platform.platform()}, {usable_cores()} usable cores"),
+    ]
+    for name in ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "yfinance", "TA-Lib"):
+        checks.append(Check(name, importlib.metadata.version(name)))
+    checks.append(Check("configs", str(next(iter(shipped_configs().values())).parent)))
+    checks.append(Check("clock", clock.now().isoformat(timespec="seconds")))
+    checks.append(_checked("workspace", _writable, workspace))
+    for ticker in workspace.bars.tickers():
+        checks.append(_checked(f"bars {ticker}", lambda w, t=ticker: _bars(w, t), workspace))
+    for run in workspace.runs.names():
+        checks.append(_checked(f"run {run}", lambda w, r=run: _run(w, r), workspace))
+    for run in workspace.runs.interrupted():
+        checks.append(Check(f"run {run}", "interrupted; lstm train --resume continues it"))
+    return checks
+
+
+def _checked(name: str, look, workspace: Workspace) -> Check:
+    try:
+        return Check(name, look(workspace))
+    except LstmError as error:
+        return Check(name, "failed", error)
+
+
+def _writable(workspace: Workspace) -> str:
+    workspace.check_writable()
+    free = shutil.disk_usage(workspace.root).free
+    return f"{workspace.root.resolve()}, writable, {free / 1e9:.1f} GB free"
+
+
+def _bars(workspace: Workspace, ticker: str) -> str:
+    _, meta = workspace.bars.read(ticker)
+    return f"{meta.rows:,} sessions, {meta.first_session} to {meta.last_session}"
+
+
+def _run(workspace: Workspace, run: str) -> str:
+    manifest = workspace.runs.manifest(run)
+    workspace.runs.check(manifest)
+    return f"{len(manifest.files)} files, whole"
+
+
+def init(folder: Path, *, force: bool) -> list[Path]:
+    """Copy the shipped configs into `folder/configs` and make `folder/data`.
+
+    Raises:
+        ConfigError: a config is there already and `force` is not set.
+    """
+    workspace = Workspace(folder / "data")
+    copies = {folder / "configs" / path.name: path for path in shipped_configs().values()}
+    there = [copy for copy in copies if copy.exists()]
+    if there and not force:
+        raise ConfigError(
+            f"{there[0]} exists already, and {len(there) - 1} more.",
+            hint="lstm init --force overwrites them; another folder: lstm init FOLDER",
+        )
+    workspace.check_writable()
+    for copy, path in copies.items():
+        workspace.write(copy, path.read_bytes())
+    return sorted(copies)

@@ -1,0 +1,85 @@
+"""Joining stored bars with the last sessions, delivered again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.frames import BAR_COLUMNS
+
+OVERLAP = 10
+"""Sessions before the last stored one that an update asks for again."""
+
+REVISED = 5
+"""Last sessions whose values may still be corrected: volume is, for days."""
+
+_ROUNDING = 1e-6  # relative; a source rounds the same number the same way
+_SMALL = 0.01  # relative change of a price that passes for a correction
+
+
+def update_start(stored: pd.DataFrame) -> pd.Timestamp:
+    """Return the session from which an update asks again."""
+    return stored.index[max(0, len(stored) - 1 - OVERLAP)]
+
+
+def restatement(stored: pd.DataFrame, fresh: pd.DataFrame) -> str | None:
+    """Return why the stored history no longer holds, or None if it does.
+
+    `fresh` starts inside the stored bars. A split or a changed dividend rewrites
+    what came before it, so that appending would corrupt the series.
+    """
+    new_splits = fresh["split"][fresh["split"] != 0]
+    known = stored["split"].reindex(new_splits.index).fillna(0.0)
+    changed = new_splits[new_splits != known]
+    if len(changed):
+        return f"split {changed.iloc[0]:g} : 1 on {changed.index[0]:%Y-%m-%d}"
+    both = stored.index.intersection(fresh.index)
+    if both.empty:
+        return "no session in common with what was stored"
+    old, new = stored.loc[both], fresh.loc[both]
+    differs = _relative(old["close"], new["close"]) > _ROUNDING
+    ratios = (new["close"] / old["close"]).to_numpy()
+    if differs.all() and np.ptp(ratios) <= 1e-3 * ratios[0]:
+        return f"every close is {ratios.mean():.6g} times the stored one"
+    for name in ("dividend", "split"):
+        moved = (_relative(old[name], new[name]) > _ROUNDING).to_numpy()
+        if moved.any():
+            session = both[moved][0]
+            return (
+                f"{name} of {session:%Y-%m-%d} changed from {old.at[session, name]:g} "
+                f"to {new.at[session, name]:g}"
+            )
+    settled = both[both < stored.index[-REVISED:][0]]
+    for name in BAR_COLUMNS:
+        change = _relative(old[name], new[name])
+        allowed = pd.Series(np.inf if name == "volume" else _SMALL, index=both)
+        allowed[settled] = _ROUNDING
+        moved = (change > allowed).to_numpy()
+        if moved.any():
+            session = both[moved][0]
+            return (
+                f"{name} of {session:%Y-%m-%d} changed from {old.at[session, name]:g} "
+                f"to {new.at[session, name]:g}"
+            )
+    return None
+
+
+def joined(stored: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
+    """Return both, with the fresh values where both have a session.
+
+    A stored session that the source has lost since stays: it was delivered once.
+    """
+    kept = stored[~stored.index.isin(fresh.index)]
+    return pd.concat([kept, fresh]).sort_index().rename_axis("session")
+
+
+def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Return whether two sets of bars agree but for rounding."""
+    return one.index.equals(other.index) and all(
+        bool((_relative(one[name], other[name]) <= _ROUNDING).all()) for name in BAR_COLUMNS
+    )
+
+
+def _relative(old: pd.Series, new: pd.Series) -> pd.Series:
+    scale = np.maximum(old.abs(), new.abs())
+    return ((new - old).abs() / scale.where(scale > 0, 1.0)).fillna(0.0)

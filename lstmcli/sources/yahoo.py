@@ -1,0 +1,279 @@
+"""Bars from Yahoo through yfinance, with its many failures told apart."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from lstmcli import clock
+from lstmcli.errors import DiskError, NoDataError, RateLimitError, SourceError
+from lstmcli.frames import BAR_COLUMNS
+from lstmcli.sessions import SETTLE_MARGIN, calendar_for, settled_session
+from lstmcli.sources._base import Delivery, SourceConfig, enclosing, without_absent_sessions
+
+log = logging.getLogger(__name__)
+
+COOL_DOWN = timedelta(minutes=15)
+"""How long Yahoo is left alone after a 429; asking sooner makes it last longer."""
+
+_CHART = "https://query2.finance.yahoo.com/v8/finance/chart/"
+_COLUMNS = {
+    "Open": "open",
+    "High": "high",
+    "Low": "low",
+    "Close": "close",
+    "Volume": "volume",
+    "Dividends": "dividend",
+    "Stock Splits": "split",
+}
+
+
+class YahooSource(SourceConfig):
+    """Yahoo Finance: split-adjusted daily bars with dividends and splits."""
+
+    name: Literal["yahoo"] = "yahoo"
+    timeout: float = Field(20.0, gt=0)  # seconds per request
+    pause: float = Field(1.0, ge=0)  # seconds between tickers, and before a retry
+    retries: int = Field(1, ge=0)
+
+    incremental = True
+
+    def pause_between_tickers(self) -> float:
+        return self.pause
+
+    def bars(self, ticker: str, start: date | None = None, *, cache: Path) -> Delivery:
+        """Return the settled bars; empty where the range holds none.
+
+        Raises:
+            NoDataError: Yahoo itself says that it does not know the symbol.
+            RateLimitError: Yahoo answers 429, or did so minutes ago.
+            SourceError: any other failure, which a retry did not cure.
+        """
+        _check_cool_down(cache)
+        _set_up(cache)
+        for attempt in range(self.retries + 1):
+            if attempt:
+                time.sleep(self.pause)
+            try:
+                return self._ask(ticker, start, cache)
+            except RateLimitError:
+                _remember_cool_down(cache)
+                raise
+            except SourceError as error:
+                failure = error
+                log.info("%s: attempt %d of %d: %s", ticker, attempt + 1, self.retries + 1, error)
+        raise failure
+
+    def _ask(self, ticker: str, start: date | None, cache: Path) -> Delivery:
+        import yfinance
+        from yfinance.data import YfData
+        from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMissingError
+
+        # yfinance remembers a failed answer for the life of the process.
+        YfData.cache_get.cache_clear()
+        symbol = yfinance.Ticker(ticker)
+        span = {"period": "max"} if start is None else {"start": start.isoformat()}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # yfinance uses what pandas 3 has deprecated
+                table = symbol.history(
+                    **span, interval="1d", auto_adjust=False, actions=True, timeout=self.timeout
+                )
+        except YFRateLimitError as error:
+            raise _rate_limited(clock.now() + COOL_DOWN) from error
+        except YFPricesMissingError as error:
+            return self._without_prices(ticker, error, symbol.history_metadata)
+        except YFTzMissingError as error:
+            raise self._why_unknown(ticker) from error
+        except Exception as error:
+            # Nearly every type is possible here, from curl's OSErrors to the KeyError of an odd
+            # answer; yfinance promises none of them.
+            if _is_cache_fault(error):
+                shutil.rmtree(cache / "yfinance", ignore_errors=True)
+                _open_cache(cache)
+                raise SourceError(f"{ticker}: yfinance's cache in {cache} was damaged.") from error
+            if getattr(getattr(error, "response", None), "status_code", None) == 404:
+                raise self._why_unknown(ticker) from error
+            raise _unreachable(ticker, error) from error
+        return _delivery(ticker, table, symbol.history_metadata)
+
+    def _without_prices(self, ticker: str, error: Any, metadata: Mapping[str, Any]) -> Delivery:
+        """Tell apart: unknown symbol, nothing new, and an answer that makes no sense."""
+        reason = error.yahoo_reason or ""
+        if reason.startswith("No data found"):
+            raise _unknown(ticker, reason) from error
+        empty = reason.startswith("Data doesn't exist")
+        if empty or (not reason and metadata.get("exchangeTimezoneName")):
+            bars = pd.DataFrame(columns=list(BAR_COLUMNS), index=pd.DatetimeIndex([])).astype(float)
+            return Delivery(bars, **_details(metadata))
+        raise SourceError(
+            f"{ticker}: Yahoo gave no prices{f': {reason}' if reason else ' and no reason'}.",
+            hint=f"try again later: lstm fetch {ticker}",
+        ) from error
+
+    def _why_unknown(self, ticker: str) -> NoDataError | SourceError:
+        """Ask for Yahoo's own words, which yfinance drops together with the answer.
+
+        For yfinance a symbol without a time zone is "possibly delisted", whether
+        Yahoo said so or the network broke.
+        """
+        from yfinance.data import YfData
+        from yfinance.exceptions import YFRateLimitError
+
+        try:
+            answer = YfData().get(
+                _CHART + ticker, params={"range": "1d", "interval": "1d"}, timeout=self.timeout
+            )
+            said = answer.json()["chart"]["error"]
+            if answer.status_code == 404 and said:
+                return _unknown(ticker, str(said["description"]))
+        except YFRateLimitError:
+            return _rate_limited(clock.now() + COOL_DOWN)
+        except Exception as error:  # As in `_ask`: whatever it is, Yahoo did not answer.
+            return _unreachable(ticker, error)
+        return SourceError(
+            f"{ticker}: Yahoo failed at first (it answered HTTP {answer.status_code} when asked "
+            "again).",
+            hint=f"try again later: lstm fetch {ticker}",
+        )
+
+
+def _delivery(ticker: str, table: pd.DataFrame, metadata: Mapping[str, Any]) -> Delivery:
+    bars = table.rename(columns=_COLUMNS)
+    if "Capital Gains" in bars:
+        bars["dividend"] += bars["Capital Gains"]  # paid out by funds, like a dividend
+    sessions = pd.DatetimeIndex(bars.index).tz_localize(None).normalize().as_unit("ns")
+    bars = bars[list(BAR_COLUMNS)].astype(float).set_axis(sessions.rename("session"))
+    bars = enclosing(without_absent_sessions(bars), ticker)
+    details = _details(metadata)
+    return Delivery(_settled(ticker, bars, metadata, details["exchange"]), **details)
+
+
+def _details(metadata: Mapping[str, Any]) -> dict[str, str | None]:
+    return {
+        "exchange": metadata.get("exchangeName"),
+        "timezone": metadata.get("exchangeTimezoneName"),
+        "currency": metadata.get("currency"),
+    }
+
+
+def _settled(
+    ticker: str, bars: pd.DataFrame, metadata: Mapping[str, Any], exchange: str | None
+) -> pd.DataFrame:
+    """Return the bars without today's while it is partial.
+
+    Yahoo's trading period knows today's close even when it is unscheduled; the
+    calendar knows the other days'.
+    """
+    now = clock.now()
+    index = pd.DatetimeIndex(bars.index)
+    last = settled_session(calendar_for(ticker, exchange), now, observed=index)
+    settled = index <= last
+    try:
+        regular = metadata["currentTradingPeriod"]["regular"]
+        zone = metadata["exchangeTimezoneName"]
+        opens, closes = (_moment(regular[name]) for name in ("start", "end"))
+        today = opens.tz_convert(zone).tz_localize(None).normalize()
+        settled[index == today] = now >= closes + SETTLE_MARGIN
+    except (KeyError, TypeError, ValueError) as error:
+        log.info("%s: no trading period from Yahoo (%r): the calendar decides", ticker, error)
+    return bars[settled]
+
+
+def _moment(value: Any) -> pd.Timestamp:
+    """Return a time as UTC: yfinance turns Yahoo's seconds into times, but not always."""
+    moment = (
+        pd.Timestamp(value, unit="s") if isinstance(value, int | float) else pd.Timestamp(value)
+    )
+    return moment.tz_localize("UTC") if moment.tz is None else moment.tz_convert("UTC")
+
+
+def _unknown(ticker: str, words: str) -> NoDataError:
+    return NoDataError(
+        f"{ticker}: Yahoo does not know this symbol: {words}.",
+        hint=f"look the symbol up: https://finance.yahoo.com/lookup?s={ticker}",
+    )
+
+
+def _unreachable(ticker: str, error: Exception) -> SourceError:
+    reason = " ".join(str(error).split())[:200]
+    return SourceError(
+        f"{ticker}: Yahoo could not be reached or understood: {type(error).__name__}: {reason}.",
+        hint=f"check the network and try again: lstm fetch {ticker}",
+    )
+
+
+def _set_up(cache: Path) -> None:
+    with warnings.catch_warnings():  # yfinance sets a warning filter of its own when imported
+        import yfinance
+        from yfinance.cache import _TzDBManager
+
+    logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # "possibly delisted" and the like
+    yfinance.config.debug.hide_exceptions = False
+    if _TzDBManager.get_location() != str(cache / "yfinance"):
+        _open_cache(cache)
+
+
+def _open_cache(cache: Path) -> None:
+    """Let yfinance keep time zones and cookies in the workspace.
+
+    Closed first, because yfinance has no public way to forget an open database.
+    """
+    import yfinance
+    from yfinance.cache import _CookieCacheManager, _TzCacheManager
+
+    folder = cache / "yfinance"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(
+            f"{folder}: cannot be made: {error.strerror}.",
+            hint="choose a folder that you may write with --workspace",
+        ) from error
+    yfinance.set_tz_cache_location(str(folder))
+    _TzCacheManager._tz_cache = None
+    _CookieCacheManager._Cookie_cache = None
+
+
+def _is_cache_fault(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] in ("peewee", "sqlite3")
+
+
+def _cool_down_file(cache: Path) -> Path:
+    return cache / "yahoo-cool-down.json"
+
+
+def _check_cool_down(cache: Path) -> None:
+    try:
+        stated = json.loads(_cool_down_file(cache).read_text())
+        until = datetime.fromisoformat(stated["until"]).astimezone(UTC)
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    # A clock that was set back must not lock Yahoo away for years.
+    if timedelta() < until - clock.now() <= COOL_DOWN:
+        raise _rate_limited(until)
+
+
+def _remember_cool_down(cache: Path) -> None:
+    try:
+        until = clock.now() + COOL_DOWN
+        _cool_down_file(cache).write_text(json.dumps({"until": until.isoformat()}))
+    except OSError as error:
+        log.info("cool-down not remembered: %s", error)
+
+
+def _rate_limited(until: datetime) -> RateLimitError:
+    return RateLimitError(
+        "Yahoo answered 429, Too Many Requests. What is stored stays usable.",
+        hint=f"fetch again after {until:%Y-%m-%d %H:%M} UTC",
+    )

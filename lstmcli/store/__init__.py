@@ -1,0 +1,97 @@
+"""What is kept on disk, and the only file names in the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from lstmcli.errors import DiskError, LockError
+from lstmcli.store._files import file_name, write_atomically
+from lstmcli.store.bars import BarsStore
+from lstmcli.store.runs import RunStore
+
+LOCK_PATIENCE = 10.0
+"""Seconds to wait for another process: a fetch of a watch list takes less."""
+
+
+class Workspace:
+    """A folder with bars, runs, forecasts and charts."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.bars = BarsStore(root / "bars")
+        self.runs = RunStore(root / "runs")
+        self.forecasts = root / "forecasts"
+        self.charts = root / "charts"
+        self.cache = root / ".cache"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the workspace; the operating system lets go of it if we die.
+
+        Raises:
+            LockError: another process held it for `LOCK_PATIENCE` seconds.
+            DiskError: the folder cannot be written.
+        """
+        import os
+
+        from filelock import FileLock, Timeout
+
+        path = self.root / ".lock"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path, timeout=LOCK_PATIENCE)
+            with lock:
+                holder = self.root / ".lock-holder"
+                holder.write_text(str(os.getpid()))
+                yield
+        except Timeout as error:
+            raise LockError(
+                f"{self.root} is in use by process {self._holder()}.",
+                hint="wait until it has finished, or choose another --workspace",
+            ) from error
+        except OSError as error:
+            raise DiskError(
+                f"{path}: cannot be written: {error.strerror or error}.",
+                hint="choose a folder that you may write with --workspace",
+            ) from error
+
+    def _holder(self) -> str:
+        try:
+            return (self.root / ".lock-holder").read_text() or "?"
+        except OSError:
+            return "?"
+
+    def write_forecast(self, forecast: pd.DataFrame, *, ticker: str, run: str) -> Path:
+        """Write the forecast of one ticker from one origin, prices in 8 digits."""
+        made_on = pd.Timestamp(forecast["made_on"].iloc[0])
+        path = self.forecasts / f"{made_on:%Y-%m-%d}" / f"{file_name(ticker)}-{run}.csv"
+        text = forecast.to_csv(index=False, float_format="%.8g", lineterminator="\n")
+        write_atomically(path, text.encode())
+        return path
+
+    def latest_forecast(self, ticker: str) -> str | None:
+        """Return the newest origin, as an ISO date, that a forecast of the ticker has."""
+        made = {path.parent.name for path in self.forecasts.glob(f"*/{file_name(ticker)}-2*.csv")}
+        return max(made, default=None)
+
+    def chart_path(self, name: str) -> Path:
+        """Return where a chart goes unless the user says otherwise."""
+        return self.charts / file_name(name)
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file in one step; see `write_atomically`."""
+        write_atomically(path, content)
+
+    def check_writable(self) -> None:
+        """Check that files can be made here, before hours are spent.
+
+        Raises:
+            DiskError: they cannot.
+        """
+        probe = self.root / ".probe"
+        write_atomically(probe, b"")
+        probe.unlink(missing_ok=True)

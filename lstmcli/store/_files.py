@@ -1,0 +1,94 @@
+"""Writing files that are either old or new, never half; names that are safe."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from lstmcli.errors import ConfigError, DiskError
+
+LONGEST_TICKER = 32
+_DEVICES = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{name}{n}" for name in ("COM", "LPT") for n in "123456789"),
+}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one.
+
+    The content goes to a temporary name in the same folder, is flushed to disk
+    and renamed; the temporary file never outlives a failure.
+
+    Raises:
+        DiskError: disk full, quota, no permission, read-only, or no folder.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise DiskError(
+            f"{path}: cannot be written: {error.strerror or error}. What was stored is unchanged.",
+            hint="free some space, or choose a folder that you may write with --workspace",
+        ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the file system can."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def check_ticker(ticker: str) -> str:
+    """Return the ticker as typed, if it can name a file.
+
+    Raises:
+        ConfigError: empty, too long, or able to leave the folder.
+    """
+    reason = None
+    if not ticker.strip():
+        reason = "it is empty"
+    elif len(ticker) > LONGEST_TICKER:
+        reason = f"it has {len(ticker)} characters, more than {LONGEST_TICKER}"
+    elif "/" in ticker or "\\" in ticker:
+        reason = "it holds a path separator"
+    elif ticker[0] in ".-":
+        reason = f"it starts with {ticker[0]!r}"
+    elif not ticker.isprintable() or ticker != ticker.strip():
+        reason = "it holds a character that does not print, or a space at an end"
+    if reason:
+        shown = ticker if len(ticker) <= LONGEST_TICKER else ticker[:LONGEST_TICKER] + "…"
+        raise ConfigError(
+            f"Expected a ticker such as MRK, BRK-B, ^GSPC, 7203.T or BTC-USD. "
+            f"Received: {shown!r}: {reason}.",
+            hint="lstm fetch MRK",
+        )
+    return ticker
+
+
+def file_name(ticker: str) -> str:
+    """Return the file name of a ticker, without an ending."""
+    name = quote(ticker, safe="^=")
+    # Devices on Windows, whatever the ending; CON is a ticker of the NYSE.
+    return f"%{ord(name[0]):02X}{name[1:]}" if name.upper() in _DEVICES else name
+
+
+def ticker_of(name: str) -> str:
+    """Return the ticker that `file_name` made this name from."""
+    return unquote(name)

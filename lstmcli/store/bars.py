@@ -1,0 +1,197 @@
+"""Bars on disk: one Parquet file per ticker, and a JSON copy of its metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import io
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from lstmcli import __version__
+from lstmcli.errors import DataError, DiskError, NoDataError
+from lstmcli.frames import BAR_COLUMNS, Section
+from lstmcli.store._files import check_ticker, file_name, ticker_of, write_atomically
+
+FORMAT = 1
+_KEY = b"lstm"
+
+
+class BarsMeta(Section):
+    """Where bars come from, when they came, and what they must hash to."""
+
+    format: int = FORMAT
+    ticker: str
+    source: dict[str, Any]
+    exchange: str | None = None  # as the source reports it
+    calendar: str
+    timezone: str | None = None
+    currency: str | None = None
+    label: str | None = None
+    start: date | None = None  # what was asked for; None: all there is
+    fetched_at: datetime
+    first_session: date
+    last_session: date
+    rows: int
+    sha256: str
+    versions: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        bars: pd.DataFrame,
+        *,
+        ticker: str,
+        source: dict[str, Any],
+        calendar: str,
+        fetched_at: datetime,
+        **details: Any,
+    ) -> BarsMeta:
+        """Return the metadata of bars that are about to be written."""
+        return cls(
+            ticker=ticker,
+            source=source,
+            calendar=calendar,
+            fetched_at=fetched_at.astimezone(UTC),
+            first_session=bars.index[0].date(),
+            last_session=bars.index[-1].date(),
+            rows=len(bars),
+            sha256=content_hash(bars),
+            versions={
+                "lstmcli": __version__,
+                **{
+                    name: importlib.metadata.version(name)
+                    for name in ("pandas", "pyarrow", "yfinance")
+                },
+            },
+            **details,
+        )
+
+
+class BarsStore:
+    """The bars of a workspace, by ticker.
+
+    The Parquet file holds its own metadata and is renamed into place last of
+    all that matters; the JSON beside it is for people, and is written anew
+    where a kill between the two renames left it behind.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def tickers(self) -> list[str]:
+        """Return the stored tickers, sorted."""
+        names = (path.stem for path in self.folder.glob("*.parquet"))
+        return sorted(ticker_of(name) for name in names if not name.startswith("."))
+
+    def read(self, ticker: str) -> tuple[pd.DataFrame, BarsMeta]:
+        """Return the bars of a ticker and their metadata.
+
+        Raises:
+            NoDataError: the ticker was never fetched.
+            DataError: the file is damaged, or a newer version wrote it.
+        """
+        path = self._path(ticker)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise NoDataError(
+                f"There are no bars of {ticker} in {self.folder}.", hint=f"lstm fetch {ticker}"
+            ) from error
+        except OSError as error:
+            raise DiskError(f"{path}: cannot be read: {error.strerror or error}.") from error
+        bars, meta = _decode(content, path, ticker)
+        self._keep_in_step(meta)
+        return bars, meta
+
+    def sidecar(self, ticker: str) -> BarsMeta | None:
+        """Return the readable copy of the metadata, or None if it is of no use."""
+        try:
+            return BarsMeta.model_validate_json(self._path(ticker, ".json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def write(self, bars: pd.DataFrame, meta: BarsMeta) -> None:
+        """Replace the bars of `meta.ticker` in one step.
+
+        Raises:
+            DiskError: nothing was replaced.
+        """
+        write_atomically(self._path(meta.ticker), _encode(bars, meta))
+        write_atomically(self._path(meta.ticker, ".json"), _readable(meta))
+
+    def _keep_in_step(self, meta: BarsMeta) -> None:
+        path, content = self._path(meta.ticker, ".json"), _readable(meta)
+        try:
+            if not path.exists() or path.read_bytes() != content:
+                write_atomically(path, content)
+        except (OSError, DiskError):
+            pass  # Reading must work in a folder that may not be written.
+
+    def _path(self, ticker: str, ending: str = ".parquet") -> Path:
+        return self.folder / (file_name(check_ticker(ticker)) + ending)
+
+
+def content_hash(bars: pd.DataFrame) -> str:
+    """Return the SHA-256 of sessions and values, independent of the file format."""
+    digest = hashlib.sha256(",".join(BAR_COLUMNS).encode())
+    digest.update(bars.index.to_numpy().astype("datetime64[D]").astype("<i8").tobytes())
+    digest.update(np.ascontiguousarray(bars[list(BAR_COLUMNS)].to_numpy("<f8")).tobytes())
+    return digest.hexdigest()
+
+
+def _encode(bars: pd.DataFrame, meta: BarsMeta) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    sessions = bars.index.to_numpy().astype("datetime64[D]")
+    columns = {"session": pyarrow.array(sessions, pyarrow.date32())}
+    columns |= {name: pyarrow.array(bars[name].to_numpy("f8")) for name in BAR_COLUMNS}
+    table = pyarrow.table(columns, metadata={_KEY: meta.model_dump_json().encode()})
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(table, stream, compression="zstd")
+    return stream.getvalue()
+
+
+def _decode(content: bytes, path: Path, ticker: str) -> tuple[pd.DataFrame, BarsMeta]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(io.BytesIO(content))
+        stated = json.loads((table.schema.metadata or {})[_KEY])
+        newer = int(stated.get("format", 0)) > FORMAT
+        if not newer:
+            meta = BarsMeta.model_validate(stated)
+            sessions = table["session"].to_numpy().astype("datetime64[ns]")
+            bars = pd.DataFrame(
+                {name: table[name].to_numpy() for name in BAR_COLUMNS},
+                index=pd.DatetimeIndex(sessions, name="session"),
+            )
+    except (pyarrow.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
+        raise _damaged(path, ticker, f"{type(error).__name__}") from error
+    if newer:
+        raise DataError(
+            f"{path}: Expected bars in format {FORMAT} or older. Received: {stated['format']}.",
+            hint=f"use the newer lstm that wrote it, or delete it and: lstm fetch {ticker}",
+        )
+    if content_hash(bars) != meta.sha256 or meta.ticker != ticker:
+        raise _damaged(path, ticker, "its content does not match its hash")
+    return bars, meta
+
+
+def _damaged(path: Path, ticker: str, reason: str) -> DataError:
+    return DataError(
+        f"{path} is damaged ({reason}). Expected the bars of {ticker}.",
+        hint=f"lstm fetch {ticker} brings them back from where they came",
+    )
+
+
+def _readable(meta: BarsMeta) -> bytes:
+    return (meta.model_dump_json(indent=2) + "\n").encode()
