@@ -193,7 +193,9 @@ def _ticker_rows(
     whole = first >= 0
     forecastable = whole & (unusable_before[rows + 1] == unusable_before[np.maximum(first, 0)])
     labelled = last < len(bars)
-    crossed = holes_up_to[np.minimum(last, len(bars) - 1)] - holes_up_to[np.maximum(first, 0)]
+    crossed: np.ndarray = (
+        holes_up_to[np.minimum(last, len(bars) - 1)] - holes_up_to[np.maximum(first, 0)]
+    )
     return {
         "session": sessions.to_numpy(),
         "values": values,
@@ -221,7 +223,7 @@ def _calendar_positions(panel: Panel, ticker: str, horizon: int) -> tuple[np.nda
         next_sessions(calendar, last, horizon, observed=early)
     )
     after = days.searchsorted(observed, side="right")
-    return position, days.dayofweek.to_numpy(np.int8)[after[:, None] + np.arange(horizon)]
+    return position, days.day_of_week.to_numpy(np.int8)[after[:, None] + np.arange(horizon)]
 
 
 def target_sessions(

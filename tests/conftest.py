@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from yahoo_server import YahooServer
 
 _reached: list[str] = []

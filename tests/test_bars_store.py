@@ -65,7 +65,21 @@ def test_bars_come_back_as_they_were_written(store, ticker):
 
 @pytest.mark.parametrize(
     "ticker",
-    ["", " ", "../x", "a/b", "a\\b", ".hidden", "-rf", "A" * 33, "A" * 200, "A\nB", "A\0", " A", "/"],
+    [
+        "",
+        " ",
+        "../x",
+        "a/b",
+        "a\\b",
+        ".hidden",
+        "-rf",
+        "A" * 33,
+        "A" * 200,
+        "A\nB",
+        "A\0",
+        " A",
+        "/",
+    ],
 )
 def test_a_ticker_that_cannot_name_a_file_is_refused(store, ticker):
     with pytest.raises(ConfigError, match="Expected a ticker"):
@@ -93,7 +107,9 @@ def test_a_ticker_that_was_never_fetched_is_no_data(store):
     assert store.tickers() == []
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "one byte", "no metadata", "other ticker"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "empty", "text", "one byte", "no metadata", "other ticker"]
+)
 def test_a_damaged_file_is_named_with_the_way_back(store, damage):
     import pyarrow.parquet
 
@@ -203,7 +219,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(store):
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        with pytest.raises(DiskError, match="MRK.parquet") as caught:
+        with pytest.raises(DiskError, match=r"MRK\.parquet") as caught:
             store.write(larger, meta_of(larger))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -502,7 +502,7 @@ def test_a_large_file_is_not_even_read(folder):
 def configs() -> st.SearchStrategy[RunConfig]:
     """Configs of every variant, with names that are hard on a YAML writer."""
     names = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=32)
-    words = st.sampled_from(["ON", "null", "~", "012", "1e3", "- a", "a: b", "#", "'", "*x", " "])
+    words = st.sampled_from(["ON", "null", "~", "012", "1e3", "- a", "a: b", "#", "'", "*x", "?0"])
     return st.fixed_dictionaries(
         {
             "tickers": st.lists(names | words, max_size=4, unique=True),
@@ -530,6 +530,14 @@ def test_a_resolved_config_reads_back_as_itself(config):
     assert again == config
     assert again.to_yaml() == config.to_yaml()
     assert config_sha(again) == config_sha(config)
+
+
+def test_a_resolved_config_has_a_line_per_section_and_quotes_what_old_readers_mistake():
+    config = parse_config("model: {name: stacked, units: [8, 4]}\ntickers: [MRK, ON, 012]\n", "c")
+    lines = config.to_yaml().splitlines()
+    assert lines[0] == 'tickers: [MRK, "ON", "012"]'
+    assert "model: {name: stacked, units: [8, 4], dropout: 0.1}" in lines
+    assert len(lines) == len(RunConfig.model_fields)
 
 
 def test_the_sha_ignores_how_a_config_is_written_and_sees_what_it_says():

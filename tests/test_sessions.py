@@ -87,7 +87,9 @@ def test_sessions_are_naive_midnights_and_an_empty_span_has_none():
     found = next_sessions("XLON", pd.Timestamp("2024-05-03"), 1, observed=NONE)
     assert days(found) == ["2024-05-07"]  # the early May bank holiday
     assert found.tz is None
-    assert len(sessions_between("XNYS", found[0], found[0] - pd.Timedelta(1, "D"), observed=NONE)) == 0
+    assert (
+        len(sessions_between("XNYS", found[0], found[0] - pd.Timedelta(1, "D"), observed=NONE)) == 0
+    )
 
 
 @pytest.mark.parametrize("calendar", ["XNYS", "XTAE", "24/7", "weekdays"])
@@ -133,7 +135,12 @@ def test_staleness_counts_settled_sessions():
     assert sessions_behind("XNYS", last, moment("2017-01-01 12:00"), observed=NONE) == 0
     assert sessions_behind("XNYS", last, moment("2017-01-03 18:00"), observed=NONE) == 0
     assert sessions_behind("XNYS", last, moment("2017-01-04 18:00"), observed=NONE) == 1
-    assert sessions_behind("XNYS", pd.Timestamp("2030-01-02"), moment("2017-01-04 18:00"), observed=NONE) == 0
+    assert (
+        sessions_behind(
+            "XNYS", pd.Timestamp("2030-01-02"), moment("2017-01-04 18:00"), observed=NONE
+        )
+        == 0
+    )
 
 
 def test_a_broken_calendar_falls_back_to_observed_weekdays(caplog):
@@ -143,16 +150,16 @@ def test_a_broken_calendar_falls_back_to_observed_weekdays(caplog):
     _say_that_it_breaks.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            found = next_sessions("XTAE", pd.Timestamp("2024-03-07"), 4, observed=SUNDAY_TO_THURSDAY)
+            found = next_sessions(
+                "XTAE", pd.Timestamp("2024-03-07"), 4, observed=SUNDAY_TO_THURSDAY
+            )
     assert days(found) == ["2024-03-10", "2024-03-11", "2024-03-12", "2024-03-13"]
     # Said once, and only where this version of the calendar is broken.
     assert caplog.text.count("cannot be built") <= 1
 
 
 def test_weekdays_are_the_observed_ones():
-    found = next_sessions(
-        "weekdays", SUNDAY_TO_THURSDAY[-1], 3, observed=SUNDAY_TO_THURSDAY
-    )
+    found = next_sessions("weekdays", SUNDAY_TO_THURSDAY[-1], 3, observed=SUNDAY_TO_THURSDAY)
     assert days(found) == ["2024-03-10", "2024-03-11", "2024-03-12"]
 
 

@@ -60,7 +60,7 @@ def test_a_first_fetch_stores_every_settled_session(workspace, mrk, yahoo):
     bars, meta = workspace.bars.read("MRK")
     assert (result.status, result.rows, result.added) == ("new", len(bars), len(bars))
     assert bars.index[-1] == pd.Timestamp("2024-03-08")
-    expected = mrk.bars.loc[: "2024-03-08", ["open", "high", "low", "close"]]
+    expected = mrk.bars.loc[:"2024-03-08", ["open", "high", "low", "close"]]
     assert (abs(bars[expected.columns] / expected - 1) < 1e-9).all(axis=None)
     assert (meta.calendar, meta.timezone, meta.currency) == ("XNYS", "America/New_York", "USD")
     assert meta.source["name"] == "yahoo"
@@ -237,6 +237,7 @@ def test_a_429_stops_the_batch_and_is_remembered(workspace, mrk, yahoo):
     results = fetch(workspace, ["MRK", "MDT"], source=QUICK)
     assert [type(result.error) for result in results] == [RateLimitError, RateLimitError]
     assert not any("MDT" in request.path for request in yahoo.requests)
+    assert "not asked for" in str(results[1].error)
     assert results[0].rows > 0  # what is stored stays usable
 
     yahoo.faults.clear()

@@ -104,7 +104,9 @@ class YahooServer:
         leaf.configure_cert(self.tls)
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.yahoo = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
 
     def __enter__(self) -> YahooServer:
         self._thread.start()

@@ -89,7 +89,7 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader has seen enough, as in `lstm runs | head -1`.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except Exception as error:
         return report(error, as_json=as_json, debug=debug)

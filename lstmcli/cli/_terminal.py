@@ -169,7 +169,7 @@ def _known(error: Exception) -> LstmError | None:
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
         return DiskError(f"{error.filename or 'a file'}: {os.strerror(error.errno)}.")
     if isinstance(error, typer.TyperException):
-        message = error.format_message()  # type: ignore[attr-defined]
+        message = error.format_message()
         return ConfigError(message, hint="lstm --help lists commands and options")
     return None
 

@@ -44,8 +44,7 @@ def status(
 
     found = pipeline.status(Workspace(workspace))
     if as_json:
-        keys = "ticker source label rows last_session sessions_behind run forecast error".split()
-        print_json({"tickers": [{key: getattr(each, key) for key in keys} for each in found]})
+        print_json({"tickers": [vars(each) for each in found]})
     elif not found:
         print(f"nothing is stored in {workspace}")
         say_next("lstm fetch MRK", quiet=quiet)
@@ -167,8 +166,7 @@ def doctor(
 
     checks = pipeline.doctor(Workspace(workspace))
     if as_json:
-        keys = ("name", "value", "error")
-        print_json({"checks": [{key: getattr(check, key) for key in keys} for check in checks]})
+        print_json({"checks": [vars(check) for check in checks]})
     else:
         print_table(["", ""], [[check.name, check.value] for check in checks], left=2)
     return highest((check.error for check in checks if check.error), as_json=as_json, debug=debug)

@@ -107,7 +107,7 @@ def _warn(each: Prediction, *, quiet: bool) -> None:
         )
     if each.seen:
         say(
-            f"warning: {each.ticker}: the network was fitted on bars after {each.made_on:%Y-%m-%d}: "
+            f"warning: {each.ticker}: the network has seen bars after {each.made_on:%Y-%m-%d}: "
             "this shows the tool, not its skill",
             quiet=quiet,
         )

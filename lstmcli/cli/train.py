@@ -28,6 +28,7 @@ from lstmcli.cli._terminal import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.progress import Progress
 
     from lstmcli.forecasters.training import Epoch
     from lstmcli.pipeline.train import TrainPlan, TrainResult
@@ -111,7 +112,8 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     manifest = result.manifest
     first, last, evaluations = manifest.test
     names = ", ".join(manifest.tickers[:5]) + (" …" if len(manifest.tickers) > 5 else "")
-    print(f"{manifest.variant} on {names}: {manifest.parameters:,} parameters, {manifest.seconds:.0f} s")
+    size = f"{manifest.parameters:,} parameters, {manifest.seconds:.0f} s"
+    print(f"{manifest.variant} on {names}: {size}")
     for label in dict.fromkeys(manifest.labels.values()):
         print(f"NOTE: {label}")
     print()
@@ -153,20 +155,20 @@ class _Progress:
         self.members, self.epochs, self.quiet = members, epochs, quiet
         self.fits = 2 if refit else 1
         self.said = 0.0
-        self.bar = None
+        self.bar: Progress | None = None
 
     def __enter__(self) -> _Progress:
         if sys.stderr.isatty() and not self.quiet:
+            from rich import progress
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            self.bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.fields[loss]}"),
+            self.bar = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(),
+                progress.TextColumn("{task.fields[loss]}"),
                 # An upper bound: early stopping may end each member sooner.
-                TextColumn("at most"),
-                TimeRemainingColumn(compact=True),
+                progress.TextColumn("at most"),
+                progress.TimeRemainingColumn(compact=True),
                 console=Console(stderr=True),
                 transient=True,
             )

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import io
 import json
 import pathlib
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
-from ruamel.yaml import YAML
 
 from lstmcli.config._words import plain_words, suggest
 from lstmcli.config._yaml import (
@@ -28,6 +26,7 @@ from lstmcli.config._yaml import (
     Problem,
     read_yaml,
     show_value,
+    write_yaml,
 )
 from lstmcli.errors import ConfigError
 from lstmcli.features import FEATURES
@@ -86,12 +85,8 @@ class RunConfig(Section):
 
     def to_yaml(self) -> str:
         """Return the config with every default written out; reads back as equal."""
-        yaml = YAML()
-        yaml.default_flow_style = None
-        yaml.width = 4096  # a section stays on its line
-        stream = io.StringIO()
-        yaml.dump(self.model_dump(mode="json"), stream)
-        return stream.getvalue()
+        sections = self.model_dump(mode="json")
+        return "".join(f"{name}: {write_yaml(value)}\n" for name, value in sections.items())
 
 
 def config_sha(config: RunConfig) -> str:

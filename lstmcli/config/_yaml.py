@@ -1,4 +1,4 @@
-"""YAML text → plain data, with the place of every part of it.
+"""YAML text ↔ plain data; on reading, with the place of every part of it.
 
 YAML 1.2: ON, NO and YES are text, and 1e-3 is a number. What a config never
 needs is refused by name: anchors (a YAML bomb is made of them), tags, several
@@ -7,6 +7,7 @@ documents, numbers with leading zeros (012 is 12 to some readers, 10 to others).
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -46,6 +47,10 @@ _BOOLEANS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.^=-]*")
+_NOT_PLAIN = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+"""Words that some reader, old or new, takes for something else than text."""
+
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -115,6 +120,17 @@ def show_value(value: object) -> str:
     if isinstance(value, str):
         return repr(value if len(value) <= 60 else value[:59] + "…")
     return f"{value}"
+
+
+def write_yaml(value: Any) -> str:
+    """Return plain data on one line of YAML that any reader takes for the same."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {write_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(write_yaml(item) for item in value) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NOT_PLAIN:
+        return value
+    return json.dumps(value, ensure_ascii=False)  # which YAML reads as well
 
 
 def read_yaml(text: str, source: str, *, order: int = 0, under: Path = ()) -> Document:

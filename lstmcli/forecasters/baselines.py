@@ -160,4 +160,3 @@ BASELINES: dict[str, type[RandomWalk] | type[Ewma]] = {
     recipe.name: recipe for recipe in (RandomWalk, Ewma)
 }
 """Baselines by name; each takes the horizon."""
-

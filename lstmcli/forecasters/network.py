@@ -21,7 +21,9 @@ from lstmcli.forecasters.training import (
 )
 from lstmcli.frames import QUANTILES, Panel, Section
 from lstmcli.models import ModelConfig
+from lstmcli.models.attention import attention_weights
 from lstmcli.windows import (
+    Block,
     SplitConfig,
     WindowConfig,
     Windows,
@@ -205,20 +207,16 @@ class FittedNetwork:
 
     def attention(self, panel: Panel, ticker: str, origin: pd.Timestamp) -> pd.DataFrame:
         """Return the members' mean attention over one window: `session`, `weight`."""
-        from lstmcli.models.attention import attention_weights
-
         windows = self.recipe.windows(Panel({ticker: panel[ticker]}, panel.calendars))
         rows = windows.rows(pd.DatetimeIndex([origin]), labelled=False)
         x = self._inputs(windows, rows)["window"]
         weights = np.mean([attention_weights(network, x) for network in self.networks], axis=0)
         first = rows[0] - windows.lookback + 1
-        return pd.DataFrame(
-            {"session": windows.session[first : rows[0] + 1], "weight": weights[0]}
-        )
+        return pd.DataFrame({"session": windows.session[first : rows[0] + 1], "weight": weights[0]})
 
     def _inputs(self, windows: Windows, rows: np.ndarray) -> dict[str, np.ndarray]:
-        x = (windows.x(rows) - np.float32(self.state.mean)) / np.float32(self.state.scale)
-        inputs = {"window": x.astype(np.float32)}
+        mean, scale = np.asarray(self.state.mean), np.asarray(self.state.scale)
+        inputs = {"window": ((windows.x(rows) - mean) / scale).astype(np.float32)}
         if self.recipe.model.reads_targets:
             table, position = target_table(windows)
             inputs["targets"] = table[position[rows]]
@@ -231,7 +229,13 @@ class FittedNetwork:
         return (scaled[:, :, high] - scaled[:, :, low]) / (base[:, high] - base[:, low])
 
 
-def _data(windows, mean, scale, train, blocks) -> Data:
+def _data(
+    windows: Windows,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    train: np.ndarray,
+    blocks: dict[str, Block],
+) -> Data:
     """Return training data: standardised features, base quantiles and loss weights."""
     scaled = windows.y(train) / windows.scale(train)  # (N, H)
     base = np.quantile(scaled, QUANTILES, axis=0).T  # (H, Q)

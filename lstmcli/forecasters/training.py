@@ -13,6 +13,7 @@ from pydantic import Field
 
 from lstmcli.frames import Section
 from lstmcli.models import WindowShape
+from lstmcli.models._tensorflow import load_tensorflow
 from lstmcli.windows import Windows
 
 if TYPE_CHECKING:
@@ -127,8 +128,6 @@ def train_member(
     baseline's. Each epoch's order follows from (seed, member, epoch), so that a
     resumed fit walks the same path as an uninterrupted one.
     """
-    from lstmcli.models._tensorflow import load_tensorflow
-
     load_tensorflow()
     import keras
 
@@ -233,9 +232,7 @@ class _State:
         self.best = [saved[f"best_{n}"] for n in range(len(self.best))]
 
 
-def _dataset(
-    data: Data, rows: np.ndarray, model: ModelConfig, batch_size: int
-) -> tf.data.Dataset:
+def _dataset(data: Data, rows: np.ndarray, model: ModelConfig, batch_size: int) -> tf.data.Dataset:
     """Return batches of (inputs, scaled target), gathered by index inside the pipeline."""
     import tensorflow as tf
 

@@ -22,15 +22,7 @@ from lstmcli.models.rnn import Rnn
 from lstmcli.models.stacked import Stacked
 
 _Variants = (
-    Dense
-    | Rnn
-    | Lstm
-    | Stacked
-    | Bidirectional
-    | Attention
-    | CnnLstm
-    | ConvLstm
-    | EncoderDecoder
+    Dense | Rnn | Lstm | Stacked | Bidirectional | Attention | CnnLstm | ConvLstm | EncoderDecoder
 )
 
 AnyModel = Annotated[_Variants, Field(discriminator="name")]

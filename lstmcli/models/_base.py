@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from lstmcli.frames import Section
+from lstmcli.models._tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -71,8 +72,6 @@ class ModelConfig(Section):
         Returns:
             window (N, L, F) → quantiles (N, H, Q), in units of `sigma * sqrt(h)`.
         """
-        from lstmcli.models._tensorflow import load_tensorflow
-
         load_tensorflow()
         import keras
 
@@ -82,4 +81,5 @@ class ModelConfig(Section):
         if self.reads_targets:
             inputs["targets"] = keras.Input((shape.horizon, TARGET_CHANNELS), name="targets")
         outputs = quantile_head(self.encode(inputs), base_quantiles)
-        return keras.Model(inputs, outputs, name=self.name)
+        # A list: of a dict, a saved network would forget the names.
+        return keras.Model(list(inputs.values()), outputs, name=self.name)

@@ -5,6 +5,8 @@ The one module that imports Keras at its top: call `load_tensorflow` before it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -25,17 +27,17 @@ class AdditiveAttention(keras.layers.Layer):
     Yang et al. (2016), Hierarchical Attention Networks.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         _, lookback, units = input_shape
         self.kernel = self.add_weight(name="kernel", shape=(units, 1))
         self.bias = self.add_weight(name="bias", shape=(lookback, 1), initializer="zeros")
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         scores = ops.tanh(ops.matmul(x, self.kernel) + self.bias)  # (N, L, 1)
         weights = ops.softmax(scores, axis=1)
         return ops.sum(weights * x, axis=1), ops.squeeze(weights, axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         batch, lookback, units = input_shape
         return (batch, units), (batch, lookback)
 
@@ -55,7 +57,7 @@ class QuantileHead(keras.layers.Layer):
     on tanh keep a bad step from leaving the neighbourhood of the baseline.
     """
 
-    def __init__(self, base_quantiles, **kwargs):
+    def __init__(self, base_quantiles: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.base_quantiles = np.asarray(base_quantiles, np.float32)
         gaps = np.maximum(np.diff(self.base_quantiles, axis=1), 1e-4)
@@ -66,21 +68,21 @@ class QuantileHead(keras.layers.Layer):
         self._gaps = gaps  # (H, Q − 1)
         self._signs = signs.astype(np.float32)
 
-    def call(self, raw):
+    def call(self, raw: Any) -> Any:
         m, s, u = raw[..., :1], raw[..., 1:2], raw[..., 2:]
         median = self._median + 0.5 * ops.tanh(m)
         spread = ops.exp(1.5 * ops.tanh(s / 1.5))
         gaps = spread * self._gaps * ops.exp(0.5 * ops.tanh(u))  # (N, H, Q − 1)
         return median + ops.matmul(gaps, self._signs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], _Q)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "base_quantiles": self.base_quantiles.tolist()}
 
 
-def quantile_head(encoding, base_quantiles):
+def quantile_head(encoding: Any, base_quantiles: np.ndarray) -> Any:
     """Return quantiles (N, H, Q) from an encoding (N, U), or (N, H, U) with one vector a step."""
     horizon = len(base_quantiles)
     # All zero, so that the untrained network is the baseline.
@@ -103,16 +105,16 @@ class QuantileLoss(keras.losses.Loss):
     Source: Koenker, Bassett (1978), Regression Quantiles.
     """
 
-    def __init__(self, step_weights, name="quantile_loss", **kwargs):
+    def __init__(self, step_weights: Any, name: str = "quantile_loss", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.step_weights = np.asarray(step_weights, np.float32)
         self._levels = np.asarray(QUANTILES, np.float32)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         difference = ops.expand_dims(y_true, -1) - y_pred  # (N, H, Q)
         pinball = ops.maximum(self._levels * difference, (self._levels - 1) * difference)
         per_step = 2 * ops.mean(pinball, axis=-1)  # (N, H)
         return ops.mean(per_step * self.step_weights, axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "step_weights": self.step_weights.tolist()}

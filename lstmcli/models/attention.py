@@ -42,4 +42,4 @@ def attention_weights(network: keras.Model, x: np.ndarray) -> np.ndarray:
     import keras
 
     _, weights = network.get_layer(LAYER).output
-    return keras.Model(network.inputs, weights)(x).numpy()
+    return keras.Model(network.inputs, weights)([x]).numpy()

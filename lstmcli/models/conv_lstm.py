@@ -12,7 +12,8 @@ from lstmcli.models._base import Dropout, ModelConfig, Units
 class ConvLstm(ModelConfig):
     """ConvLSTM: the gates are convolutions over each stretch of the window.
 
-    Flow: x (N, L, F) → S stretches (N, S, L/S, F) → ConvLSTM1D (N, L/S, C) → flatten → head (N, H, Q).
+    Flow: x (N, L, F) → S stretches (N, S, L/S, F) → ConvLSTM1D (N, L/S, C) → flatten
+    → head (N, H, Q).
     Equation: that of `lstm`, every product W·x and U·h being a convolution along the stretch.
     Source: Shi et al. (2015), arXiv:1506.04214.
     """

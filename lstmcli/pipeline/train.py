@@ -174,9 +174,10 @@ def resume_run(workspace: Workspace) -> tuple[str, TrainPlan]:
     changed = [ticker for ticker, sha in plan.record.bars.items() if record.bars.get(ticker) != sha]
     if changed or plan.record.config_sha != record.config_sha:
         what = f"The bars of {' '.join(changed)}" if changed else "The bars or this program"
+        config = workspace.runs.path(run) / "config.yaml"
         raise ConfigError(
             f"{what} have changed since {run} began, so it cannot be continued.",
-            hint=f"lstm train {' '.join(plan.panel)} --config {workspace.runs.path(run)}/config.yaml",
+            hint=f"lstm train {' '.join(plan.panel)} --config {config}",
         )
     return run, plan
 

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -102,17 +103,17 @@ def doctor(workspace: Workspace) -> list[Check]:
     checks.append(Check("clock", clock.now().isoformat(timespec="seconds")))
     checks.append(_checked("workspace", _writable, workspace))
     for ticker in workspace.bars.tickers():
-        checks.append(_checked(f"bars {ticker}", lambda w, t=ticker: _bars(w, t), workspace))
+        checks.append(_checked(f"bars {ticker}", _bars, workspace, ticker))
     for run in workspace.runs.names():
-        checks.append(_checked(f"run {run}", lambda w, r=run: _run(w, r), workspace))
+        checks.append(_checked(f"run {run}", _run, workspace, run))
     for run in workspace.runs.interrupted():
         checks.append(Check(f"run {run}", "interrupted; lstm train --resume continues it"))
     return checks
 
 
-def _checked(name: str, look, workspace: Workspace) -> Check:
+def _checked(name: str, look: Callable[..., str], *what: object) -> Check:
     try:
-        return Check(name, look(workspace))
+        return Check(name, look(*what))
     except LstmError as error:
         return Check(name, "failed", error)
 

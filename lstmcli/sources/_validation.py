@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 RECENT = 10
 """Sessions at the end in which a hole is refused: forecasts start from them."""
 
+STRANGE = 0.01
+"""Share of bars outside the calendar that special sessions explain."""
+
 # Ratios of usual splits, and the 100 of a pound taken for a penny.
 _RATIOS = np.array([1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 100, 1000])
 
@@ -32,7 +35,7 @@ def check_series(bars: pd.DataFrame, ticker: str, *, calendar: str) -> None:
     if len(bars) < 2:
         raise DataError(
             f"{ticker}: Expected at least two sessions. Received: {len(bars)}.",
-            hint=f"ask for more history: lstm fetch {ticker} --start 2000-01-01",
+            hint=f"a longer file, or an earlier start: lstm fetch {ticker} --start 2000-01-01",
         )
     _check_dividends(bars, ticker)
     _check_splits(bars, ticker)
@@ -97,6 +100,17 @@ def unadjusted_split(bars: pd.DataFrame) -> tuple[pd.Timestamp, float] | None:
 def _check_holes(bars: pd.DataFrame, ticker: str, calendar: str) -> None:
     index = pd.DatetimeIndex(bars.index)
     expected = sessions_between(calendar, index[0], index[-1], observed=index)
+    strange = index.difference(expected)
+    if len(strange) > STRANGE * len(index):
+        log.warning(
+            "%s: %d of %d bars lie on days that are no sessions of %s, last on %s: "
+            "name its exchange with --calendar, or --calendar weekdays",
+            ticker,
+            len(strange),
+            len(index),
+            calendar,
+            f"{strange[-1]:%Y-%m-%d}",
+        )
     missing = expected.difference(index)
     if missing.empty:
         return

@@ -73,14 +73,14 @@ class CsvSource(SourceConfig):
     def tickers(self) -> list[str]:
         table = self._table()
         if "ticker" in table:
-            return list(dict.fromkeys(table["ticker"].str.upper()))
+            return list(table["ticker"].unique())
         stem = self.file.name.removesuffix(".gz")
         return [stem.removesuffix(".csv").removesuffix(".txt").upper()]
 
     def bars(self, ticker: str, start: date | None = None, *, cache: Path) -> Delivery:
         table = self._table()
         if "ticker" in table:
-            table = table[table["ticker"].str.upper() == self._spelled(ticker)]
+            table = table[table["ticker"] == self._spelled(ticker)]
         bars = _Reader(self.file, ticker, table).bars()
         if start is not None:
             bars = bars.loc[np.datetime64(start) :]
@@ -140,6 +140,8 @@ def _table(file: Path, changed: int) -> pd.DataFrame:
             hint="lstm fetch --help",
         )
     table = table.apply(lambda column: column.fillna("").str.strip())
+    if "ticker" in table:
+        table["ticker"] = table["ticker"].str.upper()
     return table[(table != "").any(axis=1)]
 
 
@@ -209,7 +211,8 @@ class _Reader:
     def _fault(self, line: int, message: str) -> DataError:
         return DataError(
             f"{self.file}:{line}: {self.ticker} {self.table.at[line, 'date']}: {message}",
-            hint=f"correct line {line}, or delete it: sed -i {line}d {self.file.name}",
+            hint=f"correct or delete line {line}, then: "
+            f"lstm fetch {self.ticker} --source csv --file {self.file}",
         )
 
     def _check_values(self, bars: pd.DataFrame, lines: np.ndarray) -> None:

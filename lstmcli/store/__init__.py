@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from lstmcli.errors import DiskError, LockError
 from lstmcli.store._files import file_name, write_atomically
@@ -36,10 +38,6 @@ class Workspace:
             LockError: another process held it for `LOCK_PATIENCE` seconds.
             DiskError: the folder cannot be written.
         """
-        import os
-
-        from filelock import FileLock, Timeout
-
         path = self.root / ".lock"
         try:
             self.root.mkdir(parents=True, exist_ok=True)

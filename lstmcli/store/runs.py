@@ -24,6 +24,7 @@ from lstmcli.errors import DataError, NoDataError
 from lstmcli.features import FEATURES
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe, NetworkState
 from lstmcli.frames import Section
+from lstmcli.models._tensorflow import load_tensorflow
 from lstmcli.store._files import write_atomically
 
 FORMAT = 1
@@ -119,13 +120,20 @@ class RunStore:
             plan = Plan.model_validate_json((folder / _PLAN).read_bytes())
             return (folder / _CONFIG).read_text("utf-8"), plan
         except (OSError, ValueError) as error:
-            raise _damaged(folder, "its plan cannot be read", "lstm train starts a new one") from error
+            raise _damaged(
+                folder, "its plan cannot be read", "lstm train starts a new one"
+            ) from error
 
     def checkpoints(self, run: str) -> Checkpoints:
         return Checkpoints(self.path(run) / _RESUME)
 
     def finish(
-        self, fitted: FittedNetwork, manifest: Manifest, *, history: pd.DataFrame, scores: pd.DataFrame
+        self,
+        fitted: FittedNetwork,
+        manifest: Manifest,
+        *,
+        history: pd.DataFrame,
+        scores: pd.DataFrame,
     ) -> None:
         """Write everything that a forecast needs, the manifest last."""
         folder = self.path(manifest.run)
@@ -159,14 +167,16 @@ class RunStore:
                 raise NoDataError(
                     f"The run {run} is unfinished.", hint="lstm train --resume"
                 ) from error
-            raise NoDataError(f"There is no run {run} in {self.folder}.", hint="lstm runs") from error
+            raise NoDataError(
+                f"There is no run {run} in {self.folder}.", hint="lstm runs"
+            ) from error
         except (OSError, ValueError) as error:
             raise _damaged(path, "it is not JSON") from error
         stated = content.get("format") if isinstance(content, dict) else None
         if stated != FORMAT:
             raise DataError(
                 f"{path}: Expected a run in format {FORMAT}. Received: {stated}.",
-                hint=f"train again with this version: lstm train --config {self.path(run) / _CONFIG}",
+                hint=f"train again: lstm train --config {self.path(run) / _CONFIG}",
             )
         try:
             return Manifest.model_validate(content)
@@ -196,11 +206,15 @@ class RunStore:
                 return manifest
         named = " ".join(wanted)
         if wanted and self.names():
-            raise NoDataError(f"No run knows {named}.", hint=f"lstm train {named} --config lstm.yaml")
+            raise NoDataError(
+                f"No run knows {named}.", hint=f"lstm train {named} --config lstm.yaml"
+            )
         unfinished = self.interrupted()
         raise NoDataError(
             f"There is no finished run in {self.folder}.",
-            hint="lstm train --resume" if unfinished else f"lstm train {named or 'MRK'} --config lstm.yaml",
+            hint="lstm train --resume"
+            if unfinished
+            else f"lstm train {named or 'MRK'} --config lstm.yaml",
         )
 
     def config_text(self, run: str) -> str:
@@ -213,8 +227,6 @@ class RunStore:
             DataError: a file is missing or not what was written, or the run was
                 made with other feature columns.
         """
-        from lstmcli.models._tensorflow import load_tensorflow
-
         folder = self.path(manifest.run)
         self.check(manifest)
         state = NetworkState.model_validate_json((folder / _STATE).read_bytes())
@@ -288,7 +300,7 @@ class Checkpoints:
 
     def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
         stream = io.BytesIO()
-        np.savez(stream, **dict(arrays))
+        np.savez(stream, allow_pickle=False, **dict(arrays))
         write_atomically(self.folder / f"{key}.npz", stream.getvalue())
 
     def load(self, key: str) -> dict[str, np.ndarray] | None:
@@ -299,7 +311,9 @@ class Checkpoints:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError, KeyError) as error:
-            raise _damaged(path, "it cannot be read", "delete it: its member starts anew") from error
+            raise _damaged(
+                path, "it cannot be read", "delete it: its member starts anew"
+            ) from error
 
 
 def _network_file(member: int) -> str:

@@ -1,0 +1,232 @@
+"""Fetching: which tickers, from where, and what stays when something fails."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import signal
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_sources import YAHOO_HEADER, lines, write
+from yahoo_server import traded
+
+from lstmcli.errors import ConfigError, DataError, DiskError, NoDataError
+from lstmcli.pipeline.fetch import FetchResult, fetch
+from lstmcli.sources import CsvSource, SampleSource, YahooSource
+from lstmcli.store import Workspace
+
+BARS = traded("2024-01-02", 60)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "data")
+
+
+def from_csv(workspace: Workspace, rows: list[str], *tickers: str, **options) -> FetchResult:
+    source = CsvSource(file=write(workspace.root.parent, rows))
+    return fetch(workspace, tickers, source=source, **options)[0]
+
+
+def stored(workspace: Workspace) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in workspace.bars.folder.glob("*")}
+
+
+def test_the_sample_needs_no_ticker_and_no_network(workspace):
+    (result,) = fetch(workspace, [], source=SampleSource())
+    assert (result.ticker, result.status, result.rows) == ("GOOG", "new", 1047)
+    assert any("ships with matplotlib" in note for note in result.notes)
+    assert workspace.bars.read("GOOG")[1].label
+    assert fetch(workspace, [])[0].status == "up to date"
+
+
+def test_a_file_without_a_ticker_is_fetched_by_its_name(workspace):
+    result = from_csv(workspace, lines(BARS))
+    assert (result.ticker, result.status, result.rows, result.added) == ("MRK", "new", 60, 60)
+    assert (result.first, result.last) == (BARS.index[0], BARS.index[-1])
+
+
+def test_every_ticker_of_a_file_is_fetched(workspace, tmp_path):
+    rows = [f"{ticker},{line}" for ticker in ("MRK", "MDT") for line in lines(BARS)]
+    source = CsvSource(file=write(tmp_path, rows, header="Ticker," + YAHOO_HEADER))
+    seen: list[str] = []
+    results = fetch(workspace, [], source=source, on_result=lambda r: seen.append(r.ticker))
+    assert [result.ticker for result in results] == seen == ["MRK", "MDT"]
+    assert workspace.bars.tickers() == ["MDT", "MRK"]
+
+
+def test_without_tickers_each_comes_from_where_it_came_before(workspace):
+    from_csv(workspace, lines(BARS[:50]))
+    fetch(workspace, [], source=SampleSource())
+    write(workspace.root.parent, lines(BARS))
+    results = {result.ticker: result for result in fetch(workspace, [])}
+    assert {ticker: result.status for ticker, result in results.items()} == {
+        "GOOG": "up to date",
+        "MRK": "updated",
+    }
+    assert results["MRK"].added == 10
+
+
+def test_a_source_without_tickers_takes_its_own_stored_ones(workspace):
+    fetch(workspace, [], source=SampleSource())
+    with pytest.raises(NoDataError):
+        fetch(workspace, [], source=YahooSource())
+
+
+def test_nothing_to_fetch_is_said_with_a_next_step(workspace):
+    with pytest.raises(NoDataError) as caught:
+        fetch(workspace, [])
+    assert "lstm fetch" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("ticker", ["", "../x", "a/b", "A" * 200])
+def test_a_bad_ticker_stops_before_any_request(workspace, yahoo, ticker):
+    with pytest.raises(ConfigError):
+        fetch(workspace, ["MRK", ticker])
+    assert not yahoo.requests
+    assert not workspace.root.exists()
+
+
+def test_a_bad_calendar_stops_before_anything_else(workspace):
+    with pytest.raises(ConfigError, match="XNYZ"):
+        fetch(workspace, [], source=SampleSource(), calendar="XNYZ")
+
+
+def test_a_calendar_is_kept_for_the_updates(workspace):
+    from_csv(workspace, lines(BARS[:50]), calendar="XTSE")
+    # Family Day closes Toronto and not New York: no hole there, one less session.
+    assert workspace.bars.read("MRK")[1].calendar == "XTSE"
+    write(workspace.root.parent, lines(BARS))
+    fetch(workspace, [])
+    assert workspace.bars.read("MRK")[1].calendar == "XTSE"
+
+
+def test_a_ticker_twice_is_fetched_once(workspace):
+    assert len(fetch(workspace, ["GOOG", "GOOG"], source=SampleSource())) == 1
+
+
+def test_a_start_cuts_the_bars(workspace):
+    result = from_csv(workspace, lines(BARS), start=date(2024, 2, 1))
+    assert result.first == pd.Timestamp("2024-02-01")
+
+
+FAULTS = {
+    "hole": lambda rows: [*rows[:-5], *rows[-4:]],
+    "null": lambda rows: [*rows[:-5], rows[-5][:10] + ",,,,,,", *rows[-4:]],
+    "text": lambda rows: [*rows[:-1], rows[-1].replace(",", ",oops", 1)],
+    "duplicate": lambda rows: [*rows, rows[-1]],
+    "unsorted": lambda rows: [*rows[5:], *rows[:5]],
+    "one row": lambda rows: rows[:1],
+    "empty": lambda rows: [],
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_faulty_file_stores_nothing(workspace, name):
+    result = from_csv(workspace, FAULTS[name](lines(BARS)), "MRK")
+    assert result.status == "failed"
+    assert isinstance(result.error, DataError)
+    assert result.error.hint or name == "empty"
+    assert not stored(workspace)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_faulty_update_keeps_the_old_file(workspace, name):
+    from_csv(workspace, lines(BARS[:50]), "MRK")
+    before = stored(workspace)
+    result = from_csv(workspace, FAULTS[name](lines(BARS)), "MRK")
+    assert (result.status, result.rows) == ("failed", 50)
+    assert stored(workspace) == before
+
+
+def test_a_file_that_says_something_else_now_is_a_restatement(workspace):
+    from_csv(workspace, lines(BARS), "MRK")
+    changed = BARS.copy()
+    changed[["open", "high", "low", "close"]] /= 2
+    result = from_csv(workspace, lines(changed), "MRK")
+    assert result.status == "restated"
+    assert "0.5 times" in result.notes[0]
+
+
+def test_a_shorter_file_replaces_and_says_what_is_gone(workspace):
+    from_csv(workspace, lines(BARS), "MRK")
+    result = from_csv(workspace, lines(BARS[20:]), "MRK")
+    assert (result.status, result.rows) == ("restated", 40)
+    assert "20 stored sessions" in result.notes[0]
+
+
+def test_a_file_that_is_gone_keeps_the_bars(workspace):
+    from_csv(workspace, lines(BARS), "MRK")
+    (workspace.root.parent / "MRK.csv").unlink()
+    (result,) = fetch(workspace, [])
+    assert isinstance(result.error, NoDataError)
+    assert len(workspace.bars.read("MRK")[0]) == 60
+
+
+@pytest.mark.parametrize("copy", ["with the JSON copy", "without it"])
+def test_fetching_brings_a_damaged_file_back(workspace, copy):
+    from_csv(workspace, lines(BARS), "MRK")
+    (workspace.bars.folder / "MRK.parquet").write_bytes(b"damaged")
+    if copy == "without it":
+        (workspace.bars.folder / "MRK.json").unlink()
+        (result,) = fetch(workspace, ["MRK"])
+        assert isinstance(result.error, DataError)  # nobody knows where it came from
+        source = CsvSource(file=workspace.root.parent / "MRK.csv")
+        (result,) = fetch(workspace, ["MRK"], source=source)
+    else:
+        (result,) = fetch(workspace, ["MRK"])
+    assert (result.status, result.rows) == ("new", 60)
+    assert "damaged" in result.notes[0]
+    assert len(workspace.bars.read("MRK")[0]) == 60
+
+
+def test_another_source_replaces_and_says_so(workspace, tmp_path):
+    path = tmp_path / "GOOG.csv"
+    path.write_text(YAHOO_HEADER + "\n".join(lines(BARS)))
+    fetch(workspace, ["GOOG"], source=CsvSource(file=path))
+    (result,) = fetch(workspace, ["GOOG"], source=SampleSource())
+    assert result.rows == 1047
+    assert "replaced bars from csv" in result.notes
+
+
+def test_an_old_hole_is_filled_when_the_file_has_it_later(workspace, caplog):
+    with caplog.at_level(logging.WARNING):
+        from_csv(workspace, [*lines(BARS)[:20], *lines(BARS)[21:]], "MRK")
+    assert f"{BARS.index[20]:%Y-%m-%d}" in caplog.text
+    result = from_csv(workspace, lines(BARS), "MRK")
+    assert (result.status, result.added) == ("updated", 1)
+
+
+def test_one_failing_ticker_leaves_the_others(workspace):
+    results = fetch(workspace, ["NOSUCH", "GOOG"], source=SampleSource())
+    assert [result.status for result in results] == ["failed", "new"]
+    assert results[0].error is not None
+    assert results[0].error.exit_code == 3
+
+
+def test_a_disk_that_is_full_fails_and_keeps_the_old_file(workspace):
+    from_csv(workspace, lines(BARS[:50]), "MRK")
+    before = stored(workspace)
+    write(workspace.root.parent, lines(BARS))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        (result,) = fetch(workspace, ["MRK"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert isinstance(result.error, DiskError)
+    assert result.rows == 50
+    assert stored(workspace) == before
+
+
+@pytest.mark.market
+def test_the_real_files_are_fetched_whole(workspace, market_data):
+    (mrk,) = fetch(workspace, ["MRK"], source=CsvSource(file=market_data / "MRK.csv"))
+    assert (mrk.status, mrk.rows) == ("new", 4277)
+    results = fetch(workspace, [], source=CsvSource(file=market_data / "market30.csv.gz"))
+    assert [result.rows for result in results] == [4828] * 30

@@ -1,0 +1,200 @@
+"""A contract that every network keeps, and the pieces that they share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lstmcli.frames import MEDIAN, QUANTILES
+from lstmcli.models import VARIANTS, WindowShape
+from lstmcli.models._base import TARGET_CHANNELS
+from lstmcli.models._tensorflow import load_tensorflow
+
+load_tensorflow()
+import keras  # noqa: E402
+
+from lstmcli.models._layers import AdditiveAttention, QuantileHead, QuantileLoss  # noqa: E402
+from lstmcli.models.attention import attention_weights  # noqa: E402
+
+SHAPE = WindowShape(lookback=12, features=2, horizon=3)
+BASE = np.sort(np.random.default_rng(1).standard_normal((3, len(QUANTILES))), axis=1)
+variants = pytest.mark.parametrize("name", VARIANTS)
+
+# A lookback of 12 keeps tests short; six stretches of two sessions are enough.
+SMALL = {
+    "dense": {"units": (8,)},
+    "stacked": {"units": (6, 4)},
+    "cnn_lstm": {"filters": 4, "units": 4},
+    "conv_lstm": {"filters": 2},
+}
+
+
+def small(name: str, **settings):
+    return VARIANTS[name](**SMALL.get(name, {"units": 4}), **settings)
+
+
+def inputs_of(network: keras.Model, windows: int = 5, *, seed: int = 0) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    every = {
+        "window": generator.standard_normal((windows, SHAPE.lookback, SHAPE.features)),
+        "targets": generator.standard_normal((windows, SHAPE.horizon, TARGET_CHANNELS)),
+    }
+    return {each.name: every[each.name].astype("f4") for each in network.inputs}
+
+
+@variants
+def test_the_untrained_network_is_the_baseline(name: str):
+    network = small(name).build(SHAPE, BASE)
+    q = network(inputs_of(network)).numpy()
+    assert q.shape == (5, SHAPE.horizon, len(QUANTILES))
+    gaps = np.maximum(np.diff(BASE, axis=1), 1e-4)
+    np.testing.assert_allclose(np.diff(q, axis=2), np.tile(gaps, (5, 1, 1)), atol=1e-5)
+    np.testing.assert_allclose(q[:, :, MEDIAN], np.tile(BASE[:, MEDIAN], (5, 1)), atol=1e-6)
+
+
+@variants
+def test_the_seed_decides_every_number(name: str):
+    def weights(seed: int) -> list[np.ndarray]:
+        keras.utils.set_random_seed(seed)
+        return small(name).build(SHAPE, BASE).get_weights()
+
+    first, again, other = weights(3), weights(3), weights(4)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@variants
+def test_a_saved_network_gives_the_same_numbers(name: str, tmp_path):
+    network = small(name).build(SHAPE, BASE)
+    shaken = [
+        w + 0.1 * np.random.default_rng(n).standard_normal(w.shape)
+        for n, w in enumerate(network.get_weights())
+    ]
+    network.set_weights(
+        [
+            w if np.issubdtype(w.dtype, np.floating) else old
+            for w, old in zip(shaken, network.get_weights(), strict=True)
+        ]
+    )
+    network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras", compile=False, safe_mode=True)
+    given = inputs_of(network)
+    np.testing.assert_array_equal(loaded(given).numpy(), network(given).numpy())
+
+
+@variants
+def test_every_network_learns_which_windows_are_wild(name: str):
+    """The width of the outcome follows the last input: a network has to find that."""
+    keras.utils.set_random_seed(0)
+    generator = np.random.default_rng(0)
+    network = small(name, dropout=0.0).build(SHAPE, BASE)
+    given = inputs_of(network, 512)
+    wild = np.sign(given["window"][:, -1, :1])  # (N, 1)
+    # Spread over the window, so that no pooling or stretch can miss it.
+    given["window"] += 2 * wild[:, None, :]
+    y = (np.exp(wild) * generator.standard_normal((512, SHAPE.horizon))).astype("f4")
+    base = np.quantile(y, QUANTILES, axis=0).T
+    network = small(name, dropout=0.0).build(SHAPE, base)
+    network.compile(keras.optimizers.Adam(0.02), QuantileLoss(np.ones(SHAPE.horizon)))
+    before = network.evaluate(given, y, verbose=0)
+    network.fit(given, y, epochs=12, verbose=0)
+    after = network.evaluate(given, y, verbose=0)
+    assert after < 0.93 * before
+
+
+@variants
+def test_every_variant_says_its_flow_equation_and_source(name: str):
+    text = VARIANTS[name].__doc__
+    assert len(VARIANTS[name].summary()) < 80
+    assert all(part in text for part in ("Flow:", "Equation:", "Source:", "(N, H, Q)"))
+
+
+def test_quantiles_never_cross_whatever_the_corrections():
+    head = QuantileHead(BASE)
+    raw = 50 * np.random.default_rng(0).standard_normal((200, 3, len(QUANTILES) + 1))
+    q = np.asarray(head(raw.astype("f4")))
+    assert np.isfinite(q).all()
+    assert (np.diff(q, axis=2) >= 0).all()
+
+
+def test_the_head_is_its_formula():
+    raw = np.random.default_rng(0).standard_normal((2, 3, len(QUANTILES) + 1))
+    q = np.asarray(QuantileHead(BASE)(raw.astype("f4")))
+    for n in range(2):
+        for h in range(3):
+            m, s, u = raw[n, h, 0], raw[n, h, 1], raw[n, h, 2:]
+            expected = {MEDIAN: BASE[h, MEDIAN] + 0.5 * np.tanh(m)}
+            gap = [
+                np.exp(1.5 * np.tanh(s / 1.5))
+                * max(BASE[h, k + 1] - BASE[h, k], 1e-4)
+                * np.exp(0.5 * np.tanh(u[k]))
+                for k in range(len(QUANTILES) - 1)
+            ]
+            for k in range(MEDIAN, len(QUANTILES) - 1):
+                expected[k + 1] = expected[k] + gap[k]
+            for k in range(MEDIAN, 0, -1):
+                expected[k - 1] = expected[k] - gap[k - 1]
+            np.testing.assert_allclose(
+                q[n, h], [expected[k] for k in range(len(QUANTILES))], rtol=1e-4, atol=1e-5
+            )
+
+
+def test_the_loss_agrees_with_scikit_learn():
+    from sklearn.metrics import mean_pinball_loss
+
+    generator = np.random.default_rng(0)
+    y, q = generator.standard_normal((50, 3)), generator.standard_normal((50, 3, len(QUANTILES)))
+    weights = np.array([1.0, 0.5, 0.25])
+    expected = np.mean(
+        [
+            weights[h]
+            * np.mean(
+                [
+                    2 * mean_pinball_loss(y[:, h], q[:, h, k], alpha=level)
+                    for k, level in enumerate(QUANTILES)
+                ]
+            )
+            for h in range(3)
+        ]
+    )
+    found = float(QuantileLoss(weights)(y.astype("f4"), q.astype("f4")))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_attention_is_its_formula_and_its_weights_can_be_read():
+    network = small("attention").build(SHAPE, BASE)
+    x = inputs_of(network)["window"]
+    weights = attention_weights(network, x)
+    assert weights.shape == (5, SHAPE.lookback)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
+
+    layer = AdditiveAttention()
+    outputs = np.random.default_rng(0).standard_normal((2, 7, 4)).astype("f4")
+    context, alpha = (np.asarray(each) for each in layer(outputs))
+    layer.bias.assign(np.linspace(-1, 1, 7)[:, None])
+    context, alpha = (np.asarray(each) for each in layer(outputs))
+    kernel, bias = (np.asarray(weight) for weight in layer.get_weights())
+    e = np.tanh(outputs @ kernel + bias)[:, :, 0]
+    expected = np.exp(e) / np.exp(e).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(alpha, expected, atol=1e-6)
+    np.testing.assert_allclose(context, (expected[:, :, None] * outputs).sum(axis=1), atol=1e-5)
+
+
+def test_the_decoder_reads_the_weekday_of_its_targets():
+    keras.utils.set_random_seed(0)
+    network = small("encoder_decoder").build(SHAPE, BASE)
+    network.get_layer("corrections").kernel.assign(
+        np.random.default_rng(0).standard_normal(network.get_layer("corrections").kernel.shape)
+    )
+    given = inputs_of(network, 1)
+    other = {**given, "targets": given["targets"] + np.eye(TARGET_CHANNELS)[0].astype("f4")}
+    assert not np.allclose(network(given), network(other))
+
+
+@pytest.mark.parametrize(
+    ("name", "lookback", "says"),
+    [("conv_lstm", 61, "60 would do"), ("cnn_lstm", 2, "at least 3")],
+)
+def test_a_lookback_that_does_not_fit_is_refused(name: str, lookback: int, says: str):
+    with pytest.raises(ValueError, match=says):
+        VARIANTS[name]().check_window(lookback)

@@ -1,0 +1,158 @@
+"""Windows by index, and blocks by date."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulate import panel_of, simulate_bars
+
+from lstmcli.errors import NoDataError
+from lstmcli.features import ewma_volatility, feature_matrix
+from lstmcli.frames import Panel, log_returns
+from lstmcli.windows import (
+    MIN_TRAIN,
+    SplitConfig,
+    WindowConfig,
+    Windows,
+    cut_windows,
+    labelled_origins,
+    split_origins,
+    target_sessions,
+)
+
+FEATURES = ("log_return", "range")
+
+
+def cut(panel: Panel, lookback: int, horizon: int) -> Windows:
+    return cut_windows(
+        panel,
+        {ticker: feature_matrix(bars, FEATURES) for ticker, bars in panel.items()},
+        {ticker: ewma_volatility(bars) for ticker, bars in panel.items()},
+        WindowConfig(lookback=lookback, horizon=horizon),
+    )
+
+
+def windows_by_loop(
+    panel: Panel, features: tuple[str, ...], lookback: int, horizon: int
+) -> list[tuple[str, pd.Timestamp, np.ndarray, np.ndarray]]:
+    """Return (ticker, origin, x (L, F), y (H,)) of every labelled window, by plain loops."""
+    found = []
+    for ticker, bars in panel.items():
+        columns = feature_matrix(bars, features).to_numpy()
+        volatility = ewma_volatility(bars).to_numpy()
+        daily = log_returns(bars).to_numpy()
+        for t in range(len(bars)):
+            if t + 1 < lookback or t + horizon >= len(bars):
+                continue
+            x = columns[t - lookback + 1 : t + 1]
+            if not (
+                np.isfinite(x).all() and np.isfinite(volatility[t - lookback + 1 : t + 1]).all()
+            ):
+                continue
+            y = [sum(daily[t + 1 : t + h + 1]) for h in range(1, horizon + 1)]
+            found.append((ticker, bars.index[t], x, np.array(y)))
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lookback=st.integers(2, 30),
+    horizon=st.integers(1, 12),
+    sessions=st.lists(st.integers(1, 90), min_size=1, max_size=3),
+)
+def test_windows_are_those_of_a_plain_loop(lookback: int, horizon: int, sessions: list[int]):
+    panel = panel_of(
+        **{f"T{n}": simulate_bars(length, seed=n) for n, length in enumerate(sessions)}
+    )
+    windows = cut(panel, lookback, horizon)
+    rows = np.flatnonzero(windows.trainable)
+    expected = windows_by_loop(panel, FEATURES, lookback, horizon)
+    assert len(rows) == len(expected)
+    for row, (ticker, origin, x, y) in zip(rows, expected, strict=True):
+        assert windows.tickers[windows.ticker[row]] == ticker
+        assert windows.session[row] == origin.to_datetime64()
+        np.testing.assert_allclose(windows.x(np.array([row]))[0], x, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(windows.y(np.array([row]))[0], y, rtol=0, atol=1e-12)
+
+
+def test_no_window_is_trained_across_a_hole_and_forecasts_go_on():
+    bars = simulate_bars(200)
+    hole = bars.index[150]
+    holed = panel_of(A=bars.drop(hole))
+    windows = cut(holed, 10, 5)
+    trained = pd.DatetimeIndex(windows.session[windows.trainable])
+    around = bars.index[150 - 5 : 150 + 10]
+    assert not trained.isin(around).any()
+    assert bars.index[[144, 160]].isin(trained).all()
+    forecastable = pd.DatetimeIndex(windows.session[windows.forecastable])
+    assert bars.index[151:].isin(forecastable).all()
+
+
+def test_a_holiday_is_no_hole():
+    bars = simulate_bars(200)
+    assert pd.Timestamp("2016-11-24") not in bars.index  # Thanksgiving
+    windows = cut(panel_of(A=bars), 10, 5)
+    origins = labelled_origins(windows)
+    assert pd.to_datetime(["2016-11-23", "2016-11-25"]).isin(origins).all()
+
+
+def test_targets_are_dated_by_the_calendar():
+    panel = panel_of(A=simulate_bars(60))
+    last = pd.DatetimeIndex(["2016-12-30"])
+    found = pd.DatetimeIndex(target_sessions(panel, "A", last, 3)[0])
+    assert [f"{day:%m-%d}" for day in found] == ["01-03", "01-04", "01-05"]
+    windows = cut(panel, 10, 3)
+    assert windows.targets[-1].tolist() == [1, 2, 3]  # Tuesday to Thursday
+
+
+def test_the_scale_is_sigma_times_the_root_of_the_step():
+    windows = cut(panel_of(A=simulate_bars(100)), 10, 4)
+    rows = np.flatnonzero(windows.trainable)
+    scale = windows.scale(rows)
+    np.testing.assert_allclose(scale[:, 3], 2 * scale[:, 0])
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    origins=st.integers(150, 3000),
+    horizon=st.integers(1, 40),
+    validation=st.floats(0.05, 0.2) | st.integers(10, 200),
+    calibration=st.floats(0.05, 0.2) | st.integers(10, 200),
+    test=st.floats(0.05, 0.2) | st.integers(10, 200),
+)
+def test_blocks_never_share_a_target(origins, horizon, validation, calibration, test):
+    split = SplitConfig(validation=validation, calibration=calibration, test=test)
+    days = pd.bdate_range("2000-01-03", periods=origins)
+    if origins < split.origins_needed(horizon):
+        return
+    blocks = list(split_origins(days, split.resolve(origins), horizon, test=True).values())
+    assert [block.name for block in blocks] == ["train", "validation", "calibration", "test"]
+    assert len(blocks[0].origins) >= MIN_TRAIN
+    assert blocks[-1].last == days[-1]
+    for before, after in pairwise(blocks):
+        gap = days.get_loc(after.first) - days.get_loc(before.last)
+        assert gap == horizon + 1  # the last target of a block is the session before the next
+
+
+def test_too_few_origins_are_refused():
+    days = pd.bdate_range("2000-01-03", periods=150)
+    with pytest.raises(NoDataError, match="at least 100"):
+        split_origins(days, SplitConfig().resolve(150), 20, test=True)
+
+
+def test_a_split_that_leaves_nothing_is_refused():
+    with pytest.raises(ValueError, match="to train on"):
+        SplitConfig(validation=0.4, calibration=0.3, test=0.3)
+
+
+def test_levels_keep_daily_returns_exactly():
+    bars = simulate_bars(120)
+    windows = cut(panel_of(A=bars), 5, 1)
+    rows = np.flatnonzero(windows.trainable)
+    expected = log_returns(bars).to_numpy()[rows + 1]
+    np.testing.assert_allclose(windows.y(rows)[:, 0], expected, atol=1e-13)
