@@ -25,7 +25,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 demo: export LSTM_WORKSPACE := data
-demo: $(READY) ## sample bars → training → forecast → chart, in seconds and without network
+demo: $(READY) ## sample bars → training → forecast → chart, without network
 	$(BIN)/lstm fetch GOOG --source sample
 	$(BIN)/lstm train GOOG --config smoke.yaml
 	$(BIN)/lstm predict GOOG

@@ -78,7 +78,9 @@ def forecast_rows(
             "sigma": sigma.reshape(-1),
         }
     )
-    levels = pd.DataFrame(quantiles.reshape(origins * horizon, -1), columns=list(QUANTILE_COLUMNS))
+    levels = pd.DataFrame(
+        quantiles.reshape(-1, len(QUANTILE_COLUMNS)), columns=list(QUANTILE_COLUMNS)
+    )
     return pd.concat([frame, levels], axis=1)[list(FORECAST_COLUMNS)]
 
 

@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -26,21 +25,13 @@ from lstmcli.sources import (
     same,
     update_start,
 )
+from lstmcli.store import Workspace
 from lstmcli.store._files import check_ticker
 from lstmcli.store.bars import BarsMeta, BarsStore
 
 log = logging.getLogger(__name__)
 
 Status = Literal["new", "updated", "up to date", "restated", "failed"]
-
-
-class BarsWorkspace(Protocol):
-    """The part of a workspace that fetching needs."""
-
-    @property
-    def bars(self) -> BarsStore: ...
-    @property
-    def cache(self) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +49,7 @@ class FetchResult:
 
 
 def fetch(
-    workspace: BarsWorkspace,
+    workspace: Workspace,
     tickers: Sequence[str],
     *,
     source: AnySource | None = None,
@@ -75,11 +66,24 @@ def fetch(
     Raises:
         ConfigError: a ticker or the calendar is wrong; nothing was asked.
         NoDataError: there is no ticker to fetch.
+        LockError: another process is fetching into this workspace.
     """
     if calendar is not None:
         check_calendar(calendar)
     wanted = [check_ticker(ticker) for ticker in dict.fromkeys(tickers)]
     wanted = wanted or _tickers_without_names(workspace.bars, source)
+    with workspace.lock():
+        return _fetch_each(workspace, wanted, source, start, calendar, on_result)
+
+
+def _fetch_each(
+    workspace: Workspace,
+    wanted: Sequence[str],
+    source: AnySource | None,
+    start: date | None,
+    calendar: str | None,
+    on_result: Callable[[FetchResult], None],
+) -> list[FetchResult]:
     results: list[FetchResult] = []
     refused: RateLimitError | None = None
     pause = 0.0
@@ -150,7 +154,7 @@ class _Update:
 
     def __init__(
         self,
-        workspace: BarsWorkspace,
+        workspace: Workspace,
         ticker: str,
         source: AnySource,
         start: date | None,

@@ -208,25 +208,24 @@ def train(
     on_stage("saving")
     test = plan.scored["test"]
     dates = str(test.first.date()), str(test.last.date())
-    with workspace.lock():
-        evaluations = 1 + workspace.runs.evaluations(plan.panel, *dates)
-        manifest = Manifest(
-            format=FORMAT,
-            run=run,
-            created_at=clock.now(),
-            variant=plan.recipe.name,
-            tickers=tuple(plan.panel),
-            features=plan.recipe.features,
-            config_sha=plan.record.config_sha,
-            bars=plan.record.bars,
-            labels=plan.loaded.labels,
-            test=(*dates, evaluations),
-            parameters=final.parameters,
-            seconds=round(time.perf_counter() - started, 1),
-            threads=threads(),
-            versions=versions(),
-        )
-        workspace.runs.finish(final, manifest, history=history, scores=scores)
+    evaluations = 1 + workspace.runs.evaluations(plan.panel, *dates)
+    manifest = Manifest(
+        format=FORMAT,
+        run=run,
+        created_at=clock.now(),
+        variant=plan.recipe.name,
+        tickers=tuple(plan.panel),
+        features=plan.recipe.features,
+        config_sha=plan.record.config_sha,
+        bars=plan.record.bars,
+        labels=plan.loaded.labels,
+        test=(*dates, evaluations),
+        parameters=final.parameters,
+        seconds=round(time.perf_counter() - started, 1),
+        threads=threads(),
+        versions=versions(),
+    )
+    workspace.runs.finish(final, manifest, history=history, scores=scores)
     return TrainResult(
         manifest=manifest,
         validation=summary(scores[scores["block"] == "validation"]),

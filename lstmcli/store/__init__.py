@@ -39,23 +39,26 @@ class Workspace:
             DiskError: the folder cannot be written.
         """
         path = self.root / ".lock"
+        lock = FileLock(path, timeout=LOCK_PATIENCE)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path, timeout=LOCK_PATIENCE)
-            with lock:
-                holder = self.root / ".lock-holder"
-                holder.write_text(str(os.getpid()))
-                yield
+            lock.acquire()
+            (self.root / ".lock-holder").write_text(str(os.getpid()))
         except Timeout as error:
             raise LockError(
                 f"{self.root} is in use by process {self._holder()}.",
                 hint="wait until it has finished, or choose another --workspace",
             ) from error
         except OSError as error:
+            lock.release()
             raise DiskError(
                 f"{path}: cannot be written: {error.strerror or error}.",
                 hint="choose a folder that you may write with --workspace",
             ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _holder(self) -> str:
         try:

@@ -1,0 +1,288 @@
+"""A contract that every recipe keeps, and the fit of a network."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from simulate import panel_of, simulate_bars
+
+from lstmcli.errors import NoDataError
+from lstmcli.forecasters.baselines import BASELINES, MEMORY, Ewma, RandomWalk
+from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
+from lstmcli.forecasters.training import Epoch, Silent, TrainingConfig
+from lstmcli.frames import (
+    FORECAST_COLUMNS,
+    MEDIAN,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    Panel,
+    check_forecast,
+    log_returns,
+)
+from lstmcli.models import VARIANTS
+from lstmcli.windows import SplitConfig, WindowConfig
+
+LEVELS = list(QUANTILE_COLUMNS)
+H = 4
+SETTINGS = {
+    "dense": {"units": (4,)},
+    "stacked": {"units": (4, 4)},
+    "cnn_lstm": {"filters": 4, "units": 4},
+    "conv_lstm": {"filters": 2, "stretches": 3},
+}
+
+
+def network(name: str = "lstm", **changes) -> NetworkRecipe:
+    """Return a small recipe; every variant, two features, one epoch."""
+    fields = {
+        "model": VARIANTS[name](**SETTINGS.get(name, {"units": 4})),
+        "features": ("log_return", "range"),
+        "window": WindowConfig(lookback=12, horizon=H),
+        "split": SplitConfig(validation=30, calibration=10, test=10),
+        "training": TrainingConfig(epochs=1, members=1, learning_rate=0.01),
+    }
+    return NetworkRecipe(**{**fields, **changes})
+
+
+RECIPES = {name: recipe(H) for name, recipe in BASELINES.items()} | {
+    name: network(name) for name in VARIANTS
+}
+every_recipe = pytest.mark.parametrize("name", RECIPES)
+
+
+@cache
+def bars(seed: int = 0, sessions: int = 320) -> pd.DataFrame:
+    return simulate_bars(sessions, seed=seed)
+
+
+@cache
+def panel() -> Panel:
+    return panel_of(A=bars(0), B=bars(1))
+
+
+UNTIL = bars().index[260]
+ORIGINS = bars().index[[270, 290, 319]]
+
+
+@cache
+def fitted(name: str):
+    return RECIPES[name].fit(panel(), UNTIL)
+
+
+@cache
+def forecast(name: str) -> pd.DataFrame:
+    return fitted(name).forecast(panel(), ORIGINS)
+
+
+@every_recipe
+def test_a_forecast_has_its_columns_and_ascending_quantiles(name: str):
+    rows = forecast(name)
+    assert tuple(rows.columns) == FORECAST_COLUMNS
+    check_forecast(rows)
+    assert len(rows) == 2 * len(ORIGINS) * H
+    assert set(rows["recipe"]) == {name}
+    assert (rows["sigma"] > 0).all()
+    first = rows[rows["ticker"] == "A"].iloc[:H]
+    assert first["step"].tolist() == [1, 2, 3, 4]
+    assert first["target_on"].tolist() == bars().index[271:275].tolist()
+    assert (first["last_close"] == bars()["close"].iloc[270]).all()
+
+
+@every_recipe
+def test_a_forecast_uses_no_session_after_its_origin(name: str):
+    for origin in ORIGINS:
+        cut = fitted(name).forecast(panel().until(origin), pd.DatetimeIndex([origin]))
+        whole = forecast(name)[forecast(name)["made_on"] == origin].reset_index(drop=True)
+        # Batches of another size may round the last float32 digit differently.
+        np.testing.assert_allclose(cut[LEVELS], whole[LEVELS], rtol=1e-5, atol=1e-8)
+        pd.testing.assert_frame_equal(
+            cut[["ticker", "made_on", "step", "target_on"]],
+            whole[["ticker", "made_on", "step", "target_on"]],
+        )
+
+
+@every_recipe
+def test_a_fit_uses_no_session_after_its_end(name: str):
+    spoilt = {ticker: rows.copy() for ticker, rows in panel().items()}
+    for rows in spoilt.values():
+        rows.loc[rows.index > UNTIL, ["open", "high", "low", "close"]] *= 3.7
+    again = RECIPES[name].fit(Panel(spoilt, panel().calendars), UNTIL)
+    here = pd.DatetimeIndex([UNTIL])
+    pd.testing.assert_frame_equal(
+        again.forecast(panel(), here), fitted(name).forecast(panel(), here)
+    )
+    assert again.fit_end == UNTIL
+
+
+@every_recipe
+def test_ten_times_the_price_gives_ten_times_the_forecast(name: str):
+    prices = ["open", "high", "low", "close", "dividend"]
+    dearer = {
+        ticker: rows.assign(**{column: 10 * rows[column] for column in prices})
+        for ticker, rows in panel().items()
+    }
+    scaled = fitted(name).forecast(Panel(dearer, panel().calendars), ORIGINS)
+    np.testing.assert_allclose(scaled["last_close"], 10 * forecast(name)["last_close"])
+    np.testing.assert_allclose(scaled[LEVELS], forecast(name)[LEVELS], rtol=1e-4, atol=1e-7)
+
+
+@every_recipe
+def test_a_ticker_without_a_bar_on_the_origin_has_no_forecast(name: str):
+    short = Panel({"A": bars(0), "B": bars(1).iloc[:-10]}, panel().calendars)
+    rows = fitted(name).forecast(short, ORIGINS[-1:])
+    assert set(rows["ticker"]) == {"A"}
+
+
+def test_a_random_walk_has_the_volatility_of_its_training_sessions():
+    rows = forecast("random_walk")
+    returns = log_returns(bars()).loc[:UNTIL].dropna()
+    sigma = np.sqrt((returns**2).mean())
+    one = rows[(rows["ticker"] == "A") & (rows["step"] == 1)].iloc[0]
+    assert one["sigma"] == pytest.approx(sigma)
+    assert one["q50"] == pytest.approx(0, abs=1e-12)
+    assert one["q975"] == pytest.approx(1.959964 * sigma, rel=1e-6)
+
+
+def test_ewma_is_the_quantiles_of_past_errors_times_the_volatility_of_today():
+    rows = simulate_bars(MEMORY + 300, seed=5)
+    returns = log_returns(rows).fillna(0).to_numpy()
+    variance, weight = 0.0, 0.0
+    scale = np.full(len(rows), np.nan)
+    for t in range(1, len(rows)):
+        variance, weight = 0.94 * variance + returns[t] ** 2, 0.94 * weight + 1
+        scale[t] = np.sqrt(variance / weight)
+    t, h = len(rows) - 1, 3
+    errors = [
+        returns[s + 1 : s + h + 1].sum() / (scale[s] * np.sqrt(h))
+        for s in range(t - h - MEMORY + 1, t - h + 1)
+    ]
+    expected = np.quantile(errors, QUANTILES) * scale[t] * np.sqrt(h)
+    one = panel_of(A=rows)
+    found = Ewma(h).fit(one, rows.index[500]).forecast(one, rows.index[-1:])
+    np.testing.assert_allclose(found[LEVELS].iloc[h - 1], expected, rtol=1e-8)
+
+
+def test_baselines_refuse_a_history_that_says_nothing():
+    short = panel_of(A=simulate_bars(60))
+    for recipe in (RandomWalk(H), Ewma(H)):
+        with pytest.raises(NoDataError, match="at least 100"):
+            recipe.fit(short, short.sessions()[-1])
+
+
+def test_the_scaler_sees_training_sessions_only():
+    state = fitted("lstm").state
+    last = pd.Timestamp(state.blocks["train"][1])
+    assert last < pd.Timestamp(state.blocks["validation"][0])
+    seen = np.concatenate(
+        [log_returns(panel()[ticker]).loc[:last].dropna().to_numpy() for ticker in panel()]
+    )
+    # Also the range is finite from the second session on, and so the rows agree.
+    assert state.mean[0] == pytest.approx(seen.mean(), abs=1e-9)
+    assert state.scale[0] == pytest.approx(seen.std(), rel=1e-6)
+
+
+def test_blocks_of_a_fit_follow_one_another_with_a_purge():
+    blocks = fitted("lstm").state.blocks
+    days = panel().sessions()
+    for before, after in [("train", "validation"), ("validation", "calibration")]:
+        gap = days.get_loc(pd.Timestamp(blocks[after][0])) - days.get_loc(
+            pd.Timestamp(blocks[before][1])
+        )
+        assert gap == H + 1
+    assert days.get_loc(pd.Timestamp(blocks["calibration"][1])) + H == days.get_loc(UNTIL)
+
+
+def test_the_untrained_network_is_kept_when_no_epoch_is_better():
+    hopeless = network(training=TrainingConfig(epochs=2, members=1, learning_rate=1.0))
+    found = hopeless.fit(panel(), UNTIL)
+    assert found.state.best_epochs == (0,)
+    assert found.history["epoch"].tolist() == [0, 1, 2]
+    rows = found.forecast(panel(), ORIGINS[:1])
+    base = np.asarray(found.state.base_quantiles)
+    scale = (rows["sigma"] / rows[LEVELS].iloc[:, MEDIAN].abs().add(1)).to_numpy()
+    assert len(scale) == 2 * H
+    np.testing.assert_allclose(
+        rows[LEVELS].to_numpy()[:H] / rows["sigma"].to_numpy()[:H, None], base, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_network_finds_volatility_that_follows_the_range():
+    """Calm and wild spells of ten sessions: EWMA is too slow to follow them."""
+    generator = np.random.default_rng(3)
+    spells = np.repeat(generator.choice([0.004, 0.03], 200), 10)
+    rows = simulate_bars(len(spells), returns=spells * generator.standard_normal(len(spells)))
+    one = panel_of(A=rows)
+    recipe = network(training=TrainingConfig(epochs=15, members=1, learning_rate=0.01))
+    found = recipe.fit(one, rows.index[-1])
+    best = found.history["validation_loss"].min()
+    assert best < 0.99 * found.history["validation_loss"].iloc[0]
+
+
+class Recorder(Silent):
+    """A watch that keeps what it is given, and can stop a fit."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.kept: dict[str, dict[str, np.ndarray]] = {}
+        self.epochs: list[Epoch] = []
+        self.stop_at = stop_at
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        self.epochs.append(epoch)
+        if len(self.epochs) == self.stop_at:
+            raise KeyboardInterrupt
+
+    def load(self, key: str):
+        return self.kept.get(key)
+
+    def save(self, key: str, arrays) -> None:
+        self.kept[key] = {name: np.array(array) for name, array in arrays.items()}
+
+
+def test_a_resumed_fit_is_the_uninterrupted_fit():
+    recipe = network(training=TrainingConfig(epochs=3, members=2, learning_rate=0.003))
+    whole = recipe.fit(panel(), UNTIL)
+    watch = Recorder(stop_at=4)  # in the second member
+    with pytest.raises(KeyboardInterrupt):
+        recipe.fit(panel(), UNTIL, watch=watch)
+    watch.stop_at = None
+    resumed = recipe.fit(panel(), UNTIL, watch=watch)
+    assert len(watch.epochs) == 6
+    pd.testing.assert_frame_equal(
+        resumed.forecast(panel(), ORIGINS), whole.forecast(panel(), ORIGINS)
+    )
+    columns = ["member", "epoch", "loss", "validation_loss"]
+    pd.testing.assert_frame_equal(resumed.history[columns], whole.history[columns])
+
+
+def test_early_stopping_waits_as_long_as_its_patience():
+    recipe = network(training=TrainingConfig(epochs=20, members=1, patience=2, learning_rate=1.0))
+    history = recipe.fit(panel(), UNTIL).history
+    best = history["validation_loss"].idxmin()
+    assert history["epoch"].iloc[-1] == history["epoch"].iloc[best] + 2
+
+
+def test_members_are_averaged_quantile_by_quantile():
+    recipe = network(training=TrainingConfig(epochs=1, members=2, learning_rate=0.01))
+    both = recipe.fit(panel(), UNTIL)
+    single = [
+        FittedNetwork(recipe, (each,), both.state, both.history).forecast(panel(), ORIGINS)[LEVELS]
+        for each in both.networks
+    ]
+    assert not np.allclose(single[0], single[1], rtol=1e-6, atol=0)
+    np.testing.assert_allclose(
+        both.forecast(panel(), ORIGINS)[LEVELS], (single[0] + single[1]) / 2, rtol=1e-6, atol=1e-9
+    )
+
+
+def test_another_seed_gives_another_forecast():
+    other = network(seed=8).fit(panel(), UNTIL).forecast(panel(), ORIGINS)
+    assert not np.allclose(other[LEVELS], forecast("lstm")[LEVELS], rtol=1e-6, atol=0)
+
+
+def test_too_few_sessions_are_refused():
+    short = panel_of(A=simulate_bars(120))
+    with pytest.raises(NoDataError, match="to train on"):
+        network().fit(short, short.sessions()[-1])
