@@ -41,10 +41,10 @@ lint: $(READY) ## check style, types, import directions and the README
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog --check README.md
+	$(BIN)/cog -P --check README.md
 
 docs: $(READY) ## write the generated parts of README.md
-	$(BIN)/cog -r README.md
+	$(BIN)/cog -P -r README.md
 
 lock: $(READY) ## bring requirements.lock in step with pyproject.toml (UPGRADE=1: newest versions)
 	$(BIN)/uv pip compile pyproject.toml --group dev --quiet --universal --python-version 3.11 \

@@ -24,7 +24,7 @@ SCHEMA = 1
 DISCLAIMER = "Returns include dividends, taken as reinvested. Not investment advice."
 
 Tickers = Annotated[
-    list[str] | None, typer.Argument(metavar="[TICKER]...", help="Such as MRK, BRK-B, BTC-USD.")
+    list[str] | None, typer.Argument(metavar="TICKER", help="Such as MRK, BRK-B, BTC-USD.")
 ]
 Universe = Annotated[
     Path | None,

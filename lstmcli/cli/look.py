@@ -72,7 +72,12 @@ def runs(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """List the runs, newest last, and those that were interrupted."""
+    """List the runs, newest last, and those that were interrupted.
+
+    \b
+    lstm runs
+    lstm runs --json | jq -r '.runs[-1].run'
+    """
     prepare(quiet=quiet, debug=debug)
     from lstmcli.pipeline import workspace as pipeline
     from lstmcli.store import Workspace
@@ -97,7 +102,11 @@ def runs(
 
 
 def models(as_json: AsJson = False, debug: Debug = False) -> int:
-    """List the networks and the configs that select them."""
+    """List the networks and the configs that select them.
+
+    \b
+    lstm models
+    """
     prepare(quiet=False, debug=debug)
     from lstmcli.config import shipped_configs
     from lstmcli.models import VARIANTS
@@ -129,7 +138,7 @@ def config_show(name: Config = "lstm.yaml", overrides: Set = None, debug: Debug 
 
 @config.command("check")
 def config_check(
-    names: Annotated[list[str], typer.Argument(metavar="FILE...")],
+    names: Annotated[list[str], typer.Argument(metavar="FILE")],
     overrides: Set = None,
     debug: Debug = False,
 ) -> int:
@@ -159,7 +168,11 @@ def doctor(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Show versions and paths, and check every stored file."""
+    """Show versions and paths, and check every stored file.
+
+    \b
+    lstm doctor
+    """
     prepare(quiet=quiet, debug=debug)
     from lstmcli.pipeline import workspace as pipeline
     from lstmcli.store import Workspace
@@ -173,7 +186,7 @@ def doctor(
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Overwrite configs.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
