@@ -137,7 +137,8 @@ def test_a_folder_that_is_read_only_exits_8(lstm, workspace):
     for folder in folders:
         folder.chmod(0o500)
     try:
-        for line in (["train", *TINY], ["predict"], ["fetch"]):
+        earlier = ["fetch", "GOOG", "--start", "2006-06-01"]
+        for line in (["train", *TINY], ["predict"], earlier):
             assert lstm(*line).code == 8
     finally:
         for folder in folders:
