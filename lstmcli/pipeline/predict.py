@@ -72,7 +72,7 @@ class Failure:
 
 
 def load_run(
-    workspace: Workspace, run: str | None, tickers: Sequence[str]
+    workspace: Workspace, run: str | None, tickers: Sequence[str], *, with_keras: bool = False
 ) -> tuple[Manifest, FittedNetwork]:
     """Return a run that knows the tickers: the named one, else the newest.
 
@@ -89,7 +89,7 @@ def load_run(
             hint=f"lstm train {' '.join(strangers)} --config {manifest.variant}.yaml",
         )
     config = parse_config(workspace.runs.config_text(manifest.run), f"{manifest.run}/config.yaml")
-    return manifest, workspace.runs.load(manifest, recipe_of(config))
+    return manifest, workspace.runs.load(manifest, recipe_of(config), with_keras=with_keras)
 
 
 def predict(
@@ -98,17 +98,19 @@ def predict(
     *,
     run: str | None = None,
     as_of: pd.Timestamp | None = None,
+    with_keras: bool = False,
 ) -> tuple[list[Prediction], list[Failure]]:
     """Forecast each ticker and write its CSV; one that fails leaves the others alone.
 
     Args:
         tickers: none is every ticker of the run.
         as_of: forecast from the last session up to this date.
+        with_keras: load what can be explained, too, which takes seconds.
 
     Raises:
         NoDataError, DataError: the run cannot be used.
     """
-    manifest, fitted = load_run(workspace, run, tickers)
+    manifest, fitted = load_run(workspace, run, tickers, with_keras=with_keras)
     done, failed = [], []
     for ticker in tickers or manifest.tickers:
         try:
