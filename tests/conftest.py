@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import curl_cffi  # noqa: F401  (after TensorFlow its TLS finds TensorFlow's symbols, and fails)
 import pytest
+from command import NOW, TINY, Lstm, Result, spawn
+from simulate import simulate_bars
 from yahoo_server import YahooServer
 
 _reached: list[str] = []
@@ -67,3 +71,54 @@ def yahoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[YahooServ
     for session in SingletonMeta._instances.values():
         session._session.close()
     SingletonMeta._instances.clear()
+
+
+@pytest.fixture
+def lstm(capsys: pytest.CaptureFixture[str]) -> Lstm:
+    """Return a function that runs one command line in this process."""
+    return Lstm(capsys)
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
+    """Fetch two tickers, train and predict with real processes; return their answers.
+
+    GOOG is the sample from 2006 on; SIM is simulated, and comes from a file.
+    """
+    folder = tmp_path_factory.mktemp("first-run")
+    bars = simulate_bars(560, last="2008-10-14").rename_axis("Date")
+    bars[["open", "high", "low", "close", "volume"]].to_csv(folder / "SIM.csv")
+    data = folder / "data"
+    lines = {
+        "fetch": ["fetch", "--source", "sample", "--start", "2006-07-01"],
+        "fetch SIM": ["fetch", "SIM", "--source", "csv", "--file", "SIM.csv"],
+        "train": ["train", *TINY],
+        "predict": ["predict", "GOOG"],
+    }
+    answers = {name: spawn(*words, workspace=data) for name, words in lines.items()}
+    for name, answer in answers.items():
+        assert answer.code == 0, f"{name}: {answer.err}"
+    return {**answers, "workspace": Result(0, str(data), "")}
+
+
+@pytest.fixture
+def workspace(
+    first_run: dict[str, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Return a copy of the first run's workspace, which commands find by themselves."""
+    data = tmp_path / "data"
+    shutil.copytree(first_run["workspace"].out, data)
+    return _enter(data, monkeypatch)
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a workspace that does not exist yet, which commands find by themselves."""
+    return _enter(tmp_path / "data", monkeypatch)
+
+
+def _enter(data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(data.parent)
+    monkeypatch.setenv("LSTM_WORKSPACE", "data")
+    monkeypatch.setenv("LSTM_NOW", NOW)
+    return data

@@ -9,7 +9,7 @@ import typer
 
 from lstmcli import __version__
 from lstmcli.cli import fetch, look, predict, train
-from lstmcli.cli._terminal import INTERRUPTED, report, say
+from lstmcli.cli._terminal import INTERRUPTED, need_command, report, say
 
 EPILOG = """
 Forecast stocks with LSTM networks, and say how sure the forecast is.
@@ -25,16 +25,16 @@ Results go to stdout, everything else to stderr. Not investment advice.
 \b
 Exit codes:
     0  ok                                   5  rate limited: come back later
-    1  a bug                                6  bars or a stored file are not valid
-    2  usage or config                      7  another process holds the workspace
+    1  a bug                                6  bars or a stored file not valid
+    2  usage or config                      7  workspace in use by another
     3  no such data, unknown symbol         8  disk full or not writable
     4  network or source down             130  Ctrl-C
 Several tickers: the highest code, and the others' work is kept.
 
 \b
 Environment:
-    LSTM_WORKSPACE  where everything is kept, unless --workspace says so (./data)
-    LSTM_NOW        the clock: an ISO time with zone, such as 2024-03-08T18:00-05:00
+    LSTM_WORKSPACE  where everything is kept, unless --workspace says so
+    LSTM_NOW        the clock, such as 2024-03-08T18:00-05:00: ISO, with zone
     NO_COLOR        no colours
 """
 
@@ -42,7 +42,7 @@ app = typer.Typer(
     name="lstm",
     help=EPILOG,
     add_completion=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     # Rich would take as long to import as everything else together.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -58,11 +58,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     del version
+    need_command(context)
 
 
 app.command("fetch")(fetch.fetch)
@@ -87,8 +89,9 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         say("stopped")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has seen enough, as in `lstm runs | head -1`.
+    except (BrokenPipeError, SystemExit):
+        # The reader has seen enough, as in `lstm runs | head -1`: Typer exits where it
+        # notices first.
         sys.stdout = None
         return 0
     except Exception as error:

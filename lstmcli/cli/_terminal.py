@@ -93,7 +93,7 @@ def upper(tickers: Sequence[str] | None, universe: Path | None) -> list[str]:
     named = list(tickers or [])
     if universe is not None:
         try:
-            lines = universe.read_text("utf-8").splitlines()
+            lines = universe.read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"{universe}: Expected a text file with one ticker a line. Received: {error}."
@@ -121,6 +121,13 @@ def parse_day(text: str | None, option: str) -> Any:
         raise ConfigError(
             f"Expected {option} as YYYY-MM-DD. Received: {text!r}.", hint=f"{option} 2016-12-30"
         ) from error
+
+
+def need_command(context: typer.Context) -> None:
+    """Show the help and exit with 2 where a command is missing, as in `lstm` alone."""
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(ConfigError.exit_code)
 
 
 def prepare(*, quiet: bool, debug: bool) -> None:
@@ -175,5 +182,12 @@ def _known(error: Exception) -> LstmError | None:
 
 
 def highest(errors: Iterable[LstmError], *, as_json: bool = False, debug: bool = False) -> int:
-    """Print each ticker's error and return the highest exit code, 0 without errors."""
-    return max((report(error, as_json=as_json, debug=debug) for error in errors), default=0)
+    """Print each ticker's error and return the highest exit code, 0 without errors.
+
+    What fails for several tickers in the same words, such as a damaged run, is said once.
+    """
+    distinct = {(error.exit_code, str(error)): error for error in reversed([*errors])}
+    return max(
+        (report(error, as_json=as_json, debug=debug) for error in reversed(distinct.values())),
+        default=0,
+    )

@@ -16,6 +16,7 @@ from lstmcli.cli._terminal import (
     Set,
     WorkspaceFolder,
     highest,
+    need_command,
     prepare,
     print_json,
     print_table,
@@ -23,7 +24,18 @@ from lstmcli.cli._terminal import (
     say_next,
 )
 
-config = typer.Typer(help="Show or check a config.", no_args_is_help=True, rich_markup_mode=None)
+config = typer.Typer(rich_markup_mode=None)
+
+
+@config.callback(invoke_without_command=True)
+def _config(context: typer.Context) -> None:
+    """Show or check a config.
+
+    \b
+    lstm config show --config stacked
+    lstm config check my.yaml
+    """
+    need_command(context)
 
 
 def status(

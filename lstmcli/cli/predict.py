@@ -97,9 +97,8 @@ def _timestamp(text: str | None) -> pd.Timestamp | None:
 
 
 def _warn(each: Prediction, *, quiet: bool) -> None:
-    if each.label:
-        return  # Old by its nature, and labelled so on every table.
-    if each.sessions_behind:
+    # Sample data is old by its nature, and labelled so on every table.
+    if each.sessions_behind and not each.label:
         say(
             f"warning: {each.ticker}: stale: {each.sessions_behind:,} sessions have settled since "
             f"its last bar, {each.made_on:%Y-%m-%d}; lstm fetch {each.ticker}",
@@ -139,6 +138,8 @@ def _print_forecast(each: Prediction) -> None:
 
 def _age(each: Prediction) -> str:
     behind = each.sessions_behind
+    if behind is None:
+        return f"{each.made_on:%Y-%m-%d}"
     age = "up to date" if not behind else f"{behind:,} session{'s' * (behind > 1)} old"
     return f"{each.made_on:%Y-%m-%d} ({age})"
 

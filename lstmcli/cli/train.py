@@ -74,11 +74,11 @@ def train(
         say(f"going on with {run}", quiet=quiet)
     else:
         chosen = load_config(config, overrides=overrides or [])
-        plan = pipeline.plan_training(place, chosen, upper(tickers, universe))
-        if dry_run:
-            _print_plan(plan)
-            return 0
-        run = pipeline.start_run(place, plan)
+        run, plan = None, pipeline.plan_training(place, chosen, upper(tickers, universe))
+    if dry_run:
+        _print_plan(plan)
+        return 0
+    run = run or pipeline.start_run(place, plan)
     training = plan.config.training
     try:
         with _Progress(training.members, training.epochs, training.refit, quiet) as progress:
@@ -129,10 +129,11 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     head = ["", "validation", "skill %", "test CRPS", "skill %", "in 50 %", "in 80 %", "in 95 %"]
     print_table(head, rows)
     horizon = plan.config.window.horizon
+    times = f"{evaluations} time{'s' * (evaluations > 1)}"
     print(
         f"\nCRPS in % of the price, mean of steps 1-{horizon}; lower is better. Skill is against\n"
         f"{walk}; 'in 80 %' is how often the test outcome lay in that cone.\n"
-        f"Test origins {first} to {last}; this period was evaluated {evaluations} times here.\n"
+        f"Test origins {first} to {last}; this period was evaluated {times} here.\n"
         "The network was stopped on the validation block: judge it by the test block.\n"
         "One test block without a test of significance is no proof of an edge."
     )

@@ -47,7 +47,7 @@ def plot(
         raise ConfigError(
             f"Expected a file that ends in {', '.join('.' + name for name in FORMATS)}. "
             f"Received: {output}.",
-            hint=f"--output {output.with_suffix('.png').name}",
+            hint=f"--output {output.stem or 'chart'}.png",
         )
     if kind == "training":
         manifest = workspace.runs.manifest(run) if run else workspace.runs.latest(tickers)

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from lstmcli import clock
-from lstmcli.config import parse_config
 from lstmcli.errors import LstmError, NoDataError
 from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.frames import QUANTILE_COLUMNS, Panel, check_forecast
 from lstmcli.pipeline._panel import load_panel
-from lstmcli.pipeline.train import recipe_of
+from lstmcli.pipeline.train import recipe_of, stored_config
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
+from lstmcli.store._files import check_ticker
 from lstmcli.store.runs import Manifest
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ class Prediction:
         panel: settled bars of the ticker up to the origin.
         forecast: a Forecast in log returns, H rows.
         prices: the same with quantiles in the ticker's currency.
-        sessions_behind: settled sessions after the origin that have no bar here; 0 is fresh.
+        sessions_behind: settled sessions after the origin that have no bar here; 0 is
+            fresh, None where the user chose the origin.
         seen: whether the networks were fitted on sessions after the origin.
         path: where the prices were written.
     """
@@ -46,7 +47,7 @@ class Prediction:
     prices: pd.DataFrame
     currency: str | None
     label: str | None
-    sessions_behind: int
+    sessions_behind: int | None
     seen: bool
     path: Path
 
@@ -71,25 +72,32 @@ class Failure:
     error: LstmError
 
 
-def load_run(
-    workspace: Workspace, run: str | None, tickers: Sequence[str], *, with_keras: bool = False
-) -> tuple[Manifest, FittedNetwork]:
-    """Return a run that knows the tickers: the named one, else the newest.
+def find_run(workspace: Workspace, run: str | None, ticker: str) -> Manifest:
+    """Return the named run, else the newest one that knows the ticker.
 
     Raises:
         NoDataError: there is none, or the named run knows other tickers.
         DataError: it is damaged.
     """
-    manifest = workspace.runs.manifest(run) if run else workspace.runs.latest(tickers)
-    strangers = [ticker for ticker in tickers if ticker not in manifest.tickers]
-    if strangers:
+    manifest = workspace.runs.manifest(run) if run else workspace.runs.latest([ticker])
+    if ticker not in manifest.tickers:
         raise NoDataError(
-            f"The run {manifest.run} knows {' '.join(manifest.tickers)}. "
-            f"Received: {' '.join(strangers)}.",
-            hint=f"lstm train {' '.join(strangers)} --config {manifest.variant}.yaml",
+            f"The run {manifest.run} knows {' '.join(manifest.tickers)}. Received: {ticker}.",
+            hint=f"lstm train {ticker} --config {manifest.variant}.yaml",
         )
-    config = parse_config(workspace.runs.config_text(manifest.run), f"{manifest.run}/config.yaml")
-    return manifest, workspace.runs.load(manifest, recipe_of(config), with_keras=with_keras)
+    return manifest
+
+
+def load_run(
+    workspace: Workspace, manifest: Manifest, *, with_keras: bool = False
+) -> FittedNetwork:
+    """Return the fitted networks of a run.
+
+    Raises:
+        DataError: it is damaged, or another version wrote it.
+    """
+    config = stored_config(workspace, manifest.run, workspace.runs.config_text(manifest))
+    return workspace.runs.load(manifest, recipe_of(config), with_keras=with_keras)
 
 
 def predict(
@@ -104,17 +112,23 @@ def predict(
 
     Args:
         tickers: none is every ticker of the run.
+        run: else of each ticker the newest that knows it.
         as_of: forecast from the last session up to this date.
         with_keras: load what can be explained, too, which takes seconds.
 
     Raises:
-        NoDataError, DataError: the run cannot be used.
+        NoDataError, DataError: no ticker is named, and there is no usable run.
     """
-    manifest, fitted = load_run(workspace, run, tickers, with_keras=with_keras)
+    if not tickers:
+        tickers = (workspace.runs.manifest(run) if run else workspace.runs.latest()).tickers
+    loaded: dict[str, FittedNetwork] = {}
     done, failed = [], []
-    for ticker in tickers or manifest.tickers:
+    for ticker in tickers:
         try:
-            done.append(_predict_one(workspace, manifest, fitted, ticker, as_of))
+            manifest = find_run(workspace, run, check_ticker(ticker))
+            if manifest.run not in loaded:
+                loaded[manifest.run] = load_run(workspace, manifest, with_keras=with_keras)
+            done.append(_predict_one(workspace, manifest, loaded[manifest.run], ticker, as_of))
         except LstmError as error:
             failed.append(Failure(ticker, error))
     return done, failed
@@ -151,7 +165,7 @@ def _predict_one(
         prices=prices,
         currency=meta.currency,
         label=meta.label,
-        sessions_behind=behind if as_of is None else 0,
+        sessions_behind=behind if as_of is None else None,
         seen=origin < fitted.fit_end,
         path=workspace.write_forecast(prices, ticker=ticker, run=manifest.run),
     )

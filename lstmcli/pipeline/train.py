@@ -13,7 +13,7 @@ import pandas as pd
 
 from lstmcli import __version__, clock
 from lstmcli.config import RunConfig, config_sha, parse_config
-from lstmcli.errors import ConfigError, NoDataError
+from lstmcli.errors import ConfigError, DataError, NoDataError
 from lstmcli.evaluation.metrics import realise, score, summary
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
@@ -85,6 +85,21 @@ def recipe_of(config: RunConfig) -> NetworkRecipe:
         training=config.training,
         seed=config.seed,
     )
+
+
+def stored_config(workspace: Workspace, run: str, text: str) -> RunConfig:
+    """Return the config that a run keeps.
+
+    Raises:
+        DataError: this version of the program cannot read it.
+    """
+    try:
+        return parse_config(text, str(workspace.runs.path(run) / "config.yaml"))
+    except ConfigError as error:
+        raise DataError(
+            f"{run} keeps a config that this version cannot read:\n{error}",
+            hint="lstm train starts a new run; --run names an older one (lstm runs)",
+        ) from error
 
 
 def plan_training(workspace: Workspace, config: RunConfig, tickers: Sequence[str]) -> TrainPlan:
@@ -179,7 +194,7 @@ def resume_run(workspace: Workspace) -> tuple[str, TrainPlan]:
         )
     run = interrupted[-1]
     text, record = workspace.runs.plan(run)
-    plan = plan_training(workspace, parse_config(text, str(workspace.runs.path(run))), ())
+    plan = plan_training(workspace, stored_config(workspace, run, text), ())
     changed = [ticker for ticker, sha in plan.record.bars.items() if record.bars.get(ticker) != sha]
     if changed or plan.record.config_sha != record.config_sha:
         what = f"The bars of {' '.join(changed)}" if changed else "The bars or this program"

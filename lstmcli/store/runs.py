@@ -12,9 +12,10 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -104,12 +105,13 @@ class RunStore:
         return self.folder / run
 
     def start(self, *, at: datetime, variant: str, config: str, plan: Plan) -> str:
-        """Make the folder of a new run and return its name."""
-        stem = f"{at:%Y%m%dT%H%M%SZ}-{variant}-{plan.config_sha[:8]}"
-        name, n = stem, 1
-        while self.path(name).exists():
-            n += 1
-            name = f"{stem}-{n}"
+        """Make the folder of a new run and return its name.
+
+        Names sort by age: a second that a run has is not given to another.
+        """
+        while any(self.folder.glob(f"{at:%Y%m%dT%H%M%SZ}-*")):
+            at += timedelta(seconds=1)
+        name = f"{at:%Y%m%dT%H%M%SZ}-{variant}-{plan.config_sha[:8]}"
         write_atomically(self.path(name) / _CONFIG, config.encode())
         write_atomically(self.path(name) / _PLAN, _json(plan))
         return name
@@ -229,8 +231,14 @@ class RunStore:
             else f"lstm train {named or 'MRK'} --config lstm.yaml",
         )
 
-    def config_text(self, run: str) -> str:
-        return (self.path(run) / _CONFIG).read_text("utf-8")
+    def config_text(self, manifest: Manifest) -> str:
+        """Return the config of a finished run.
+
+        Raises:
+            DataError: a file of the run is not what was written.
+        """
+        self.check(manifest)
+        return (self.path(manifest.run) / _CONFIG).read_text("utf-8")
 
     def load(
         self, manifest: Manifest, recipe: NetworkRecipe, *, with_keras: bool = False
@@ -246,7 +254,11 @@ class RunStore:
         """
         folder = self.path(manifest.run)
         self.check(manifest)
-        state = NetworkState.model_validate_json((folder / _STATE).read_bytes())
+        try:
+            state = NetworkState.model_validate_json((folder / _STATE).read_bytes())
+        except ValidationError as error:
+            reason = f"{error.error_count()} fields are wrong"
+            raise _damaged(folder / _STATE, reason) from error
         unknown = [name for name in state.features if name not in FEATURES]
         if unknown or state.features != recipe.features:
             raise DataError(
@@ -338,11 +350,12 @@ class Checkpoints:
     def load(self, key: str) -> dict[str, np.ndarray] | None:
         path = self.folder / f"{key}.npz"
         try:
-            with np.load(path, allow_pickle=False) as saved:
+            # From memory: of a damaged file numpy would leave the handle open.
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
                 return {name: saved[name] for name in saved.files}
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError, KeyError) as error:
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
             raise _damaged(
                 path, "it cannot be read", "delete it: its member starts anew"
             ) from error

@@ -1,0 +1,383 @@
+"""The command line from a ticker to a chart, as users and scripts see it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from command import TINY, check_parses, commands, spawn
+
+from lstmcli import __version__
+from lstmcli.config import parse_config, shipped_configs
+from lstmcli.frames import QUANTILE_COLUMNS
+from lstmcli.models import VARIANTS
+from lstmcli.sessions import next_sessions
+
+LABEL = "sample data: GOOG 2004-08-19 to 2008-10-14, ships with matplotlib"
+LEVELS = list(QUANTILE_COLUMNS)
+# pydantic is not ours to keep out: Typer itself reads options with it.
+HEAVY = {"tensorflow", "keras", "numpy", "pandas", "sklearn", "scipy", "matplotlib"}
+HEAVY |= {"yfinance", "talib", "pyarrow", "exchange_calendars", "rich", "ruamel"}
+
+# Every line that train and predict may write to stderr off a terminal.
+OURS = re.compile(
+    r"reading bars …|loading the networks …|loading TensorFlow …|scoring …|saving …|saved \S+|"
+    r"(scored|final) fit, network 1/1: epoch \d+ loss [\d.]+ validation [\d.]+ "
+    r"\(best: epoch \d+\), at most \d+ s left"
+)
+
+
+def name_of(words: tuple[str, ...]) -> str:
+    return " ".join(["lstm", *words])
+
+
+every_command = pytest.mark.parametrize("words", commands(), ids=name_of)
+
+
+def forecast_of_sim(workspace: Path) -> pd.DataFrame:
+    (path,) = workspace.glob("forecasts/*/SIM-*.csv")
+    return pd.read_csv(path)
+
+
+def test_fetch_says_what_is_stored_and_keeps_stdout_free(first_run):
+    assert first_run["fetch"].out == first_run["fetch SIM"].out == ""
+    assert first_run["fetch SIM"].err.startswith("SIM: new, 560 sessions, 2006-07-")
+    assert first_run["fetch"].err.endswith(f" to 2008-10-14\n  {LABEL}\n")
+
+
+def test_train_ends_with_the_network_beside_the_baselines(first_run):
+    out = first_run["train"].out
+    assert out.startswith("lstm on GOOG, SIM: ")
+    assert f"NOTE: {LABEL}" in out
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line[:1].islower()}
+    assert len(rows["random_walk"]) == 5  # two CRPS and three coverages: no skill against itself
+    for recipe in ("lstm", "ewma"):
+        validation, skill, test, _, *coverages = map(float, rows[recipe])
+        assert 0 < validation < 20
+        assert 0 < test < 20
+        walk = float(rows["random_walk"][0])
+        assert skill == pytest.approx(100 * (1 - validation / walk), abs=0.1)
+        assert coverages == sorted(coverages)
+        assert 0 <= coverages[0] <= coverages[2] <= 100
+    assert "was evaluated 1 time here" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_stderr_off_a_terminal_holds_our_own_lines_alone(first_run):
+    for command in ("train", "predict"):
+        lines = first_run[command].err.splitlines()
+        assert lines
+        assert [line for line in lines if not OURS.fullmatch(line)] == []
+
+
+def test_predict_prints_a_dated_table_that_fits_80_columns(first_run):
+    lines = first_run["predict"].out.splitlines()
+    assert re.fullmatch(r"GOOG  last close 362\.71 USD, 2008-10-14 \(up to date\)", lines[0])
+    assert re.fullmatch(r"run \d{8}T\d{6}Z-lstm-[0-9a-f]{8}", lines[1])
+    assert f"NOTE: {LABEL}" in lines
+    assert max(len(line) for line in lines if not line.startswith("every step")) <= 80
+    rows = [line.split() for line in lines if re.match(r" +\d+  ", line)]
+    origin = pd.Timestamp("2008-10-14")
+    dates = next_sessions("XNYS", origin, 20, observed=pd.DatetimeIndex([origin]))
+    assert [(int(row[0]), row[1]) for row in rows] == [
+        (step, f"{dates[step - 1]:%Y-%m-%d}") for step in (1, 5, 10, 20)
+    ]
+    for row in rows:  # step, session, median, and low - high three times
+        median, *edges = (float(part.replace(",", "")) for part in row[2:] if part != "-")
+        assert edges[4] < edges[2] < edges[0] < median < edges[1] < edges[3] < edges[5]
+    assert lines[-1].endswith("Not investment advice.")
+
+
+def test_predict_names_a_csv_with_every_step_and_quantile_as_prices(first_run):
+    (line,) = (x for x in first_run["predict"].out.splitlines() if x.startswith("every step"))
+    rows = pd.read_csv(line.partition(": ")[2])
+    assert rows["step"].tolist() == list(range(1, 21))
+    assert len(LEVELS) == 21
+    assert (np.diff(rows[LEVELS], axis=1) > 0).all()
+    assert rows["q50"].between(300, 450).all()
+    shown = [x.split()[2] for x in first_run["predict"].out.splitlines() if x.startswith("   1")]
+    assert shown == [f"{rows['q50'][0]:.2f}"]
+
+
+def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
+    answer = lstm("predict", "GOOG", "--json")
+    assert answer.code == 0
+    parsed = json.loads(answer.out, parse_constant=pytest.fail)  # no NaN, no Infinity
+    assert parsed["schema"] == 1
+    (forecast,) = parsed["forecasts"]
+    assert (forecast["ticker"], forecast["made_on"]) == ("GOOG", "2008-10-14")
+    assert (forecast["label"], forecast["sessions_behind"]) == (LABEL, 0)
+    assert forecast["in_sample"] is False
+    assert len(forecast["steps"]) == 20
+    assert Path(forecast["file"]).is_file()
+    printed = pd.read_csv(io.StringIO(lstm("predict", "GOOG", "--csv").out))
+    steps = pd.DataFrame(forecast["steps"])
+    pd.testing.assert_frame_equal(printed, pd.read_csv(forecast["file"]))
+    np.testing.assert_allclose(printed[LEVELS], steps[LEVELS], rtol=1e-7)
+    assert printed["target_on"].tolist() == steps["target_on"].tolist()
+
+
+def test_no_ticker_forecasts_every_one_of_the_run(lstm, workspace):
+    answer = lstm("predict", "--csv")
+    assert pd.read_csv(io.StringIO(answer.out))["ticker"].value_counts().to_dict() == {
+        "GOOG": 20,
+        "SIM": 20,
+    }
+
+
+def test_as_of_takes_the_last_session_up_to_a_date(lstm, workspace):
+    answer = lstm("predict", "GOOG", "--as-of", "2008-03-23")  # Easter; Friday was no session
+    assert answer.out.startswith("GOOG  last close 433.55 USD, 2008-03-20\n")
+    assert "GOOG: the network has seen bars after 2008-03-20" in answer.err
+    (path,) = workspace.glob("forecasts/2008-03-20/GOOG-*.csv")
+    assert pd.read_csv(path)["target_on"][0] == "2008-03-24"
+    parsed = json.loads(lstm("predict", "GOOG", "--as-of", "2008-03-20", "--json").out)
+    assert parsed["forecasts"][0]["in_sample"] is True
+    assert parsed["forecasts"][0]["sessions_behind"] is None
+
+
+def test_a_clock_before_the_last_bar_leaves_later_bars_out(lstm, workspace, monkeypatch):
+    lstm("predict", "SIM", "--as-of", "2008-09-30")
+    expected = forecast_of_sim(workspace)
+    shutil.rmtree(workspace / "forecasts")
+    monkeypatch.setenv("LSTM_NOW", "2008-09-30T18:00:00-04:00")
+    answer = lstm("predict", "SIM")
+    assert "2008-09-30 (up to date)" in answer.out
+    pd.testing.assert_frame_equal(forecast_of_sim(workspace), expected)
+    monkeypatch.setenv("LSTM_NOW", "2008-09-30T15:00:00-04:00")  # an hour before the close
+    assert ", 2008-09-29 (up to date)" in lstm("predict", "SIM").out
+
+
+def test_old_bars_are_called_stale_with_their_age(lstm, workspace, monkeypatch):
+    fresh = lstm("predict", "SIM")
+    assert "2008-10-14 (up to date)" in fresh.out
+    assert "stale" not in fresh.err
+    monkeypatch.setenv("LSTM_NOW", "2008-10-17T18:00:00-04:00")
+    stale = lstm("predict", "SIM")
+    assert "2008-10-14 (3 sessions old)" in stale.out
+    assert "warning: SIM: stale: 3 sessions have settled since its last bar" in stale.err
+    check_parses(stale.err.partition("; ")[2].strip())
+    assert json.loads(lstm("predict", "SIM", "--json").out)["forecasts"][0]["sessions_behind"] == 3
+
+
+def test_each_ticker_is_forecast_by_the_newest_run_that_knows_it(lstm, workspace):
+    (old,) = json.loads(lstm("runs", "--json").out)["runs"]
+    assert lstm("train", "SIM", *TINY, "--set", "training.refit=false").code == 0
+    forecasts = json.loads(lstm("predict", "GOOG", "SIM", "--json").out)["forecasts"]
+    assert [each["run"] == old["run"] for each in forecasts] == [True, False]
+    (named,) = json.loads(lstm("predict", "SIM", "--run", old["run"], "--json").out)["forecasts"]
+    assert named["run"] == old["run"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+)
+def test_plot_writes_the_format_of_the_ending_and_the_same_bytes_twice(
+    lstm, workspace, ending, magic
+):
+    paths = [workspace.parent / f"{n}.{ending}" for n in (1, 2)]
+    for path in paths:
+        answer = lstm("plot", "GOOG", "--output", path)
+        assert (answer.code, answer.out) == (0, f"{path}\n")
+    first, second = (path.read_bytes() for path in paths)
+    assert first.startswith(magic)
+    assert first == second
+    if ending == "svg":
+        text = first.decode()
+        for words in ("sample data", "2008-10-14", "GOOG", "-lstm-"):
+            assert words in text, words
+
+
+def test_plot_without_an_output_names_a_png_for_each_ticker(lstm, workspace):
+    paths = [Path(line) for line in lstm("plot").out.splitlines()]
+    assert [path.name.split("-")[1] for path in paths] == ["GOOG", "SIM"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_plot_draws_a_training(lstm, workspace):
+    answer = lstm("plot", "--kind", "training", "-o", "loss.svg")
+    assert answer.code == 0
+    (run,) = (path.name for path in (workspace / "runs").iterdir())
+    assert run in Path("loss.svg").read_text()
+
+
+def test_plot_draws_attention_where_a_run_has_it(lstm, workspace):
+    options = [*TINY[4:], "--set", "training.epochs=1", "--set", "training.members=1"]
+    options += ["--set", "model.units=4", "--set", "training.refit=false"]
+    assert lstm("train", "SIM", "--config", "attention", *options).code == 0
+    answer = lstm("plot", "SIM", "--kind", "attention")
+    assert answer.code == 0
+    assert Path(answer.out.strip()).name.startswith("attention-SIM-2008-10-14-")
+
+
+def test_a_dry_run_prints_config_and_blocks_and_writes_nothing(lstm, workspace):
+    before = {path: path.stat().st_mtime_ns for path in workspace.rglob("*")}
+    answer = lstm("train", "GOOG", *TINY, "--set", "seed=11", "--dry-run")
+    assert answer.code == 0
+    text, _, table = answer.out.partition("\n\n")
+    config = parse_config(text, "dry run")
+    assert (config.tickers, config.seed, config.model.units) == (("GOOG",), 11, 4)
+    rows = [line.split() for line in table.splitlines() if line.startswith(("scored", "final"))]
+    assert [row[:2] for row in rows] == [
+        *(["scored", block] for block in ("train", "validation", "calibration", "test")),
+        *(["final", block] for block in ("train", "validation", "calibration")),
+    ]
+    scored = [date for row in rows[:4] for date in row[2:4]]
+    assert scored == sorted(scored)
+    assert {path: path.stat().st_mtime_ns for path in workspace.rglob("*")} == before
+
+
+def test_one_seed_gives_one_forecast_file_and_another_seed_another(lstm, workspace, monkeypatch):
+    lstm("predict", "GOOG")
+    (first,) = workspace.glob("forecasts/*/GOOG-*.csv")
+    forecasts = []
+    for seed in (7, 8):
+        # A year later: the clock is no part of a forecast from the same bars.
+        monkeypatch.setenv("LSTM_NOW", f"2009-10-14T18:00:0{seed}-04:00")
+        trained = lstm("train", *TINY, "--set", f"seed={seed}")
+        (path,) = json.loads(lstm("predict", "GOOG", "--json").out)["forecasts"]
+        forecasts.append(Path(path["file"]).read_bytes())
+    assert forecasts[0] == first.read_bytes()
+    assert forecasts[1] != forecasts[0]
+    assert "was evaluated 3 times here" in trained.out
+
+
+def test_quiet_says_nothing_besides_results(lstm, workspace):
+    lines = [
+        ("fetch", "--source", "sample", "-q"),
+        ("train", "SIM", *TINY, "--set", "training.refit=false", "-q"),
+        ("predict", "GOOG", "-q"),
+        ("plot", "GOOG", "-q"),
+        ("status", "-q"),
+    ]
+    for line in lines:
+        answer = lstm(*line)
+        assert (answer.code, answer.err) == (0, ""), line
+        assert bool(answer.out) == (line[0] != "fetch")
+
+
+def test_models_lists_every_variant_and_config(lstm):
+    out = lstm("models").out
+    for name, variant in VARIANTS.items():
+        assert re.search(rf"^{name} +{re.escape(variant.summary())}$", out, re.MULTILINE)
+    assert out.endswith(f"configs: {', '.join(shipped_configs())}\n")
+    parsed = json.loads(lstm("models", "--json").out)
+    assert (set(parsed["variants"]), parsed["schema"]) == (set(VARIANTS), 1)
+
+
+def test_runs_lists_what_was_trained(lstm, workspace, empty):
+    (run,) = (path.name for path in (workspace / "runs").iterdir())
+    assert re.search(rf"^{run}  GOOG SIM +\d+$", lstm("runs").out, re.MULTILINE)
+    (parsed,) = json.loads(lstm("runs", "--json").out)["runs"]
+    assert (parsed["run"], parsed["tickers"]) == (run, ["GOOG", "SIM"])
+    assert parsed["labels"] == {"GOOG": LABEL}
+    assert lstm("runs", "--workspace", "elsewhere").out == "no runs in elsewhere\n"
+
+
+def test_status_shows_age_run_and_forecast_of_each_ticker(lstm, workspace, monkeypatch):
+    monkeypatch.setenv("LSTM_NOW", "2008-10-17T18:00:00-04:00")
+    lines = lstm("status").out.splitlines()
+    assert lines[1].split()[:2] + lines[1].split()[3:6] == [
+        *("GOOG", "sample", "2008-10-14", "3", "2008-10-14"),
+    ]
+    assert max(map(len, lines)) <= 80
+    goog, sim = json.loads(lstm("status", "--json").out)["tickers"]
+    assert (goog["label"], goog["forecast"], sim["forecast"]) == (LABEL, "2008-10-14", None)
+    assert (sim["rows"], sim["sessions_behind"], sim["source"]) == (560, 3, "csv")
+    assert lstm("status", "--workspace", "elsewhere").out == "nothing is stored in elsewhere\n"
+
+
+def test_doctor_finds_a_sound_workspace_whole(lstm, workspace):
+    answer = lstm("doctor")
+    assert answer.code == 0
+    assert re.search(r"^bars SIM +560 sessions, 2006-07-\d\d to 2008-10-14$", answer.out, re.M)
+    assert re.search(r"^run \S+-lstm-\w{8} +5 files, whole$", answer.out, re.M)
+    assert re.search(rf"^lstm +{re.escape(__version__)}$", answer.out, re.M)
+    assert re.search(r"^clock +2008-10-14T22:00:00\+00:00$", answer.out, re.M)
+    names = {check["name"] for check in json.loads(lstm("doctor", "--json").out)["checks"]}
+    assert {"tensorflow", "yfinance", "workspace", "configs"} <= names
+
+
+def test_config_show_prints_what_reads_back_as_the_same(lstm):
+    out = lstm("config", "show", "--config", "stacked", "--set", "model.units=[8,4]").out
+    assert parse_config(out, "shown").model.units == (8, 4)
+    assert parse_config(out, "shown").to_yaml() == out
+
+
+def test_config_check_says_which_configs_are_sound(lstm, empty):
+    assert lstm("config", "check", "lstm", "stacked.yaml").out == "lstm: ok\nstacked.yaml: ok\n"
+    Path("bad.yaml").write_text("model: {name: lstm, unts: 3}\n")
+    answer = lstm("config", "check", "lstm", "bad.yaml")
+    assert (answer.code, answer.out) == (2, "lstm: ok\n")
+    assert "bad.yaml:1:21: model.unts: unknown key; did you mean 'units'?" in answer.err
+
+
+def test_init_makes_configs_once_unless_forced(lstm, empty):
+    answer = lstm("init", "here")
+    assert (answer.code, len(answer.out.splitlines())) == (0, len(shipped_configs()))
+    copy = Path("here/configs/lstm.yaml")
+    copy.write_text("mine")
+    again = lstm("init", "here")
+    assert (again.code, copy.read_text()) == (2, "mine")
+    assert "exists already" in again.err
+    assert "--force" in again.hint
+    assert lstm("init", "here", "--force").code == 0
+    assert copy.read_bytes() == shipped_configs()["lstm"].read_bytes()
+    assert lstm("config", "check", copy).code == 0
+
+
+def test_the_version_is_shown(lstm):
+    assert lstm("--version").out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("words", [(), ("config",)], ids=name_of)
+def test_a_group_alone_shows_its_help_and_exits_2(lstm, words):
+    answer = lstm(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"Usage: {name_of(words)} ")
+    assert "error" not in answer.err
+
+
+def test_the_module_runs_like_the_command(empty):
+    assert spawn("--version", workspace=empty).out == f"{__version__}\n"
+
+
+@every_command
+def test_help_starts_with_what_it_does_and_fits_80_columns(lstm, words):
+    answer = lstm(*words, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    lines = answer.out.rstrip().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith(f"Usage: {name_of(words)} ")
+    assert re.fullmatch(r"  [A-Z][a-z]+ .*[.:]|  [A-Z][a-z]+ [^.]*", lines[2])
+
+
+@every_command
+def test_help_has_an_example_that_parses(lstm, words, empty):
+    out = lstm(*words, "--help").out
+    examples = re.findall(rf"^ +({re.escape(name_of(words))}(?: .*)?)$", out, re.MULTILINE)
+    assert examples
+    for example in examples:
+        check_parses(re.split(r"   +| \| ", example)[0])
+
+
+def test_no_help_imports_a_heavy_library(empty):
+    script = f"""
+import sys
+from lstmcli.cli import run
+for words in {commands()!r}:
+    assert run([*words, "--help"]) == 0
+    loaded = {HEAVY!r} & set(sys.modules)
+    assert not loaded, (words, loaded)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage: ") == len(commands())

@@ -1,0 +1,170 @@
+"""Ctrl-C, kill -9 and --resume: a training that stops goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from command import NOW, TINY, Result, check_parses, start, wait_for
+
+from lstmcli.store import Workspace
+
+LONG = ["GOOG", *TINY, "--set", "training.epochs=8", "--set", "training.patience=8"]
+LONG += ["--set", "model.dropout=0.3"]
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A training that was stopped twice, and the workspace after each time."""
+
+    ctrl_c: Result
+    after_ctrl_c: Path
+    killed: Path
+    began: Path  # as it was before; the whole run is trained there
+
+
+@pytest.fixture(scope="module")
+def stopped(first_run: dict[str, Result], tmp_path_factory: pytest.TempPathFactory) -> Stopped:
+    folder = tmp_path_factory.mktemp("stopped")
+    began = folder / "began" / "data"
+    shutil.copytree(Path(first_run["workspace"].out) / "bars", began / "bars")
+    after_ctrl_c, killed = folder / "ctrl-c" / "data", folder / "killed" / "data"
+    shutil.copytree(began, after_ctrl_c)
+
+    with start("train", *LONG, workspace=after_ctrl_c) as process:
+        said = wait_for(process, "epoch 1 loss")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    ctrl_c = Result(process.returncode, out, said + err)
+
+    shutil.copytree(after_ctrl_c, killed)
+    with start("train", "--resume", workspace=killed) as process:
+        wait_for(process, "epoch")
+        process.kill()
+        process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    return Stopped(ctrl_c, after_ctrl_c, killed, began)
+
+
+@pytest.fixture
+def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that copies a workspace here, where commands find it."""
+
+    def copy(data: Path) -> Path:
+        shutil.copytree(data, tmp_path / "data")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("LSTM_WORKSPACE", "data")
+        monkeypatch.setenv("LSTM_NOW", NOW)
+        return tmp_path / "data"
+
+    return copy
+
+
+def epochs(workspace: Path) -> int:
+    """Return how many epochs an interrupted run has kept."""
+    runs = Workspace(workspace).runs
+    (run,) = runs.interrupted()
+    kept = runs.checkpoints(run).load("scored-1")
+    return 0 if kept is None else int(kept["rows"][-1][0])
+
+
+def test_ctrl_c_exits_130_and_says_where_the_weights_are(stopped):
+    assert stopped.ctrl_c.code == 130
+    assert "Traceback" not in stopped.ctrl_c.err
+    (folder,) = (stopped.after_ctrl_c / "runs").iterdir()
+    assert f"stopped; the best weights so far are in {folder}\n" in stopped.ctrl_c.err
+    check_parses("lstm train --resume")
+    assert stopped.ctrl_c.hint.startswith("lstm train --resume")
+    assert stopped.ctrl_c.out == ""
+    assert not (folder / "manifest.json").exists()
+    assert epochs(stopped.after_ctrl_c) >= 1
+
+
+def test_a_killed_training_is_listed_as_interrupted(lstm, stopped, enter):
+    data = enter(stopped.killed)
+    (run,) = (path.name for path in (data / "runs").iterdir())
+    assert epochs(stopped.killed) > epochs(stopped.after_ctrl_c)
+    assert lstm("runs").out == f"{run}  interrupted: lstm train --resume\n"
+    assert json.loads(lstm("runs", "--json").out)["interrupted"] == [run]
+    assert "interrupted" in lstm("doctor").out
+    assert not list(data.rglob("*.tmp"))
+
+
+def test_a_resumed_training_gives_the_forecast_of_an_uninterrupted_one(lstm, stopped, enter):
+    data = enter(stopped.killed)
+    whole = lstm("train", *LONG, "--workspace", stopped.began)
+    assert whole.code == 0
+    resumed = lstm("train", "--resume")
+    assert resumed.code == 0
+    # The tables are the same but for the seconds that each took.
+    assert resumed.out.splitlines()[1:] == whole.out.splitlines()[1:]
+    files = []
+    for workspace in (data, stopped.began):
+        assert lstm("predict", "GOOG", "--workspace", workspace).code == 0
+        (path,) = workspace.glob("forecasts/*/GOOG-*.csv")
+        files.append(path.read_bytes())
+    assert files[0] == files[1]
+    runs = Workspace(data).runs
+    assert runs.interrupted() == []
+    assert not (runs.path(runs.names()[0]) / "resume").exists()
+    again = lstm("train", "--resume")
+    assert again.code == 3
+    assert "There is no interrupted run" in again.err
+
+
+def test_a_run_whose_bars_have_changed_is_not_resumed(lstm, stopped, enter):
+    data = enter(stopped.after_ctrl_c)
+    before = epochs(data)
+    assert lstm("fetch", "--source", "sample", "--start", "2006-06-01").code == 0
+    answer = lstm("train", "--resume")
+    assert answer.code == 2
+    assert "The bars of GOOG have changed since" in answer.err
+    check_parses(answer.hint)
+    assert epochs(data) == before
+    assert lstm(*answer.hint.split()[1:], "--dry-run").code == 0
+
+
+def test_a_dry_run_of_a_resume_fits_nothing(lstm, stopped, enter):
+    data = enter(stopped.after_ctrl_c)
+    before = epochs(data)
+    answer = lstm("train", "--resume", "--dry-run")
+    assert (answer.code, answer.out.splitlines()[0]) == (0, "tickers: [GOOG]")
+    assert epochs(data) == before
+
+
+@pytest.mark.parametrize("name", ["plan.json", "config.yaml", "resume/scored-1.npz"])
+def test_a_damaged_interrupted_run_is_refused_by_name(lstm, stopped, enter, name):
+    data = enter(stopped.after_ctrl_c)
+    (folder,) = (data / "runs").iterdir()
+    (folder / name).write_bytes(b"{damaged")
+    answer = lstm("train", "--resume")
+    assert answer.code == 6
+    assert folder.name in answer.err
+    assert answer.hint
+
+
+def test_nothing_to_resume_exits_3(lstm, workspace):
+    answer = lstm("train", "--resume")
+    assert answer.code == 3
+    assert answer.hint.startswith("lstm train MRK --config lstm.yaml")
+
+
+@pytest.mark.parametrize("delay", [0.2, 1.0])
+def test_ctrl_c_while_tensorflow_is_imported_is_no_crash(stopped, enter, delay):
+    data = enter(stopped.began)
+    with start("train", *LONG, workspace=data) as process:
+        said = wait_for(process, "loading TensorFlow")
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    # Python dies of the signal itself where it hit code that a C library runs while it is
+    # imported, whoever caught it; a shell shows 130 for both.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert "stopped; " in err
+    assert "Traceback" not in said + err
+    assert "error" not in err
