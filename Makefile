@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint docs lock wheel clean
+.PHONY: help setup demo test check lint docs lock bench wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -50,6 +50,9 @@ lock: $(READY) ## bring requirements.lock in step with pyproject.toml (UPGRADE=1
 	$(BIN)/uv pip compile pyproject.toml --group dev --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		$(if $(UPGRADE),--upgrade) --output-file requirements.lock
+
+bench: $(READY) ## measure speed and memory against other libraries (about 30 minutes)
+	$(BIN)/python benchmarks/speed.py
 
 wheel: $(READY) ## build dist/*.whl
 	$(BIN)/python -m hatchling build --target wheel

@@ -61,7 +61,7 @@ def run_of(workspace: Workspace, name: str) -> Manifest | None:
     """Return the newest run that was made with a config as it stands now."""
     wanted = load_config(name)
     for manifest in reversed(workspace.runs.manifests()):
-        made = parse_config(workspace.runs.config_text(manifest.run), manifest.run)
+        made = parse_config(workspace.runs.config_text(manifest), manifest.run)
         # A run keeps its tickers, and its split in sessions.
         if made.model_copy(update={"tickers": wanted.tickers, "split": wanted.split}) == wanted:
             return manifest

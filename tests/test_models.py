@@ -8,6 +8,7 @@ import pytest
 from lstmcli.frames import MEDIAN, QUANTILES
 from lstmcli.models import VARIANTS, WindowShape
 from lstmcli.models._base import TARGET_CHANNELS
+from lstmcli.models._litert import LiteNetwork, export, unrolled_steps
 from lstmcli.models._tensorflow import load_tensorflow
 
 load_tensorflow()
@@ -80,6 +81,35 @@ def test_a_saved_network_gives_the_same_numbers(name: str, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "network.keras", compile=False, safe_mode=True)
     given = inputs_of(network)
     np.testing.assert_array_equal(loaded(given).numpy(), network(given).numpy())
+
+
+@variants
+def test_the_export_forecasts_like_the_mean_of_the_members(name: str):
+    members = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        member = small(name).build(SHAPE, BASE)
+        head = member.get_layer("corrections").kernel
+        head.assign(np.random.default_rng(seed).standard_normal(head.shape))
+        members.append(member)
+    lite = LiteNetwork(export(members))
+    for windows in (1, 40):  # a file serves any number of windows
+        given = inputs_of(members[0], windows)
+        expected = np.mean([member(given).numpy() for member in members], axis=0)
+        np.testing.assert_allclose(lite.mean(given), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_steps_to_unroll_are_counted_over_layers_directions_and_members():
+    def steps(name: str) -> int:
+        return unrolled_steps([small(name).build(SHAPE, BASE)] * 2)
+
+    assert [steps(name) for name in ("dense", "lstm", "stacked", "bidirectional")] == [
+        0,
+        24,
+        48,
+        48,
+    ]
+    assert steps("encoder_decoder") == 2 * (SHAPE.lookback + SHAPE.horizon)
 
 
 @variants

@@ -60,7 +60,7 @@ def manifest_of(run: str, **changes) -> Manifest:
 
 def finish(store: RunStore, run: str, **changes) -> Manifest:
     history = fitted().history
-    store.finish(fitted(), manifest_of(run, **changes), history=history, scores=SCORES)
+    store.finish(fitted(), manifest_of(run, **changes), history=history, scores=SCORES, lite=None)
     return store.manifest(run)
 
 

@@ -21,6 +21,7 @@ from lstmcli.forecasters.training import (
 )
 from lstmcli.frames import QUANTILES, Panel, Section
 from lstmcli.models import ModelConfig
+from lstmcli.models._litert import LiteNetwork
 from lstmcli.models.attention import attention_weights
 from lstmcli.windows import (
     Block,
@@ -148,12 +149,18 @@ class NetworkRecipe:
 
 @dataclass(frozen=True)
 class FittedNetwork:
-    """Trained members with the scaling that they were trained on."""
+    """Trained members with the scaling that they were trained on.
+
+    Attributes:
+        networks: the members; empty where only `lite` was loaded.
+        lite: their mean in one graph, which needs no TensorFlow; preferred.
+    """
 
     recipe: NetworkRecipe
     networks: tuple[keras.Model, ...]
     state: NetworkState
     history: pd.DataFrame
+    lite: LiteNetwork | None = None
 
     @property
     def name(self) -> str:
@@ -169,27 +176,30 @@ class FittedNetwork:
         return sum(int(np.prod(v.shape)) for v in self.networks[0].trainable_variables)
 
     def scaled_quantiles(self, windows: Windows, rows: np.ndarray) -> np.ndarray:
-        """Return each member's quantiles, (M, N, H, Q) in units of `sigma * sqrt(h)`."""
-        members = [
-            np.concatenate(
-                [
-                    network(self._inputs(windows, rows[start : start + 1024])).numpy()
-                    for start in range(0, len(rows), 1024)
-                ]
-            )
-            for network in self.networks
-        ]
-        return np.stack(members).astype(np.float64)
+        """Return the members' mean quantiles, (N, H, Q) in units of `sigma * sqrt(h)`."""
+        batches: list[np.ndarray] = []
+        for start in range(0, len(rows), 1024):
+            inputs = self._inputs(windows, rows[start : start + 1024])
+            if self.lite is not None:
+                batches.append(self.lite.mean(inputs))
+            else:
+                members = [network(inputs).numpy() for network in self.networks]
+                batches.append(np.asarray(np.mean(members, axis=0, dtype=np.float64)))
+        return np.concatenate(batches)
 
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         windows = self.recipe.windows(panel)
         wanted = windows.rows(origins, labelled=False)
+        if not len(wanted):
+            return join_forecasts([])
+        # One pass for all tickers: hundreds of them cost little more than one.
+        every = self.scaled_quantiles(windows, wanted)
         parts = []
         for code, ticker in enumerate(windows.tickers):
-            rows = wanted[windows.ticker[wanted] == code]
+            chosen = windows.ticker[wanted] == code
+            rows, scaled = wanted[chosen], every[chosen]
             if not len(rows):
                 continue
-            scaled = self.scaled_quantiles(windows, rows).mean(axis=0)
             scale = windows.scale(rows)
             made_on = pd.DatetimeIndex(windows.session[rows])
             parts.append(

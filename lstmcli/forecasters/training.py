@@ -13,7 +13,7 @@ from pydantic import Field
 
 from lstmcli.frames import Section
 from lstmcli.models import WindowShape
-from lstmcli.models._tensorflow import load_tensorflow
+from lstmcli.models._tensorflow import Threads, load_tensorflow
 from lstmcli.windows import Windows
 
 if TYPE_CHECKING:
@@ -34,6 +34,17 @@ class TrainingConfig(Section):
     patience: int = Field(5, ge=1, le=10_000)
     members: int = Field(3, ge=1, le=100)
     refit: bool = True
+    max_minutes: float | None = Field(None, gt=0, le=100_000)
+    """For the whole training; networks that are cut short keep their best weights."""
+    threads: int | None = Field(None, ge=1, le=1024)
+    """Cores to use; else every one that this process may use."""
+    shards: int | None = Field(None, ge=1, le=1024)
+    """Parts into which a batch is cut for the fused LSTM; else one a thread."""
+
+    def seconds(self) -> float:
+        """Return the time of one network, a like share of `max_minutes`."""
+        fits = self.members * (2 if self.refit else 1)
+        return np.inf if self.max_minutes is None else 60 * self.max_minutes / fits
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,7 @@ def train_member(
     baseline's. Each epoch's order follows from (seed, member, epoch), so that a
     resumed fit walks the same path as an uninterrupted one.
     """
-    load_tensorflow()
+    load_tensorflow(Threads.choose(training.threads, training.shards))
     import keras
 
     from lstmcli.models._layers import QuantileLoss
@@ -151,7 +162,7 @@ def train_member(
         state.add(network, 0, train, untrained, time.perf_counter() - started)
     else:
         state.restore(network, saved)
-    while state.epoch < training.epochs and state.epoch - state.best_epoch < training.patience:
+    while state.goes_on(training):
         epoch = state.epoch + 1
         started = time.perf_counter()
         order = np.random.default_rng((seed, member, epoch)).permutation(data.train)
@@ -208,6 +219,16 @@ class _State:
     def best_epoch(self) -> int:
         losses = [row[2] for row in self.rows]
         return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
+
+    def goes_on(self, training: TrainingConfig) -> bool:
+        """Return whether another epoch is due and fits into the time."""
+        spent = sum(row[3] for row in self.rows)
+        return (
+            self.epoch < training.epochs
+            and self.epoch - self.best_epoch < training.patience
+            # The first epoch always runs: it also builds the graph.
+            and (self.epoch == 0 or spent + self.rows[-1][3] <= training.seconds())
+        )
 
     def add(
         self, network: keras.Model, epoch: int, loss: float, validation_loss: float, seconds: float

@@ -1,36 +1,112 @@
-"""The one place that imports TensorFlow, and keeps its start-up chatter off stderr."""
+"""The one place that imports TensorFlow: quietly, and with threads that suit the machine."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
 
 
-def load_tensorflow() -> None:
-    """Import TensorFlow and Keras quietly; show what was held back if that fails.
+@dataclass(frozen=True)
+class Threads:
+    """How TensorFlow may use the cores; the last digits of a fit depend on it.
 
-    TensorFlow 2.21 writes lines of absl and oneDNN to file descriptor 2 whatever
-    TF_CPP_MIN_LOG_LEVEL says, so the descriptor itself is turned away meanwhile.
+    Attributes:
+        intra_op: threads inside one operation.
+        inter_op: operations at a time.
+        shards: parts into which the fused LSTM cuts a batch, one operation each.
     """
-    if "keras" in sys.modules and "tensorflow" in sys.modules:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+
+    intra_op: int
+    inter_op: int
+    shards: int
+
+    @classmethod
+    def choose(cls, threads: int | None = None, shards: int | None = None) -> Threads:
+        """Return one operation per core: the fused LSTM is slower on two threads than on one."""
+        threads = threads or usable_cores()
+        return cls(intra_op=1, inter_op=threads, shards=shards or threads)
+
+
+_chosen: Threads | None = None
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use, by its affinity and its cgroup's quota."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return max(1, min(cores, _quota(_CGROUP)))
+
+
+def _quota(folder: Path) -> int:
+    """Return the whole cores that a cgroup grants; a large number without a limit."""
+    unlimited = 2**16
+    try:
+        version_2 = folder / "cpu.max"
+        if version_2.exists():
+            quota, period = version_2.read_text().split()
+        else:
+            quota = (folder / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu" / "cpu.cfs_period_us").read_text()
+        return unlimited if quota.strip() in {"max", "-1"} else max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return unlimited
+
+
+def threads() -> Threads:
+    """Return the threads in force, or those that would be chosen."""
+    return _chosen or Threads.choose()
+
+
+@contextmanager
+def stderr_held() -> Iterator[None]:
+    """Keep what C++ libraries write to file descriptor 2; show it if the body fails."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
-            import tensorflow as tf
-
-            # The first operation makes the runtime print once more.
-            tf.constant(0.0)
-            import keras  # noqa: F401
+            yield
         except BaseException:
             held.seek(0)
             os.write(kept, held.read())
             raise
         finally:
+            sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def load_tensorflow(wanted: Threads | None = None) -> Threads:
+    """Import TensorFlow and Keras quietly; show what was held back if that fails.
+
+    TensorFlow 2.21 writes lines of absl and oneDNN to file descriptor 2 whatever
+    TF_CPP_MIN_LOG_LEVEL says, so the descriptor itself is turned away meanwhile.
+    Threads are settled by the first call: the runtime cannot change them.
+
+    Returns:
+        The threads in force, which are not `wanted` if an earlier call settled them.
+    """
+    global _chosen
+    if _chosen is not None:
+        return _chosen
+    wanted = wanted or Threads.choose()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    with stderr_held():
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(wanted.intra_op)
+        tf.config.threading.set_inter_op_parallelism_threads(wanted.inter_op)
+        # The first operation makes the runtime print once more.
+        tf.constant(0.0)
+        import keras  # noqa: F401
+    _chosen = wanted
+    return wanted

@@ -30,9 +30,9 @@ class Attention(ModelConfig):
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers
 
-        from lstmcli.models._layers import AdditiveAttention
+        from lstmcli.models._layers import LSTM, AdditiveAttention
 
-        x = layers.LSTM(self.units, return_sequences=True)(inputs["window"])
+        x = LSTM(self.units, return_sequences=True)(inputs["window"])
         context, _ = AdditiveAttention(name=LAYER)(x)
         return layers.Dropout(self.dropout)(context)
 

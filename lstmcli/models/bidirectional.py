@@ -22,5 +22,7 @@ class Bidirectional(ModelConfig):
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers
 
-        x = layers.Bidirectional(layers.LSTM(self.units))(inputs["window"])
+        from lstmcli.models._layers import LSTM
+
+        x = layers.Bidirectional(LSTM(self.units))(inputs["window"])
         return layers.Dropout(self.dropout)(x)

@@ -36,9 +36,11 @@ class CnnLstm(ModelConfig):
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers
 
+        from lstmcli.models._layers import LSTM
+
         x = inputs["window"]
         x = layers.Conv1D(self.filters, self.kernel_size, padding="causal", activation="relu")(x)
         if self.pool > 1:
             x = layers.MaxPooling1D(self.pool)(x)
-        x = layers.LSTM(self.units)(x)
+        x = LSTM(self.units)(x)
         return layers.Dropout(self.dropout)(x)

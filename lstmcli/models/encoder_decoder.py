@@ -27,9 +27,11 @@ class EncoderDecoder(ModelConfig):
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers
 
+        from lstmcli.models._layers import LSTM
+
         horizon = inputs["targets"].shape[1]
-        encoding, *state = layers.LSTM(self.units, return_state=True)(inputs["window"])
+        encoding, *state = LSTM(self.units, return_state=True)(inputs["window"])
         repeated = layers.RepeatVector(horizon)(encoding)
         x = layers.Concatenate()([repeated, inputs["targets"]])
-        x = layers.LSTM(self.units, return_sequences=True)(x, initial_state=state)
+        x = LSTM(self.units, return_sequences=True)(x, initial_state=state)
         return layers.Dropout(self.dropout)(x)

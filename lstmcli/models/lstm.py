@@ -24,5 +24,7 @@ class Lstm(ModelConfig):
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers
 
-        x = layers.LSTM(self.units)(inputs["window"])
+        from lstmcli.models._layers import LSTM
+
+        x = LSTM(self.units)(inputs["window"])
         return layers.Dropout(self.dropout)(x)

@@ -24,8 +24,10 @@ class Stacked(ModelConfig):
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers
 
+        from lstmcli.models._layers import LSTM
+
         x = inputs["window"]
         for depth, units in enumerate(self.units, start=1):
-            x = layers.LSTM(units, return_sequences=depth < len(self.units))(x)
+            x = LSTM(units, return_sequences=depth < len(self.units))(x)
             x = layers.Dropout(self.dropout)(x)
         return x

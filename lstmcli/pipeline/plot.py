@@ -54,7 +54,9 @@ def plot(
         workspace.runs.check(manifest)
         figure = charts.training_chart(workspace.runs.history(manifest), title=manifest.run)
         return [_save(workspace, figure, output, f"training-{manifest.run}")], []
-    predictions, failures = predict(workspace, tickers, run=run, as_of=as_of)
+    predictions, failures = predict(
+        workspace, tickers, run=run, as_of=as_of, with_keras=kind == "attention"
+    )
     if output and len(predictions) > 1:
         raise ConfigError(
             f"Expected one ticker for one file. Received: {len(predictions)} and {output}.",

@@ -88,14 +88,16 @@ def find_run(workspace: Workspace, run: str | None, ticker: str) -> Manifest:
     return manifest
 
 
-def load_run(workspace: Workspace, manifest: Manifest) -> FittedNetwork:
+def load_run(
+    workspace: Workspace, manifest: Manifest, *, with_keras: bool = False
+) -> FittedNetwork:
     """Return the fitted networks of a run.
 
     Raises:
         DataError: it is damaged, or another version wrote it.
     """
     config = stored_config(workspace, manifest.run, workspace.runs.config_text(manifest))
-    return workspace.runs.load(manifest, recipe_of(config))
+    return workspace.runs.load(manifest, recipe_of(config), with_keras=with_keras)
 
 
 def predict(
@@ -104,6 +106,7 @@ def predict(
     *,
     run: str | None = None,
     as_of: pd.Timestamp | None = None,
+    with_keras: bool = False,
 ) -> tuple[list[Prediction], list[Failure]]:
     """Forecast each ticker and write its CSV; one that fails leaves the others alone.
 
@@ -111,6 +114,7 @@ def predict(
         tickers: none is every ticker of the run.
         run: else of each ticker the newest that knows it.
         as_of: forecast from the last session up to this date.
+        with_keras: load what can be explained, too, which takes seconds.
 
     Raises:
         NoDataError, DataError: no ticker is named, and there is no usable run.
@@ -123,7 +127,7 @@ def predict(
         try:
             manifest = find_run(workspace, run, check_ticker(ticker))
             if manifest.run not in loaded:
-                loaded[manifest.run] = load_run(workspace, manifest)
+                loaded[manifest.run] = load_run(workspace, manifest, with_keras=with_keras)
             done.append(_predict_one(workspace, manifest, loaded[manifest.run], ticker, as_of))
         except LstmError as error:
             failed.append(Failure(ticker, error))

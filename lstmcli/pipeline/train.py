@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,8 @@ from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import Epoch
 from lstmcli.frames import Panel
+from lstmcli.models._litert import MOST_STEPS, export, unrolled_steps
+from lstmcli.models._tensorflow import threads, usable_cores
 from lstmcli.pipeline._panel import Loaded, load_panel
 from lstmcli.store import Workspace
 from lstmcli.store.runs import FORMAT, Checkpoints, Manifest, Plan
@@ -119,6 +120,14 @@ def plan_training(workspace: Workspace, config: RunConfig, tickers: Sequence[str
     if len(origins) < needed:
         _refuse(loaded.panel, config, len(origins), needed)
     config = config.model_copy(update={"split": config.split.resolve(len(origins))})
+    train = split_origins(origins, config.split, horizon, test=True)["train"]
+    trained = len(windows.rows(train.origins, labelled=True))
+    if config.training.batch_size > trained:
+        raise ConfigError(
+            f"training.batch_size: Expected 1 to {trained:,}, the windows to train on. "
+            f"Received: {config.training.batch_size:,}.",
+            hint=f"--set training.batch_size={min(64, trained)}",
+        )
     scored = split_origins(origins, config.split, horizon, test=True)
     sessions = loaded.panel.sessions()
     return TrainPlan(
@@ -220,6 +229,7 @@ def train(
     if plan.config.training.refit:
         final = plan.recipe.fit(plan.panel, plan.panel.sessions()[-1], watch=watch, fit="final")
         history = pd.concat([scored.history, final.history], ignore_index=True)
+    lite = _exported(final, on_stage)
     on_stage("saving")
     test = plan.scored["test"]
     dates = str(test.first.date()), str(test.last.date())
@@ -237,10 +247,10 @@ def train(
         test=(*dates, evaluations),
         parameters=final.parameters,
         seconds=round(time.perf_counter() - started, 1),
-        threads=threads(),
+        threads={**asdict(threads()), "cores": usable_cores()},
         versions=versions(),
     )
-    workspace.runs.finish(final, manifest, history=history, scores=scores)
+    workspace.runs.finish(final, manifest, history=history, scores=scores, lite=lite)
     return TrainResult(
         manifest=manifest,
         validation=summary(scores[scores["block"] == "validation"]),
@@ -248,6 +258,20 @@ def train(
         best_epochs=final.state.best_epochs,
         evaluations=evaluations,
     )
+
+
+def _exported(fitted: FittedNetwork, on_stage: Stage) -> bytes | None:
+    """Return the members for LiteRT, or None, said once, where that is out of reach."""
+    steps = unrolled_steps(fitted.networks)
+    if steps > MOST_STEPS:
+        log.warning(
+            "no fast export: %s unrolled steps are more than %s; forecasts will load TensorFlow",
+            f"{steps:,}",
+            f"{MOST_STEPS:,}",
+        )
+        return None
+    on_stage("exporting for fast forecasts")
+    return export(fitted.networks)
 
 
 def score_blocks(plan: TrainPlan, scored: FittedNetwork) -> pd.DataFrame:
@@ -271,22 +295,6 @@ def score_blocks(plan: TrainPlan, scored: FittedNetwork) -> pd.DataFrame:
             parts.append(score(rows).assign(block=block))
     scores = pd.concat(parts, ignore_index=True)
     return scores[["block", *scores.columns.drop("block")]]
-
-
-def threads() -> dict[str, int]:
-    """Return TensorFlow's thread settings (0: its own choice) and the usable cores."""
-    import tensorflow as tf
-
-    return {
-        "intra_op": tf.config.threading.get_intra_op_parallelism_threads(),
-        "inter_op": tf.config.threading.get_inter_op_parallelism_threads(),
-        "cores": usable_cores(),
-    }
-
-
-def usable_cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:

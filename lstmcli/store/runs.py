@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -25,8 +25,12 @@ from lstmcli.errors import DataError, NoDataError
 from lstmcli.features import FEATURES
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe, NetworkState
 from lstmcli.frames import Section
+from lstmcli.models._litert import LiteNetwork
 from lstmcli.models._tensorflow import load_tensorflow
 from lstmcli.store._files import write_atomically
+
+if TYPE_CHECKING:
+    import keras
 
 FORMAT = 1
 
@@ -35,6 +39,7 @@ _PLAN = "plan.json"
 _STATE = "state.json"
 _HISTORY = "history.csv"
 _SCORES = "scores.csv"
+_LITE = "forecast.tflite"
 _MANIFEST = "manifest.json"
 _RESUME = "resume"
 
@@ -136,8 +141,13 @@ class RunStore:
         *,
         history: pd.DataFrame,
         scores: pd.DataFrame,
+        lite: bytes | None,
     ) -> None:
-        """Write everything that a forecast needs, the manifest last."""
+        """Write everything that a forecast needs, the manifest last.
+
+        Args:
+            lite: the members for LiteRT; None where they were not exported.
+        """
         folder = self.path(manifest.run)
         files = {
             _STATE: _json(fitted.state),
@@ -146,6 +156,8 @@ class RunStore:
         }
         for member, network in enumerate(fitted.networks, start=1):
             files[_network_file(member)] = _network_bytes(network)
+        if lite is not None:
+            files[_LITE] = lite
         for name, content in files.items():
             write_atomically(folder / name, content)
         files[_CONFIG] = (folder / _CONFIG).read_bytes()
@@ -228,8 +240,13 @@ class RunStore:
         self.check(manifest)
         return (self.path(manifest.run) / _CONFIG).read_text("utf-8")
 
-    def load(self, manifest: Manifest, recipe: NetworkRecipe) -> FittedNetwork:
-        """Return the fitted networks of a run.
+    def load(
+        self, manifest: Manifest, recipe: NetworkRecipe, *, with_keras: bool = False
+    ) -> FittedNetwork:
+        """Return the fitted networks of a run, for LiteRT where they were exported.
+
+        Args:
+            with_keras: load the Keras networks too, which imports TensorFlow.
 
         Raises:
             DataError: a file is missing or not what was written, or the run was
@@ -249,11 +266,26 @@ class RunStore:
                 f"Received: {', '.join(state.features)}.",
                 hint=f"train again: lstm train --config {folder / _CONFIG}",
             )
+        lite = self._lite(manifest)
+        networks = self._networks(manifest, state) if with_keras or lite is None else ()
+        return FittedNetwork(recipe, networks, state, self.history(manifest), lite)
+
+    def _lite(self, manifest: Manifest) -> LiteNetwork | None:
+        if _LITE not in manifest.files:
+            return None
+        path = self.path(manifest.run) / _LITE
+        try:
+            return LiteNetwork(path.read_bytes())
+        except (ValueError, RuntimeError) as error:
+            raise _damaged(path, f"it does not load: {type(error).__name__}") from error
+
+    def _networks(self, manifest: Manifest, state: NetworkState) -> tuple[keras.Model, ...]:
         load_tensorflow()
         import keras
 
         from lstmcli.models import _layers  # noqa: F401  (its layers must be registered)
 
+        folder = self.path(manifest.run)
         paths = sorted(folder / name for name in manifest.files if name.endswith(".keras"))
         try:
             networks = tuple(
@@ -268,7 +300,7 @@ class RunStore:
                 f"Received: {width}.",
                 hint=f"train again: lstm train --config {folder / _CONFIG}",
             )
-        return FittedNetwork(recipe, networks, state, self.history(manifest))
+        return networks
 
     def check(self, manifest: Manifest) -> None:
         """Check that every file of a run is what was written.

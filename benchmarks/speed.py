@@ -1,0 +1,220 @@
+"""Measure training, start-up, forecasting and memory against other libraries.
+
+    make bench          # about 20 minutes on two idle cores
+
+Builds an environment for the peers (`peers.txt`), then runs ours and theirs in
+turn, A B A B, each in a process of its own, and prints medians with ratios.
+Machines are noisy and shared: the ratios travel, the seconds do not. Writes
+results/performance.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import lstmcli
+from lstmcli.models._tensorflow import usable_cores
+
+HERE = Path(__file__).parent
+OUTPUT = HERE.parent / "results" / "performance.csv"
+PEERS = HERE / ".venv"
+OURS = sys.executable
+
+WINDOWS = 7500
+TRAINERS = {
+    "ours": (OURS, "ours.py"),
+    "stock Keras": (OURS, "stock.py"),
+    "PyTorch loop": (str(PEERS / "bin" / "python"), "torch_loop.py"),
+    "neuralforecast": (str(PEERS / "bin" / "python"), "neuralforecast_lstm.py"),
+    "darts": (str(PEERS / "bin" / "python"), "darts_lstm.py"),
+}
+GIGAFLOP_PER_EPOCH = 48
+"""7,500 windows x 60 sessions x 2·4·64·(5 + 64) multiply-adds, and twice that backward."""
+
+Row = dict[str, object]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    arguments = parser.parse_args()
+    build_peers()
+    rows: list[Row] = []
+    for measure in (training, growth, imports, processes, matrix_product):
+        rows += measure(arguments.rounds)
+        table(rows).to_csv(arguments.output, index=False, lineterminator="\n")
+    print(table(rows).to_string(index=False))
+
+
+def table(rows: list[Row]) -> pd.DataFrame:
+    stamp = {
+        "cores": usable_cores(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "lstmcli": lstmcli.__version__,
+        "date": datetime.date.today().isoformat(),
+    }
+    return pd.DataFrame([{**row, **stamp} for row in rows])
+
+
+def build_peers() -> None:
+    """Install the peers where they cannot disturb our own lock."""
+    ready = PEERS / ".ready"
+    wanted = (HERE / "peers.txt").read_text()
+    if ready.exists() and ready.read_text() == wanted:
+        return
+    print("installing the peers …", file=sys.stderr)
+    subprocess.run([OURS, "-m", "venv", "--clear", str(PEERS)], check=True)
+    pip = [str(PEERS / "bin" / "python"), "-m", "pip", "install", "-q"]
+    subprocess.run([*pip, "-r", str(HERE / "peers.txt")], check=True)
+    ready.write_text(wanted)
+
+
+def in_turn(rounds: int, works: dict[str, Callable[[], float]], what: str) -> list[Row]:
+    """Run each work once a round, in turn, and return medians with the ratio to ours."""
+    figures: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(rounds):
+        for name, work in works.items():
+            figures[name].append(work())
+            print(f"{what}: {name}, round {turn + 1}: {figures[name][-1]:.3f}", file=sys.stderr)
+    ours = next(iter(figures.values()))
+    rows: list[Row] = []
+    for name, values in figures.items():
+        ratios = [theirs / mine for theirs, mine in zip(values, ours, strict=True)]
+        rows.append(
+            {
+                "what": what,
+                "who": name,
+                "median": round(statistics.median(values), 4),
+                "least": round(min(values), 4),
+                "most": round(max(values), 4),
+                "ratio_to_ours": round(statistics.median(ratios), 2),
+            }
+        )
+    return rows
+
+
+def epoch(who: str, batch: int, layers: int, windows: int = WINDOWS) -> float:
+    """Return the seconds of one epoch after warm-up, in a process of its own."""
+    python, script = TRAINERS[who]
+    command = [python, str(HERE / "work" / script), str(batch), str(layers), str(windows)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(json.loads(done.stdout.strip().splitlines()[-1])["seconds"])
+
+
+def training(rounds: int) -> list[Row]:
+    rows = []
+    for layers in (1, 2):
+        for batch in (32, 64, 256):
+            works = {who: partial(epoch, who, batch, layers) for who in TRAINERS}
+            rows += in_turn(rounds, works, f"epoch seconds, {layers} layers, batch {batch}")
+    return rows
+
+
+def growth(rounds: int) -> list[Row]:
+    works = {
+        f"ours, {times} x the windows": partial(epoch, "ours", 64, 1, WINDOWS * times)
+        for times in (1, 2, 4, 8)
+    }
+    return in_turn(rounds, works, "epoch seconds as windows grow")
+
+
+def whole(*command: str) -> float:
+    """Return the seconds of a whole process."""
+    started = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def imports(rounds: int) -> list[Row]:
+    theirs = TRAINERS["darts"][0]
+    works = {
+        "lstm --help": partial(whole, OURS, "-m", "lstmcli", "--help"),
+        "import tensorflow": partial(whole, OURS, "-c", "import tensorflow"),
+        "import neuralforecast": partial(whole, theirs, "-c", "import neuralforecast"),
+        "import darts": partial(whole, theirs, "-c", "import darts.models"),
+    }
+    return in_turn(rounds, works, "start-up seconds")
+
+
+def processes(rounds: int) -> list[Row]:
+    """Whole commands on simulated bars: one ticker, and five hundred."""
+    with tempfile.TemporaryDirectory() as folder:
+        universe = Path(folder) / "universe.txt"
+        universe.write_text("\n".join(f"T{n:03d}" for n in range(500)))
+        simulate = [OURS, str(HERE / "work" / "simulate.py"), folder, "500", "5000"]
+        subprocess.run(simulate, check=True)
+
+        def lstm(command: str, *words: str) -> float:
+            return whole(OURS, "-m", "lstmcli", command, *words, "--workspace", folder)
+
+        small = ("--config", "lstm", "--set", "training.members=1", "--set", "training.epochs=3")
+        rows = in_turn(
+            rounds,
+            {"lstm train, 3 epochs, 2 fits": partial(lstm, "train", "T000", *small)},
+            "train",
+        )
+        works = {
+            "lstm predict, one ticker": partial(lstm, "predict", "T000"),
+            "import tensorflow": partial(whole, OURS, "-c", "import tensorflow"),
+        }
+        rows += in_turn(rounds, works, "predict, whole process")
+        # Eight features and one epoch; the largest process yet is what counts.
+        features = "log_return,range,volume,momentum_5,momentum_20,rsi,macd,atr"
+        pooled = (
+            *("--set", f"features=[{features}]", "--set", "training.epochs=1"),
+            *("--set", "training.refit=false", "--set", "training.batch_size=1024"),
+        )
+        seconds = lstm("train", "--universe", str(universe), *small, *pooled)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        what = "500 tickers x 5,000 sessions x 8 features"
+        rows.append({"what": f"train seconds, {what}", "who": "ours", "median": round(seconds)})
+        rows.append({"what": f"peak MB, {what}", "who": "ours", "median": round(peak)})
+        every = partial(lstm, "predict", "--universe", str(universe), "--json")
+        return rows + in_turn(rounds, {"lstm predict, 500 tickers": every}, "predict a universe")
+
+
+def matrix_product(rounds: int) -> list[Row]:
+    """The share of the machine's float32 matrix-product peak while training."""
+
+    def peak() -> float:
+        a = np.random.default_rng(0).standard_normal((2048, 2048), np.float32)
+        a @ a
+        started = time.perf_counter()
+        for _ in range(10):
+            a @ a
+        return 10 * 2 * 2048**3 / (time.perf_counter() - started) / 1e9
+
+    shares = []
+    for _ in range(rounds):
+        ours = GIGAFLOP_PER_EPOCH / epoch("ours", 64, 1)
+        shares.append(100 * ours / peak())
+    return [
+        {
+            "what": "% of the float32 matrix-product peak, 1 layer, batch 64",
+            "who": "ours",
+            "median": round(statistics.median(shares), 1),
+            "least": round(min(shares), 1),
+            "most": round(max(shares), 1),
+        }
+    ]
+
+
+if __name__ == "__main__":
+    main()
