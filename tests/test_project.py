@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import re
 import subprocess
 import sys
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from lstmcli.config import load_config
+from lstmcli.config import config_sha, load_config
 from lstmcli.models import VARIANTS
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
@@ -215,3 +217,23 @@ def test_the_wheel_carries_the_configs_and_no_test(tmp_path):
         "lstmcli",
         wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info",
     }
+
+
+# Results
+
+
+def test_the_table_of_variants_belongs_to_the_configs_as_they_stand():
+    rows = {row["config"]: row for row in csv.DictReader((RESULTS / "variants.csv").open())}
+    shipped = {path.stem for path in CONFIGS} - {"smoke"}
+    assert set(rows) == shipped
+    for name, row in rows.items():
+        assert row["config_sha"] == config_sha(load_config(name))[:12], f"{name} was changed since"
+        assert 0 < float(row["test_crps"]) < 10
+        assert int(row["parameters"]) > 0
+
+
+def test_every_result_says_how_it_was_made():
+    told = (RESULTS / "README.md").read_text("utf-8")
+    assert {path.name for path in RESULTS.iterdir()} - {"README.md"} <= set(
+        re.findall(r"^\| `([^`]+)`", told, re.MULTILINE)
+    )

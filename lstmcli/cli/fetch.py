@@ -58,7 +58,9 @@ def fetch(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Bring bars up to date; no ticker: every stored one.
+    """Bring bars up to date.
+
+    No ticker: every stored one.
 
     \b
     lstm fetch MRK MDT

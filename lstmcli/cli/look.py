@@ -44,7 +44,7 @@ def status(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Show every stored ticker: how old it is, its newest run and forecast.
+    """Show how old each stored ticker is.
 
     \b
     lstm status
@@ -84,7 +84,7 @@ def runs(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """List the runs, newest last, and those that were interrupted.
+    """List finished and interrupted runs.
 
     \b
     lstm runs
@@ -114,7 +114,7 @@ def runs(
 
 
 def models(as_json: AsJson = False, debug: Debug = False) -> int:
-    """List the networks and the configs that select them.
+    """List networks and configs.
 
     \b
     lstm models
@@ -180,7 +180,7 @@ def doctor(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Show versions and paths, and check every stored file.
+    """Show versions, check every stored file.
 
     \b
     lstm doctor
@@ -203,7 +203,7 @@ def init(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Make a workspace: configs to edit in ./configs, and ./data.
+    """Copy the configs into ./configs, make ./data.
 
     \b
     lstm init

@@ -51,9 +51,9 @@ def predict(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Forecast the next sessions from the last settled bar; writes a CSV per ticker.
+    """Forecast the next sessions, as table and CSV.
 
-    No ticker: every one of the newest run.
+    From the last settled bar; no ticker: every one of the newest run.
 
     \b
     lstm predict MRK
@@ -193,7 +193,7 @@ def plot(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Draw forecasts, the course of a training, or attention weights.
+    """Draw a forecast, a training or attention.
 
     \b
     lstm plot MRK

@@ -25,6 +25,7 @@ from lstmcli.cli._terminal import (
     say_next,
     upper,
 )
+from lstmcli.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
     from lstmcli.forecasters.training import Epoch
     from lstmcli.pipeline.train import TrainPlan, TrainResult
 
+DEFAULT_CONFIG = "lstm.yaml"
+
 EVERY = 10.0
 """Seconds between lines of progress off a terminal."""
 
 
 def train(
     tickers: Tickers = None,
-    config: Config = "lstm.yaml",
+    config: Config = DEFAULT_CONFIG,
     overrides: Set = None,
     universe: Universe = None,
     dry_run: Annotated[
@@ -52,8 +55,9 @@ def train(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Fit a network, score it beside the baselines, refit it up to the last bar.
+    """Fit a network and score it beside baselines.
 
+    It is scored on sessions set aside, then fitted again up to the last bar.
     Several tickers are pooled into one network; no ticker: those of the config,
     else every stored one.
 
@@ -70,6 +74,12 @@ def train(
 
     place = Workspace(workspace)
     if resume:
+        if tickers or universe or overrides:
+            raise ConfigError(
+                "Expected --resume alone: a run goes on with its own tickers and settings. "
+                "Received: more.",
+                hint="lstm train --resume, or leave --resume out to start anew",
+            )
         run, plan = pipeline.resume_run(place)
         say(f"going on with {run}", quiet=quiet)
     else:
@@ -86,7 +96,7 @@ def train(
                 place, plan, run, on_epoch=progress.on_epoch, on_stage=progress.on_stage
             )
     except KeyboardInterrupt:
-        say(f"stopped; the best weights so far are in {place.runs.path(run)}")
+        say(f"stopped; what it has learnt so far is in {place.runs.path(run)}")
         say("\nhint: lstm train --resume goes on from there")
         return INTERRUPTED
     _print_result(plan, result)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 HISTORY_COLUMNS = ("fit", "member", "epoch", "loss", "validation_loss", "seconds")
 
+STEPS_PER_EXECUTION = 16
+"""Batches that TensorFlow runs before Python looks again; the numbers are the same."""
+
 
 class TrainingConfig(Section):
     """How networks are fitted."""
@@ -149,6 +152,7 @@ def train_member(
     network.compile(
         optimizer=keras.optimizers.Adam(training.learning_rate, global_clipnorm=1.0),
         loss=QuantileLoss(data.step_weights),
+        steps_per_execution=STEPS_PER_EXECUTION,
     )
     network.optimizer.build(network.trainable_variables)
     validation = _dataset(data, data.validation, model, batch_size=1024)

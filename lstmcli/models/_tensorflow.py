@@ -74,7 +74,7 @@ def stderr_held() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # not Ctrl-C, which is no fault of the library
             held.seek(0)
             os.write(kept, held.read())
             raise

@@ -79,6 +79,8 @@ def find_run(workspace: Workspace, run: str | None, ticker: str) -> Manifest:
         NoDataError: there is none, or the named run knows other tickers.
         DataError: it is damaged.
     """
+    if not run and ticker not in workspace.bars.tickers():
+        workspace.bars.read(ticker)  # says how to get it; a run comes second
     manifest = workspace.runs.manifest(run) if run else workspace.runs.latest([ticker])
     if ticker not in manifest.tickers:
         raise NoDataError(

@@ -218,7 +218,19 @@ def train(
 
     Raises:
         DiskError: the run could not be written; its checkpoints remain.
+        LockError: another process trains this run.
     """
+    with workspace.runs.hold(run):
+        return _train(workspace, plan, run, on_epoch, on_stage)
+
+
+def _train(
+    workspace: Workspace,
+    plan: TrainPlan,
+    run: str,
+    on_epoch: Callable[[Epoch], None],
+    on_stage: Stage,
+) -> TrainResult:
     started = time.perf_counter()
     watch = _RunWatch(workspace.runs.checkpoints(run), on_epoch)
     on_stage("loading TensorFlow")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
-from lstmcli.errors import DiskError, LockError
 from lstmcli.store._files import file_name, write_atomically
+from lstmcli.store._lock import hold
 from lstmcli.store.bars import BarsStore
 from lstmcli.store.runs import RunStore
 
@@ -30,41 +27,15 @@ class Workspace:
         self.charts = root / "charts"
         self.cache = root / ".cache"
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the workspace; the operating system lets go of it if we die.
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the workspace.
 
         Raises:
             LockError: another process held it for `LOCK_PATIENCE` seconds.
             DiskError: the folder cannot be written.
         """
-        path = self.root / ".lock"
-        lock = FileLock(path, timeout=LOCK_PATIENCE)
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-            (self.root / ".lock-holder").write_text(str(os.getpid()))
-        except Timeout as error:
-            raise LockError(
-                f"{self.root} is in use by process {self._holder()}.",
-                hint="wait until it has finished, or choose another --workspace",
-            ) from error
-        except OSError as error:
-            lock.release()
-            raise DiskError(
-                f"{path}: cannot be written: {error.strerror or error}.",
-                hint="choose a folder that you may write with --workspace",
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _holder(self) -> str:
-        try:
-            return (self.root / ".lock-holder").read_text() or "?"
-        except OSError:
-            return "?"
+        hint = "wait until it has finished, or choose another --workspace"
+        return hold(self.root, patience=LOCK_PATIENCE, hint=hint)
 
     def write_forecast(self, forecast: pd.DataFrame, *, ticker: str, run: str) -> Path:
         """Write the forecast of one ticker from one origin, prices in 8 digits."""

@@ -12,6 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from lstmcli.frames import Section
 from lstmcli.models._litert import LiteNetwork
 from lstmcli.models._tensorflow import load_tensorflow
 from lstmcli.store._files import write_atomically
+from lstmcli.store._lock import forget, hold
 
 if TYPE_CHECKING:
     import keras
@@ -131,6 +133,14 @@ class RunStore:
                 folder, "its plan cannot be read", "lstm train starts a new one"
             ) from error
 
+    def hold(self, run: str) -> AbstractContextManager[None]:
+        """Hold a run while it is trained.
+
+        Raises:
+            LockError: another process trains it.
+        """
+        return hold(self.path(run), patience=0, hint="let it finish, or start another run")
+
     def checkpoints(self, run: str) -> Checkpoints:
         return Checkpoints(self.path(run) / _RESUME)
 
@@ -165,6 +175,7 @@ class RunStore:
         write_atomically(folder / _MANIFEST, _json(manifest.model_copy(update={"files": hashes})))
         (folder / _PLAN).unlink(missing_ok=True)
         shutil.rmtree(folder / _RESUME, ignore_errors=True)
+        forget(folder)
 
     def manifest(self, run: str) -> Manifest:
         """Return the manifest of a finished run.
