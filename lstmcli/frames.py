@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,12 +82,14 @@ class Panel(Mapping[str, pd.DataFrame]):
             {ticker: bars.loc[:session] for ticker, bars in self.bars.items()}, self.calendars
         )
 
+    def only(self, tickers: Sequence[str]) -> Panel:
+        """Return the panel of some of its tickers."""
+        return Panel({ticker: self.bars[ticker] for ticker in tickers}, self.calendars)
+
     def sessions(self) -> pd.DatetimeIndex:
         """Return every session that any ticker has, ascending."""
-        merged = pd.DatetimeIndex([])
-        for bars in self.bars.values():
-            merged = merged.union(pd.DatetimeIndex(bars.index))
-        return merged
+        every = [bars.index.to_numpy() for bars in self.bars.values()]
+        return pd.DatetimeIndex(np.unique(np.concatenate(every))) if every else pd.DatetimeIndex([])
 
 
 def check_bars(bars: pd.DataFrame, ticker: str) -> None:

@@ -29,7 +29,8 @@ HEAVY |= {"yfinance", "talib", "pyarrow", "exchange_calendars", "rich", "ruamel"
 
 # Every line that train and predict may write to stderr off a terminal.
 OURS = re.compile(
-    r"reading bars …|loading the networks …|loading TensorFlow …|scoring …|saving …|saved \S+|"
+    r"reading bars …|loading the networks …|loading TensorFlow …|scoring …|"
+    r"exporting for fast forecasts …|saving …|saved \S+|"
     r"(scored|final) fit, network 1/1: epoch \d+ loss [\d.]+ validation [\d.]+ "
     r"\(best: epoch \d+\), at most \d+ s left"
 )
@@ -118,7 +119,7 @@ def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
     assert forecast["in_sample"] is False
     assert len(forecast["steps"]) == 20
     assert Path(forecast["file"]).is_file()
-    printed = pd.read_csv(io.StringIO(lstm("predict", "GOOG", "--csv").out))
+    printed = pd.read_csv(io.io.StringIO(lstm("predict", "GOOG", "--csv").out))
     steps = pd.DataFrame(forecast["steps"])
     pd.testing.assert_frame_equal(printed, pd.read_csv(forecast["file"]))
     np.testing.assert_allclose(printed[LEVELS], steps[LEVELS], rtol=1e-7)
@@ -127,7 +128,7 @@ def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
 
 def test_no_ticker_forecasts_every_one_of_the_run(lstm, workspace):
     answer = lstm("predict", "--csv")
-    assert pd.read_csv(io.StringIO(answer.out))["ticker"].value_counts().to_dict() == {
+    assert pd.read_csv(io.io.StringIO(answer.out))["ticker"].value_counts().to_dict() == {
         "GOOG": 20,
         "SIM": 20,
     }
@@ -299,7 +300,7 @@ def test_doctor_finds_a_sound_workspace_whole(lstm, workspace):
     answer = lstm("doctor")
     assert answer.code == 0
     assert re.search(r"^bars SIM +560 sessions, 2006-07-\d\d to 2008-10-14$", answer.out, re.M)
-    assert re.search(r"^run \S+-lstm-\w{8} +5 files, whole$", answer.out, re.M)
+    assert re.search(r"^run \S+-lstm-\w{8} +6 files, whole$", answer.out, re.M)
     assert re.search(rf"^lstm +{re.escape(__version__)}$", answer.out, re.M)
     assert re.search(r"^clock +2008-10-14T22:00:00\+00:00$", answer.out, re.M)
     names = {check["name"] for check in json.loads(lstm("doctor", "--json").out)["checks"]}
@@ -367,6 +368,32 @@ def test_help_has_an_example_that_parses(lstm, words, empty):
     assert examples
     for example in examples:
         check_parses(re.split(r"   +| \| ", example)[0])
+
+
+def test_predict_does_not_load_tensorflow(workspace):
+    script = """
+import sys
+from lstmcli.cli import run
+assert run(["predict", "GOOG"]) == 0
+loaded = {"tensorflow", "keras", "sklearn", "matplotlib", "yfinance"} & set(sys.modules)
+assert not loaded, loaded
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_without_its_export_forecasts_the_same_through_keras(lstm, workspace):
+    fast = lstm("predict", "SIM", "--csv")
+    (folder,) = (workspace / "runs").iterdir()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"]["forecast.tflite"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "forecast.tflite").unlink()
+    slow = lstm("predict", "SIM", "--csv")
+    assert (fast.code, slow.code) == (0, 0)
+    columns = [column for column in pd.read_csv(io.StringIO(fast.out)) if column[0] == "q"]
+    prices = [pd.read_csv(io.StringIO(answer.out))[columns] for answer in (fast, slow)]
+    np.testing.assert_allclose(prices[0], prices[1], rtol=1e-6)
 
 
 def test_no_help_imports_a_heavy_library(empty):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command import TINY, hinted, run_folder, stored
+from simulate import simulate_bars
 
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nmodel: {name: lstm}\n"
 CONFIGS = {
@@ -196,10 +197,33 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(lstm, wo
 
 
 def test_a_run_for_other_tickers_is_refused_with_the_command_that_helps(lstm, workspace):
-    for extra in ([], ["--run", run_folder(workspace).name]):
+    helpful = {
+        (): "lstm fetch MRK",  # which nobody has fetched: that comes first
+        ("--run", run_folder(workspace).name): "lstm train MRK --config lstm.yaml",
+    }
+    for extra, command in helpful.items():
         answer = lstm("predict", "MRK", *extra)
         assert answer.code == 3
         assert "MRK" in answer.err
-        assert hinted(answer) == ["lstm train MRK --config lstm.yaml"]
+        assert hinted(answer) == [command]
+    simulate_bars(60).rename_axis("Date").drop(columns=["dividend", "split"]).to_csv("MRK.csv")
+    assert lstm("fetch", "MRK", "--source", "csv", "--file", "MRK.csv").code == 0
+    assert hinted(lstm("predict", "MRK")) == ["lstm train MRK --config lstm.yaml"]
     answer = lstm("predict", "--run", "nosuch")
     assert (answer.code, hinted(answer)) == (3, ["lstm runs"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "allowed"),
+    [
+        ("training.threads=0", "1 or more"),
+        ("training.shards=-2", "1 or more"),
+        ("training.max_minutes=0", "above 0"),
+        ("training.batch_size=60000", r"1 to \d+, the windows to train on"),
+    ],
+)
+def test_settings_of_speed_outside_their_range_exit_2(lstm, workspace, setting, allowed):
+    answer = lstm("train", "GOOG", *TINY, "--set", setting)
+    assert answer.code == 2
+    assert re.search(allowed, answer.err)
+    assert setting.partition("=")[0] in answer.err

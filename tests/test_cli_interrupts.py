@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -77,7 +78,7 @@ def test_ctrl_c_exits_130_and_says_where_the_weights_are(stopped):
     assert stopped.ctrl_c.code == 130
     assert "Traceback" not in stopped.ctrl_c.err
     (folder,) = (stopped.after_ctrl_c / "runs").iterdir()
-    assert f"stopped; the best weights so far are in {folder}\n" in stopped.ctrl_c.err
+    assert f"stopped; what it has learnt so far is in {folder}\n" in stopped.ctrl_c.err
     check_parses("lstm train --resume")
     assert stopped.ctrl_c.hint.startswith("lstm train --resume")
     assert stopped.ctrl_c.out == ""
@@ -168,3 +169,21 @@ def test_ctrl_c_while_tensorflow_is_imported_is_no_crash(stopped, enter, delay):
     assert "stopped; " in err
     assert "Traceback" not in said + err
     assert "error" not in err
+
+
+def test_a_run_that_is_being_trained_is_not_resumed(lstm, stopped, enter):
+    workspace = enter(stopped.after_ctrl_c)
+    runs = Workspace(workspace).runs
+    (run,) = runs.interrupted()
+    with runs.hold(run):
+        answer = lstm("train", "--resume")
+    assert answer.code == 7
+    assert f"is in use by process {os.getpid()}" in answer.err
+
+
+def test_resume_takes_no_other_settings(lstm, stopped, enter):
+    enter(stopped.after_ctrl_c)
+    for more in (["GOOG"], ["--set", "seed=8"]):
+        answer = lstm("train", *more, "--resume")
+        assert answer.code == 2
+        assert "lstm train --resume" in answer.hint

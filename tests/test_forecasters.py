@@ -264,6 +264,13 @@ def test_early_stopping_waits_as_long_as_its_patience():
     assert history["epoch"].iloc[-1] == history["epoch"].iloc[best] + 2
 
 
+def test_a_time_limit_ends_a_fit_after_an_epoch_and_keeps_the_best_weights():
+    limit = TrainingConfig(epochs=50, patience=50, members=1, max_minutes=1e-6, learning_rate=0.01)
+    history = network(training=limit).fit(panel(), UNTIL).history
+    assert history["epoch"].tolist() == [0, 1]
+    assert TrainingConfig(max_minutes=6, members=3, refit=True).seconds() == 60
+
+
 def test_members_are_averaged_quantile_by_quantile():
     recipe = network(training=TrainingConfig(epochs=1, members=2, learning_rate=0.01))
     both = recipe.fit(panel(), UNTIL)

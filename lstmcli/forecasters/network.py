@@ -217,7 +217,7 @@ class FittedNetwork:
 
     def attention(self, panel: Panel, ticker: str, origin: pd.Timestamp) -> pd.DataFrame:
         """Return the members' mean attention over one window: `session`, `weight`."""
-        windows = self.recipe.windows(Panel({ticker: panel[ticker]}, panel.calendars))
+        windows = self.recipe.windows(panel.only([ticker]))
         rows = windows.rows(pd.DatetimeIndex([origin]), labelled=False)
         x = self._inputs(windows, rows)["window"]
         weights = np.mean([attention_weights(network, x) for network in self.networks], axis=0)
@@ -246,15 +246,25 @@ def _data(
     train: np.ndarray,
     blocks: dict[str, Block],
 ) -> Data:
-    """Return training data: standardised features, base quantiles and loss weights."""
-    scaled = windows.y(train) / windows.scale(train)  # (N, H)
-    base = np.quantile(scaled, QUANTILES, axis=0).T  # (H, Q)
+    """Return training data: standardised features, base quantiles and loss weights.
+
+    Column by column and step by step: of a universe, no (N, H) array fits twice.
+    """
     levels = np.asarray(QUANTILES)
+    base = np.empty((windows.horizon, len(QUANTILES)))
     baseline = np.empty(windows.horizon)
     for h in range(windows.horizon):
-        difference = scaled[:, h, None] - base[h]
-        baseline[h] = 2 * np.maximum(levels * difference, (levels - 1) * difference).mean()
-    values = ((windows.values - mean) / scale).astype(np.float32)
+        came = windows.level[train + h + 1] - windows.level[train]
+        scaled = came / (windows.sigma[train] * np.sqrt(h + 1))  # (N,)
+        base[h] = np.quantile(scaled, QUANTILES)
+        losses = [
+            np.maximum(level * (scaled - z), (level - 1) * (scaled - z)).mean()
+            for level, z in zip(levels, base[h], strict=True)
+        ]
+        baseline[h] = 2 * np.mean(losses)
+    values = np.empty_like(windows.values)
+    for column in range(values.shape[1]):
+        values[:, column] = (windows.values[:, column] - mean[column]) / scale[column]
     return Data(
         values=values,
         windows=windows,

@@ -19,6 +19,7 @@ from lstmcli.pipeline.train import recipe_of, stored_config
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store._files import check_ticker
+from lstmcli.store.bars import BarsMeta
 from lstmcli.store.runs import Manifest
 
 log = logging.getLogger(__name__)
@@ -79,9 +80,11 @@ def find_run(workspace: Workspace, run: str | None, ticker: str) -> Manifest:
         NoDataError: there is none, or the named run knows other tickers.
         DataError: it is damaged.
     """
-    if not run and ticker not in workspace.bars.tickers():
-        workspace.bars.read(ticker)  # says how to get it; a run comes second
-    manifest = workspace.runs.manifest(run) if run else workspace.runs.latest([ticker])
+    try:
+        manifest = workspace.runs.manifest(run) if run else workspace.runs.latest([ticker])
+    except NoDataError:
+        workspace.bars.read(ticker)  # a ticker that nobody fetched needs that first
+        raise
     if ticker not in manifest.tickers:
         raise NoDataError(
             f"The run {manifest.run} knows {' '.join(manifest.tickers)}. Received: {ticker}.",
@@ -123,26 +126,55 @@ def predict(
     """
     if not tickers:
         tickers = (workspace.runs.manifest(run) if run else workspace.runs.latest()).tickers
-    loaded: dict[str, FittedNetwork] = {}
-    done, failed = [], []
+    asked: dict[tuple[str, pd.Timestamp], list[_Ask]] = {}
+    failed: dict[str, Failure] = {}
     for ticker in tickers:
         try:
-            manifest = find_run(workspace, run, check_ticker(ticker))
-            if manifest.run not in loaded:
-                loaded[manifest.run] = load_run(workspace, manifest, with_keras=with_keras)
-            done.append(_predict_one(workspace, manifest, loaded[manifest.run], ticker, as_of))
+            ask = _ask(workspace, run, ticker, as_of)
+            asked.setdefault((ask.manifest.run, ask.origin), []).append(ask)
         except LstmError as error:
-            failed.append(Failure(ticker, error))
-    return done, failed
+            failed[ticker] = Failure(ticker, error)
+    loaded: dict[str, FittedNetwork] = {}
+    done: dict[str, Prediction] = {}
+    for (name, origin), asks in asked.items():
+        try:
+            if name not in loaded:
+                loaded[name] = load_run(workspace, asks[0].manifest, with_keras=with_keras)
+            # One pass for all tickers of a run and an origin: a universe costs little more.
+            joined = Panel(
+                {ask.ticker: ask.bars for ask in asks},
+                {ask.ticker: ask.meta.calendar for ask in asks},
+            )
+            forecasts = loaded[name].forecast(joined, pd.DatetimeIndex([origin]))
+        except LstmError as error:
+            failed |= {ask.ticker: Failure(ask.ticker, error) for ask in asks}
+            continue
+        of_ticker = dict(list(forecasts.groupby("ticker", sort=False)))
+        for ask in asks:
+            try:
+                rows = of_ticker.get(ask.ticker)
+                done[ask.ticker] = _prediction(workspace, ask, loaded[name], rows, as_of)
+            except LstmError as error:
+                failed[ask.ticker] = Failure(ask.ticker, error)
+    return (
+        [done[ticker] for ticker in tickers if ticker in done],
+        [failed[ticker] for ticker in tickers if ticker in failed],
+    )
 
 
-def _predict_one(
-    workspace: Workspace,
-    manifest: Manifest,
-    fitted: FittedNetwork,
-    ticker: str,
-    as_of: pd.Timestamp | None,
-) -> Prediction:
+@dataclass(frozen=True)
+class _Ask:
+    """What a ticker's forecast is made of."""
+
+    ticker: str
+    manifest: Manifest
+    bars: pd.DataFrame
+    meta: BarsMeta
+    origin: pd.Timestamp
+
+
+def _ask(workspace: Workspace, run: str | None, ticker: str, as_of: pd.Timestamp | None) -> _Ask:
+    manifest = find_run(workspace, run, check_ticker(ticker))
     loaded = load_panel(workspace, [ticker])
     panel = loaded.panel if as_of is None else loaded.panel.until(as_of)
     bars, meta = panel[ticker], loaded.metas[ticker]
@@ -152,45 +184,50 @@ def _predict_one(
             f"Received: bars from {meta.first_session} on.",
             hint=f"lstm fetch {ticker} --start {as_of:%Y-%m-%d}",
         )
-    origin = pd.Timestamp(bars.index[-1])
-    forecast = forecast_from(fitted, panel, ticker, origin)
-    behind = sessions_behind(
-        meta.calendar, origin, clock.now(), observed=pd.DatetimeIndex(bars.index)
-    )
-    prices = in_prices(forecast)
-    return Prediction(
-        ticker=ticker,
-        manifest=manifest,
-        fitted=fitted,
-        panel=panel,
-        forecast=forecast,
-        prices=prices,
-        currency=meta.currency,
-        label=meta.label,
-        sessions_behind=behind if as_of is None else None,
-        seen=origin < fitted.fit_end,
-        path=workspace.write_forecast(prices, ticker=ticker, run=manifest.run),
-    )
+    return _Ask(ticker, manifest, bars, meta, pd.Timestamp(bars.index[-1]))
 
 
-def forecast_from(
-    fitted: FittedNetwork, panel: Panel, ticker: str, origin: pd.Timestamp
-) -> pd.DataFrame:
-    """Return the Forecast of one ticker from one origin.
+def _prediction(
+    workspace: Workspace,
+    ask: _Ask,
+    fitted: FittedNetwork,
+    forecast: pd.DataFrame | None,
+    as_of: pd.Timestamp | None,
+) -> Prediction:
+    """Return a forecast with what belongs to it, and write its prices.
 
     Raises:
         NoDataError: the history up to the origin is too short for a window.
+        DiskError: the CSV cannot be written.
     """
-    forecast = fitted.forecast(panel, pd.DatetimeIndex([origin]))
-    if not len(forecast):
+    if forecast is None:
         lookback = fitted.recipe.window.lookback
         raise NoDataError(
-            f"{ticker}: Expected {lookback} sessions with every feature before {origin:%Y-%m-%d}. "
-            f"Received: {len(panel[ticker])} bars, the first of which only warm features up.",
-            hint=f"lstm fetch {ticker} --start 2000-01-01",
+            f"{ask.ticker}: Expected {lookback} sessions with every feature before "
+            f"{ask.origin:%Y-%m-%d}. Received: {len(ask.bars)} bars, the first of which only "
+            "warm features up.",
+            hint=f"lstm fetch {ask.ticker} --start 2000-01-01",
         )
+    forecast = forecast.reset_index(drop=True)
     check_forecast(forecast)
-    return forecast
+    behind = None
+    if as_of is None:
+        sessions = pd.DatetimeIndex(ask.bars.index)
+        behind = sessions_behind(ask.meta.calendar, ask.origin, clock.now(), observed=sessions)
+    prices = in_prices(forecast)
+    return Prediction(
+        ticker=ask.ticker,
+        manifest=ask.manifest,
+        fitted=fitted,
+        panel=Panel({ask.ticker: ask.bars}, {ask.ticker: ask.meta.calendar}),
+        forecast=forecast,
+        prices=prices,
+        currency=ask.meta.currency,
+        label=ask.meta.label,
+        sessions_behind=behind,
+        seen=ask.origin < fitted.fit_end,
+        path=workspace.write_forecast(prices, ticker=ask.ticker, run=ask.manifest.run),
+    )
 
 
 def in_prices(forecast: pd.DataFrame) -> pd.DataFrame:

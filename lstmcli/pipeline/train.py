@@ -28,6 +28,9 @@ from lstmcli.windows import Block, labelled_origins, split_origins
 
 log = logging.getLogger(__name__)
 
+TICKERS_AT_ONCE = 20
+"""Forecasts of more than these are not held in memory together."""
+
 Stage = Callable[[str], None]
 """Is told what begins, in a few words."""
 
@@ -294,17 +297,20 @@ def score_blocks(plan: TrainPlan, scored: FittedNetwork) -> pd.DataFrame:
         *(recipe(horizon).fit(plan.panel, plan.until) for recipe in BASELINES.values()),
     ]
     parts = []
+    tickers = list(plan.panel)
     for block in ("validation", "test"):
         origins = plan.scored[block].origins
-        forecasts = [each.forecast(plan.panel, origins) for each in fitted]
-        # The same origins for all, or the longest history would be judged on other days.
-        keys = ["ticker", "made_on", "step"]
-        shared = forecasts[0][keys]
-        for forecast in forecasts[1:]:
-            shared = shared.merge(forecast[keys], on=keys)
-        for forecast in forecasts:
-            rows = realise(forecast.merge(shared, on=keys), plan.panel)
-            parts.append(score(rows).assign(block=block))
+        for first in range(0, len(tickers), TICKERS_AT_ONCE):
+            some = plan.panel.only(tickers[first : first + TICKERS_AT_ONCE])
+            forecasts = [each.forecast(some, origins) for each in fitted]
+            # The same origins for all, or the longest history would be judged on other days.
+            keys = ["ticker", "made_on", "step"]
+            shared = forecasts[0][keys]
+            for forecast in forecasts[1:]:
+                shared = shared.merge(forecast[keys], on=keys)
+            for forecast in forecasts:
+                rows = realise(forecast.merge(shared, on=keys), some)
+                parts.append(score(rows).assign(block=block))
     scores = pd.concat(parts, ignore_index=True)
     return scores[["block", *scores.columns.drop("block")]]
 
