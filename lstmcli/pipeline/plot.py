@@ -52,7 +52,11 @@ def plot(
     if kind == "training":
         manifest = workspace.runs.manifest(run) if run else workspace.runs.latest(tickers)
         workspace.runs.check(manifest)
-        figure = charts.training_chart(workspace.runs.history(manifest), title=manifest.run)
+        figure = charts.training_chart(
+            workspace.runs.history(manifest),
+            title=manifest.run,
+            note="; ".join(dict.fromkeys(manifest.labels.values())) or None,
+        )
         return [_save(workspace, figure, output, f"training-{manifest.run}")], []
     predictions, failures = predict(
         workspace, tickers, run=run, as_of=as_of, with_keras=kind == "attention"
@@ -88,7 +92,9 @@ def _attention(each: Prediction) -> Figure:
             hint=f"lstm train {each.ticker} --config attention.yaml",
         )
     weights = each.fitted.attention(each.panel, each.ticker, each.made_on)
-    return charts.attention_chart(weights, title=f"{each.ticker}: what the attention weighs")
+    return charts.attention_chart(
+        weights, title=f"{each.ticker}: what the attention weighs", note=each.label
+    )
 
 
 def _save(workspace: Workspace, figure: Figure, output: Path | None, stem: str) -> Path:
