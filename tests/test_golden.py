@@ -18,7 +18,7 @@ from make_golden import GOLDEN, RUNS, read_forecast, workspace_of
 from lstmcli.frames import QUANTILE_COLUMNS
 from lstmcli.models import VARIANTS
 from lstmcli.pipeline._panel import load_panel
-from lstmcli.pipeline.predict import forecast_from, load_run
+from lstmcli.pipeline.predict import load_run
 from lstmcli.store import Workspace
 from lstmcli.store.runs import RunStore
 
@@ -44,7 +44,7 @@ def test_a_golden_run_still_gives_its_forecast(name, workspace):
     assert (manifest.variant, workspace.runs.interrupted()) == (name, [])
     fitted = load_run(workspace, manifest)
     panel = load_panel(workspace, ["A"]).panel
-    forecast = forecast_from(fitted, panel, "A", panel["A"].index[-1])
+    forecast = fitted.forecast(panel, panel["A"].index[-1:])
     assert forecast["step"].tolist() == golden(name)["step"].tolist() == [1, 2, 3, 4]
     columns = ["sigma", *LEVELS]
     np.testing.assert_allclose(forecast[columns], golden(name)[columns], rtol=1e-4, atol=1e-6)
