@@ -119,7 +119,7 @@ def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
     assert forecast["in_sample"] is False
     assert len(forecast["steps"]) == 20
     assert Path(forecast["file"]).is_file()
-    printed = pd.read_csv(io.io.StringIO(lstm("predict", "GOOG", "--csv").out))
+    printed = pd.read_csv(io.StringIO(lstm("predict", "GOOG", "--csv").out))
     steps = pd.DataFrame(forecast["steps"])
     pd.testing.assert_frame_equal(printed, pd.read_csv(forecast["file"]))
     np.testing.assert_allclose(printed[LEVELS], steps[LEVELS], rtol=1e-7)
@@ -128,7 +128,7 @@ def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
 
 def test_no_ticker_forecasts_every_one_of_the_run(lstm, workspace):
     answer = lstm("predict", "--csv")
-    assert pd.read_csv(io.io.StringIO(answer.out))["ticker"].value_counts().to_dict() == {
+    assert pd.read_csv(io.StringIO(answer.out))["ticker"].value_counts().to_dict() == {
         "GOOG": 20,
         "SIM": 20,
     }

@@ -105,7 +105,10 @@ class BarsStore:
                 f"There are no bars of {ticker} in {self.folder}.", hint=f"lstm fetch {ticker}"
             ) from error
         except OSError as error:
-            raise DiskError(f"{path}: cannot be read: {error.strerror or error}.") from error
+            raise DiskError(
+                f"{path}: cannot be read: {error.strerror or error}.",
+                hint="choose a folder that you may read with --workspace",
+            ) from error
         bars, meta = _decode(content, path, ticker)
         self._keep_in_step(meta)
         return bars, meta
