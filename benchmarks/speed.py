@@ -43,6 +43,9 @@ TRAINERS = {
     "neuralforecast": (str(PEERS / "bin" / "python"), "neuralforecast_lstm.py"),
     "darts": (str(PEERS / "bin" / "python"), "darts_lstm.py"),
 }
+SESSIONS = 1500
+"""Of each simulated ticker; 5,000 would take an hour."""
+
 GIGAFLOP_PER_EPOCH = 48
 """7,500 windows x 60 sessions x 2·4·64·(5 + 64) multiply-adds, and twice that backward."""
 
@@ -52,12 +55,13 @@ Row = dict[str, object]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
     build_peers()
     rows: list[Row] = []
-    for measure in (training, growth, imports, processes, matrix_product):
-        rows += measure(arguments.rounds)
+    for name in arguments.only:
+        rows += MEASURES[name](arguments.rounds)
         table(rows).to_csv(arguments.output, index=False, lineterminator="\n")
     print(table(rows).to_string(index=False))
 
@@ -158,7 +162,7 @@ def processes(rounds: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         universe = Path(folder) / "universe.txt"
         universe.write_text("\n".join(f"T{n:03d}" for n in range(500)))
-        simulate = [OURS, str(HERE / "work" / "simulate.py"), folder, "500", "5000"]
+        simulate = [OURS, str(HERE / "work" / "simulate.py"), folder, "500", str(SESSIONS)]
         subprocess.run(simulate, check=True)
 
         def lstm(command: str, *words: str) -> float:
@@ -183,7 +187,7 @@ def processes(rounds: int) -> list[Row]:
         )
         seconds = lstm("train", "--universe", str(universe), *small, *pooled)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        what = "500 tickers x 5,000 sessions x 8 features"
+        what = f"500 tickers x {SESSIONS:,} sessions x 8 features"
         rows.append({"what": f"train seconds, {what}", "who": "ours", "median": round(seconds)})
         rows.append({"what": f"peak MB, {what}", "who": "ours", "median": round(peak)})
         every = partial(lstm, "predict", "--universe", str(universe), "--json")
@@ -215,6 +219,14 @@ def matrix_product(rounds: int) -> list[Row]:
         }
     ]
 
+
+MEASURES: dict[str, Callable[[int], list[Row]]] = {
+    "training": training,
+    "growth": growth,
+    "imports": imports,
+    "processes": processes,
+    "peak": matrix_product,
+}
 
 if __name__ == "__main__":
     main()

@@ -140,10 +140,9 @@ class Windows:
         """Return windows as an array (N, L, F); the oldest session first."""
         return self.values[rows[:, None] + np.arange(1 - self.lookback, 1)]
 
-    def y(self, rows: np.ndarray) -> np.ndarray:
-        """Return cumulative log returns (N, H), fractions."""
-        ahead = rows[:, None] + np.arange(1, self.horizon + 1)
-        return self.level[ahead] - self.level[rows][:, None]
+    def y(self, rows: np.ndarray, step: int) -> np.ndarray:
+        """Return the log return (N,) that came over `step` sessions, a fraction."""
+        return self.level[rows + step] - self.level[rows]
 
     def scale(self, rows: np.ndarray) -> np.ndarray:
         """Return the ex-ante volatility (N, H) of each cumulative return: `sigma * sqrt(h)`."""

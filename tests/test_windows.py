@@ -77,7 +77,8 @@ def test_windows_are_those_of_a_plain_loop(lookback: int, horizon: int, sessions
         assert windows.tickers[windows.ticker[row]] == ticker
         assert windows.session[row] == origin.to_datetime64()
         np.testing.assert_allclose(windows.x(np.array([row]))[0], x, rtol=1e-6, atol=1e-7)
-        np.testing.assert_allclose(windows.y(np.array([row]))[0], y, rtol=0, atol=1e-12)
+        came = [windows.y(np.array([row]), step)[0] for step in range(1, horizon + 1)]
+        np.testing.assert_allclose(came, y, rtol=0, atol=1e-12)
 
 
 def test_no_window_is_trained_across_a_hole_and_forecasts_go_on():
@@ -155,4 +156,4 @@ def test_levels_keep_daily_returns_exactly():
     windows = cut(panel_of(A=bars), 5, 1)
     rows = np.flatnonzero(windows.trainable)
     expected = log_returns(bars).to_numpy()[rows + 1]
-    np.testing.assert_allclose(windows.y(rows)[:, 0], expected, atol=1e-13)
+    np.testing.assert_allclose(windows.y(rows, 1), expected, atol=1e-13)

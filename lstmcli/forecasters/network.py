@@ -254,8 +254,7 @@ def _data(
     base = np.empty((windows.horizon, len(QUANTILES)))
     baseline = np.empty(windows.horizon)
     for h in range(windows.horizon):
-        came = windows.level[train + h + 1] - windows.level[train]
-        scaled = came / (windows.sigma[train] * np.sqrt(h + 1))  # (N,)
+        scaled = windows.y(train, h + 1) / (windows.sigma[train] * np.sqrt(h + 1))  # (N,)
         base[h] = np.quantile(scaled, QUANTILES)
         losses = [
             np.maximum(level * (scaled - z), (level - 1) * (scaled - z)).mean()

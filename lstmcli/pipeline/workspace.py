@@ -21,9 +21,6 @@ from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.runs import Manifest
 
-STALE_AFTER = 1
-"""Settled sessions without a bar from which on bars are called stale."""
-
 
 @dataclass(frozen=True)
 class TickerStatus:
