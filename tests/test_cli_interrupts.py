@@ -15,7 +15,7 @@ from command import NOW, TINY, Result, check_parses, start, wait_for
 
 from lstmcli.store import Workspace
 
-LONG = ["GOOG", *TINY, "--set", "training.epochs=8", "--set", "training.patience=8"]
+LONG = ["GOOG", *TINY, "--set", "training.epochs=60", "--set", "training.patience=60"]
 LONG += ["--set", "model.dropout=0.3"]
 
 
