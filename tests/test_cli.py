@@ -370,16 +370,44 @@ def test_help_has_an_example_that_parses(lstm, words, empty):
         check_parses(re.split(r"   +| \| ", example)[0])
 
 
-def test_predict_does_not_load_tensorflow(workspace):
-    script = """
+# What each command works with; of the heavy libraries it may load no other.
+TABLES = {"numpy", "pandas", "pyarrow", "rich", "ruamel"}
+WORKS_WITH = {
+    "fetch GOOG --source sample": TABLES | {"exchange_calendars", "matplotlib"},
+    "train --dry-run --config smoke": TABLES | {"exchange_calendars"},
+    "train GOOG --config smoke --set training.epochs=1": TABLES
+    | {"exchange_calendars", "tensorflow", "keras", "sklearn", "scipy"}
+    | {"matplotlib"},  # Keras itself imports it
+    "predict GOOG": TABLES | {"exchange_calendars", "ai_edge_litert"},
+    "plot GOOG": TABLES | {"exchange_calendars", "ai_edge_litert", "matplotlib"},
+    "status": TABLES | {"exchange_calendars"},
+    "runs": TABLES,
+    "models": TABLES,
+    "doctor": TABLES | {"exchange_calendars"},
+    "init elsewhere": TABLES,
+    "config show -c smoke": TABLES,
+    "config check smoke": TABLES,
+}
+
+
+@pytest.mark.parametrize("line", WORKS_WITH)
+def test_a_command_loads_only_what_it_works_with(line, workspace):
+    script = f"""
 import sys
 from lstmcli.cli import run
-assert run(["predict", "GOOG"]) == 0
-loaded = {"tensorflow", "keras", "sklearn", "matplotlib", "yfinance"} & set(sys.modules)
-assert not loaded, loaded
+assert run({line.split()!r}) == 0
+print("loaded", *({HEAVY | {"arch", "statsmodels", "ai_edge_litert"}!r} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.splitlines()[-1].split()[1:])
+    assert loaded - WORKS_WITH[line] == set()
+
+
+def test_every_command_says_what_it_works_with():
+    said = {tuple(word for word in line.split() if word.islower()) for line in WORKS_WITH}
+    for words in commands():
+        assert any(line[: len(words)] == words for line in said), words
 
 
 def test_a_run_without_its_export_forecasts_the_same_through_keras(lstm, workspace):

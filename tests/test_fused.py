@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ load_tensorflow(Threads(intra_op=1, inter_op=2, shards=2))
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from lstmcli.models._layers import LSTM  # noqa: E402
+from lstmcli.models._layers import LSTM, missing  # noqa: E402
 
 SHAPES = [(1, 1, 1, 1), (7, 5, 3, 4), (33, 20, 2, 16), (64, 60, 5, 64)]
 FORMS = [
@@ -207,3 +210,61 @@ def test_threads_follow_the_usable_cores():
     chosen = Threads.choose()
     assert (chosen.intra_op, chosen.inter_op, chosen.shards) == (1, usable_cores(), usable_cores())
     assert Threads.choose(3, 5) == Threads(intra_op=1, inter_op=3, shards=5)
+
+
+OUT_OF_MEMORY = """
+import logging
+import numpy as np
+from lstmcli.models._tensorflow import load_tensorflow
+load_tensorflow()
+import keras
+import tensorflow as tf
+from lstmcli.forecasters.training import _in_memory
+from lstmcli.models._layers import LSTM
+
+logging.basicConfig(format="%(message)s")
+inputs = keras.Input((5, 2))
+network = keras.Model(inputs, LSTM(3)(inputs))
+network.compile("sgd", "mse")
+x, y = np.ones((4, 5, 2), "f4"), np.zeros((4, 3), "f4")
+before = network.predict(x, verbose=0)
+tries = []
+
+def kernels():
+    traced = tf.function(lambda: network(x)).get_concrete_function().graph
+    return [node.op_def.name for node in traced.get_operations()]
+
+def work():
+    tries.append("BlockLSTM" in kernels())
+    if len(tries) == 1:
+        tf.zeros(2**44)  # 64 TB
+    return float(network.evaluate(x, y, verbose=0)), 0.0
+
+print(_in_memory(network, work, 64)[0] == float(np.mean(before**2, dtype="f4")), tries)
+try:
+    _in_memory(network, lambda: tf.zeros(2**44), 64)
+except Exception as error:
+    print(type(error).__name__, error, error.hint)
+"""
+
+
+def test_out_of_memory_goes_on_with_the_stock_layer_and_says_so_once():
+    done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "True [True, False]"
+    assert second.startswith("ConfigError Expected memory for batches of 64 windows.")
+    assert "training.batch_size=16" in second
+    lines = [line for line in done.stderr.splitlines() if "stock LSTM" in line]
+    assert lines == ["going on with the stock LSTM layer, several times slower: out of memory"]
+
+
+def test_a_kernel_that_the_platform_lacks_is_noticed():
+    """cuDNN's is one that a machine without a GPU lacks."""
+    x, state = tf.zeros((1, 1, 1)), tf.zeros((1, 1, 1))
+
+    def absent():
+        tf.raw_ops.CudnnRNN(input=x, input_h=state, input_c=state, params=tf.zeros(1))
+
+    assert "CudnnRNN" in missing(absent)
+    assert missing(lambda: tf.raw_ops.Tanh(x=x)) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from lstmcli.errors import ConfigError
 from lstmcli.frames import Section
 from lstmcli.models import WindowShape
 from lstmcli.models._tensorflow import Threads, load_tensorflow
@@ -157,18 +158,14 @@ def train_member(
     network.optimizer.build(network.trainable_variables)
     validation = _dataset(data, data.validation, model, batch_size=1024)
 
-    state = _State.start(network)
-    saved = watch.load(f"{fit}-{member}")
-    if saved is None:
-        started = time.perf_counter()
-        untrained = float(network.evaluate(validation, verbose=0))
-        train = float(network.evaluate(_dataset(data, data.train, model, 1024), verbose=0))
-        state.add(network, 0, train, untrained, time.perf_counter() - started)
-    else:
-        state.restore(network, saved)
-    while state.goes_on(training):
-        epoch = state.epoch + 1
-        started = time.perf_counter()
+    def evaluate() -> tuple[float, float]:
+        every = _dataset(data, data.train, model, 1024), validation
+        train, untrained = (float(network.evaluate(each, verbose=0)) for each in every)
+        return train, untrained
+
+    def fit_epoch() -> tuple[float, float]:
+        # A first try that ran out of memory has stopped half way.
+        state.restore(network, kept)
         order = np.random.default_rng((seed, member, epoch)).permutation(data.train)
         logs = network.fit(
             _dataset(data, order, model, training.batch_size),
@@ -176,9 +173,24 @@ def train_member(
             shuffle=False,
             verbose=0,
         ).history
-        loss, validation_loss = logs["loss"][0], logs["val_loss"][0]
+        return logs["loss"][0], logs["val_loss"][0]
+
+    state = _State.start(network)
+    saved = watch.load(f"{fit}-{member}")
+    if saved is None:
+        started = time.perf_counter()
+        losses = _in_memory(network, evaluate, training.batch_size)
+        state.add(network, 0, *losses, time.perf_counter() - started)
+    else:
+        state.restore(network, saved)
+    kept: Mapping[str, np.ndarray] = state.arrays(network)
+    while state.goes_on(training):
+        epoch = state.epoch + 1
+        started = time.perf_counter()
+        loss, validation_loss = _in_memory(network, fit_epoch, training.batch_size)
         state.add(network, epoch, loss, validation_loss, time.perf_counter() - started)
-        watch.save(f"{fit}-{member}", state.arrays(network))
+        kept = state.arrays(network)
+        watch.save(f"{fit}-{member}", kept)
         watch.on_epoch(
             Epoch(
                 fit=fit,
@@ -197,6 +209,38 @@ def train_member(
     history.insert(0, "fit", fit)
     history.insert(1, "member", member)
     return network, history.astype({"epoch": int})[list(HISTORY_COLUMNS)]
+
+
+def _in_memory(
+    network: keras.Model, work: Callable[[], tuple[float, float]], batch_size: int
+) -> tuple[float, float]:
+    """Return what `work` does; out of memory, try it once more with the stock LSTM layer.
+
+    Raises:
+        ConfigError: the memory does not suffice for that either.
+    """
+    import tensorflow as tf
+
+    from lstmcli.models._layers import use_stock_lstm
+
+    try:
+        return work()
+    except tf.errors.ResourceExhaustedError as error:
+        if not use_stock_lstm("out of memory"):
+            raise _too_large(batch_size) from error
+    network.make_train_function(force=True)
+    network.make_test_function(force=True)
+    try:
+        return work()
+    except tf.errors.ResourceExhaustedError as error:
+        raise _too_large(batch_size) from error
+
+
+def _too_large(batch_size: int) -> ConfigError:
+    return ConfigError(
+        f"Expected memory for batches of {batch_size:,} windows. Received: too little.",
+        hint=f"--set training.batch_size={max(1, batch_size // 4)}, or fewer model.units",
+    )
 
 
 def _seed(seed: int, member: int) -> int:

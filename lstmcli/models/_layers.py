@@ -5,6 +5,9 @@ The one module that imports Keras at its top: call `load_tensorflow` before it.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import keras
@@ -15,8 +18,71 @@ from keras import ops
 from lstmcli.frames import MEDIAN, QUANTILES
 from lstmcli.models._tensorflow import threads
 
+log = logging.getLogger(__name__)
+
 PACKAGE = "lstmcli"
 _Q = len(QUANTILES)
+
+_gave_up = False
+
+
+def use_stock_lstm(reason: str) -> bool:
+    """Leave the fused kernel for the rest of this process, and say so the first time.
+
+    Graphs that were traced before keep what they have: trace them anew.
+
+    Returns:
+        Whether the kernel was in use until now, so that this call changed something.
+    """
+    global _gave_up
+    changed = not _gave_up
+    if changed:
+        log.warning("going on with the stock LSTM layer, several times slower: %s", reason)
+    _gave_up = True
+    return changed
+
+
+def missing(kernel: Callable[[], Any]) -> str | None:
+    """Return why this platform cannot run a kernel, in the first line of its error, or None."""
+    try:
+        with tf.init_scope():
+            kernel()
+    except (tf.errors.OpError, AttributeError) as error:
+        return str(error).split("\n", 1)[0]
+    return None
+
+
+@cache
+def _kernel_works() -> bool:
+    def kernel() -> Any:
+        state = tf.zeros((1, 1))
+        return _block_lstm(tf.zeros((1, 1, 1)), state, state, tf.zeros((2, 4)), tf.zeros(4))
+
+    reason = missing(kernel)
+    if reason is not None:
+        use_stock_lstm(reason)
+    return reason is None
+
+
+def _block_lstm(x: Any, h: Any, state: Any, weights: Any, bias: Any) -> tuple[Any, Any]:
+    """Return outputs and cell states (L, N, U) of a whole sequence x (L, N, F)."""
+    units = state.shape[-1]
+    _, cs, _, _, _, _, hs = tf.raw_ops.BlockLSTM(
+        seq_len_max=tf.cast(tf.shape(x)[0], tf.int64),
+        x=x,
+        cs_prev=state,
+        h_prev=h,
+        w=weights,
+        b=bias,
+        # No peepholes; the kernel wants their weights nevertheless.
+        wci=bias[:units],
+        wcf=bias[:units],
+        wco=bias[:units],
+        forget_bias=0.0,  # Keras has it in the bias
+        cell_clip=0.0,  # the kernel's default clips the state at 3
+        use_peephole=False,
+    )
+    return hs, cs
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -26,7 +92,8 @@ class LSTM(keras.layers.LSTM):
     Stock Keras runs one TensorFlow operation after the other for each session;
     `BlockLSTM` runs all sessions in one. It serves the default activations in
     float32; what it cannot do (a mask, recurrent dropout, no bias, unrolling, a
-    GPU, which has cuDNN) falls back to the stock loop.
+    GPU, which has cuDNN) falls back to the stock loop, and so does everything
+    after `use_stock_lstm`.
 
     `BlockLSTMV2` is not used: its registered gradient belongs to the gate order
     of V1 and is wrong.
@@ -60,21 +127,7 @@ class LSTM(keras.layers.LSTM):
         outputs, states = [], []
         for part in range(parts):
             rows = slice(padded * part // parts, padded * (part + 1) // parts)
-            _, cs, _, _, _, _, hs = tf.raw_ops.BlockLSTM(
-                seq_len_max=tf.cast(tf.shape(x)[0], tf.int64),
-                x=x[:, rows],
-                cs_prev=state[rows],
-                h_prev=h[rows],
-                w=weights,
-                b=bias,
-                # No peepholes; the kernel wants their weights nevertheless.
-                wci=bias[: self.units],
-                wcf=bias[: self.units],
-                wco=bias[: self.units],
-                forget_bias=0.0,  # Keras has it in the bias
-                cell_clip=0.0,  # the kernel's default clips the state at 3
-                use_peephole=False,
-            )
+            hs, cs = _block_lstm(x[:, rows], h[rows], state[rows], weights, bias)
             outputs.append(hs)
             states.append(cs)
         hs = tf.concat(outputs, axis=1)[:, :batch] if parts > 1 else outputs[0]  # (L, N, U)
@@ -94,6 +147,8 @@ class LSTM(keras.layers.LSTM):
             and cell.recurrent_activation is keras.activations.sigmoid
             and cell.compute_dtype == cell.variable_dtype == "float32"
             and not tf.config.list_logical_devices("GPU")
+            and not _gave_up
+            and _kernel_works()
         )
 
 
