@@ -49,6 +49,15 @@ def cone_columns(coverage: float) -> tuple[str, str]:
     return quantile_column(tail), quantile_column(1 - tail)
 
 
+def interval_columns(coverage: float) -> tuple[str, str]:
+    """Return the columns of a published interval: 0.8 → `lo80`, `hi80`."""
+    return f"lo{coverage:.0%}".rstrip("%"), f"hi{coverage:.0%}".rstrip("%")
+
+
+INTERVAL_COLUMNS = tuple(name for share in COVERAGES for name in interval_columns(share))
+"""What a calibrated Forecast has beside its quantiles, as log returns."""
+
+
 class Section(BaseModel):
     """The base of every config section: frozen, and unknown keys are errors."""
 
@@ -80,6 +89,12 @@ class Panel(Mapping[str, pd.DataFrame]):
         """Return the panel without the sessions after `session`."""
         return Panel(
             {ticker: bars.loc[:session] for ticker, bars in self.bars.items()}, self.calendars
+        )
+
+    def since(self, session: pd.Timestamp) -> Panel:
+        """Return the panel without the sessions before `session`."""
+        return Panel(
+            {ticker: bars.loc[session:] for ticker, bars in self.bars.items()}, self.calendars
         )
 
     def only(self, tickers: Sequence[str]) -> Panel:
@@ -139,6 +154,15 @@ def log_returns(bars: pd.DataFrame) -> pd.Series:
     return pd.Series(np.log(bars["close"] / paid), index=bars.index, name="log_return")
 
 
+def cumulative_returns(bars: pd.DataFrame, horizon: int) -> np.ndarray:
+    """Return log returns over the next 1…H sessions, (T, H), NaN where not realised."""
+    level = log_returns(bars).fillna(0.0).cumsum().to_numpy()
+    ahead = np.full((len(level), horizon), np.nan)
+    for h in range(1, min(horizon, len(level) - 1) + 1):
+        ahead[:-h, h - 1] = level[h:] - level[:-h]
+    return ahead
+
+
 def total_return_prices(bars: pd.DataFrame) -> pd.DataFrame:
     """Return open, high, low and close with dividends reinvested from the first bar on.
 
@@ -151,7 +175,7 @@ def total_return_prices(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_forecast(forecast: pd.DataFrame) -> None:
-    """Check the columns of a Forecast and that its quantiles ascend.
+    """Check the columns of a Forecast, that quantiles ascend and that intervals nest.
 
     Raises:
         ValueError: a bug in a recipe, never a user's mistake.
@@ -162,3 +186,9 @@ def check_forecast(forecast: pd.DataFrame) -> None:
     levels = forecast[list(QUANTILE_COLUMNS)].to_numpy()
     if not np.isfinite(levels).all() or (np.diff(levels, axis=1) < 0).any():
         raise ValueError("Expected finite quantiles that ascend with their level.")
+    if "lo50" in forecast:
+        # From the widest lower endpoint to the widest upper one.
+        lower, upper = INTERVAL_COLUMNS[::2], INTERVAL_COLUMNS[1::2]
+        ends = forecast[[*reversed(lower), *upper]].to_numpy(float)
+        if not np.isfinite(ends).all() or (np.diff(ends, axis=1) < 0).any():
+            raise ValueError("Expected finite intervals that nest.")

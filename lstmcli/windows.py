@@ -7,7 +7,7 @@ rows, not with rows x lookback.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Self
 
@@ -151,18 +151,20 @@ class Windows:
 
 def cut_windows(
     panel: Panel,
-    features: Mapping[str, pd.DataFrame],
-    sigma: Mapping[str, pd.Series],
+    features: Callable[[pd.DataFrame], pd.DataFrame],
+    sigma: Callable[[pd.DataFrame], pd.Series],
     window: WindowConfig,
 ) -> Windows:
     """Cut windows from each ticker by index; none crosses two tickers.
 
     Args:
-        features: per ticker (T, F), NaN in rows that warm up.
-        sigma: per ticker (T,), the volatility of one session.
+        features: from bars to columns (T, F), NaN in rows that warm up.
+        sigma: from bars to the volatility (T,) of one session.
     """
+    # Ticker by ticker: the wide float64 columns of a universe never stand side by side.
     parts = [
-        _ticker_rows(panel, ticker, features[ticker], sigma[ticker], window) for ticker in panel
+        _ticker_rows(panel, ticker, features(panel[ticker]), sigma(panel[ticker]), window)
+        for ticker in panel
     ]
     lengths = [len(part["session"]) for part in parts]
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -88,3 +88,87 @@ def high_52w(bars: Bars) -> list[float]:
             growth += returns[past] if past else 0.0
         values.append(nearest)
     return values
+
+
+def calibrated_quantiles(
+    labels: list[dict], forecast: dict, looked: int, levels: list[float]
+) -> list[float]:
+    """Move the quantiles of one forecast by order statistics of past errors.
+
+    Args:
+        labels: of one step, all tickers: `ticker`, `arrived` (a day's number),
+            `outcome` and `quantiles`.
+        forecast: `ticker`, `step` and `quantiles`.
+        looked: the day on which errors were looked at last.
+    """
+    ends = levels.index(0.15), levels.index(0.85)
+    known = [label for label in labels if label["arrived"] <= looked]
+    days = sorted({label["arrived"] for label in known})[-1000:]
+    if len(days) < 100:
+        return list(forecast["quantiles"])
+    pool = [label for label in known if label["arrived"] >= days[0]]
+    own = [label for label in known if label["ticker"] == forecast["ticker"]]
+    own = sorted(own, key=lambda label: label["arrived"])[-1000:]
+    weight = len(own) / forecast["step"] / (len(own) / forecast["step"] + 1000)
+    q = forecast["quantiles"]
+    width = q[ends[1]] - q[ends[0]]
+    middle = levels.index(0.5)
+    moved = []
+    for k, level in enumerate(levels):
+        corrections = []
+        for memory in (own, pool):
+            scores = sorted(
+                (label["outcome"] - label["quantiles"][k])
+                / (label["quantiles"][ends[1]] - label["quantiles"][ends[0]])
+                for label in memory
+            )
+            # Every level is so many fortieths: whole numbers need no rounding.
+            fortieths = round(level * 40) * (len(scores) + 1)
+            number = fortieths // 40 if level < 0.5 else -(-fortieths // 40)
+            number = min(max(number, 1), len(scores))
+            corrections.append(scores[number - 1] if scores else 0.0)
+        value = q[k] + (weight * corrections[0] + (1 - weight) * corrections[1]) * width
+        if k < middle:
+            value = min(value, q[middle])
+        elif k > middle:
+            value = max(value, q[middle])
+        moved.append(q[middle] if k == middle else value)
+    return sorted(moved)
+
+
+def tracked_intervals(
+    forecasts: list[dict | None], step: int, levels: list[float]
+) -> list[dict | None]:
+    """Publish 50, 80 and 95 % intervals, and move them after each miss.
+
+    Args:
+        forecasts: one a bar, or None: `quantiles` after the first correction,
+            the raw `width`, and the `outcome`, None where there is no label.
+    """
+    theta = {(share, side): 0.0 for share in (50, 80, 95) for side in ("lo", "hi")}
+    published: list[dict | None] = []
+    for t, forecast in enumerate(forecasts):
+        origin = t - step
+        if origin >= 0 and forecasts[origin] and forecasts[origin]["outcome"] is not None:
+            came = forecasts[origin]["outcome"]
+            for share, side in theta:
+                end = published[origin][f"{side}{share}"]
+                miss = came < end if side == "lo" else came > end
+                tail = (100 - share) / 200
+                value = theta[share, side] + 0.02 / step * ((1 if miss else 0) - tail)
+                theta[share, side] = min(max(value, -1.0), 3.0)
+        if forecast is None:
+            published.append(None)
+            continue
+        quantiles = dict(zip(levels, forecast["quantiles"], strict=True))
+        low = high = quantiles[0.5]
+        bands = {}
+        for share in (50, 80, 95):
+            tail = round((100 - share) / 200, 3)
+            out_low = theta[share, "lo"] * forecast["width"]
+            out_high = theta[share, "hi"] * forecast["width"]
+            low = min(low, quantiles[tail] - out_low)
+            high = max(high, quantiles[round(1 - tail, 3)] + out_high)
+            bands |= {f"lo{share}": low, f"hi{share}": high}
+        published.append(bands)
+    return published

@@ -10,7 +10,8 @@ import pytest
 from simulate import panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
-from lstmcli.forecasters.baselines import BASELINES, MEMORY, Ewma, RandomWalk
+from lstmcli.forecasters.baselines import BASELINES, Ewma, RandomWalk
+from lstmcli.forecasters.baselines._memory import MEMORY
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import Epoch, Silent, TrainingConfig
 from lstmcli.frames import (
@@ -54,7 +55,7 @@ every_recipe = pytest.mark.parametrize("name", RECIPES)
 
 
 @cache
-def bars(seed: int = 0, sessions: int = 320) -> pd.DataFrame:
+def bars(seed: int = 0, sessions: int = 430) -> pd.DataFrame:
     return simulate_bars(sessions, seed=seed)
 
 
@@ -63,8 +64,8 @@ def panel() -> Panel:
     return panel_of(A=bars(0), B=bars(1))
 
 
-UNTIL = bars().index[260]
-ORIGINS = bars().index[[270, 290, 319]]
+UNTIL = bars().index[370]
+ORIGINS = bars().index[[380, 400, 429]]
 
 
 @cache
@@ -87,8 +88,8 @@ def test_a_forecast_has_its_columns_and_ascending_quantiles(name: str):
     assert (rows["sigma"] > 0).all()
     first = rows[rows["ticker"] == "A"].iloc[:H]
     assert first["step"].tolist() == [1, 2, 3, 4]
-    assert first["target_on"].tolist() == bars().index[271:275].tolist()
-    assert (first["last_close"] == bars()["close"].iloc[270]).all()
+    assert first["target_on"].tolist() == bars().index[381:385].tolist()
+    assert (first["last_close"] == bars()["close"].iloc[380]).all()
 
 
 @every_recipe
@@ -168,7 +169,7 @@ def test_ewma_is_the_quantiles_of_past_errors_times_the_volatility_of_today():
 def test_baselines_refuse_a_history_that_says_nothing():
     short = panel_of(A=simulate_bars(60))
     for recipe in (RandomWalk(H), Ewma(H)):
-        with pytest.raises(NoDataError, match="at least 100"):
+        with pytest.raises(NoDataError, match=r"at least 10\d sessions"):
             recipe.fit(short, short.sessions()[-1])
 
 

@@ -31,8 +31,8 @@ FEATURES = ("log_return", "range")
 def cut(panel: Panel, lookback: int, horizon: int) -> Windows:
     return cut_windows(
         panel,
-        {ticker: feature_matrix(bars, FEATURES) for ticker, bars in panel.items()},
-        {ticker: ewma_volatility(bars) for ticker, bars in panel.items()},
+        lambda bars: feature_matrix(bars, FEATURES),
+        ewma_volatility,
         WindowConfig(lookback=lookback, horizon=horizon),
     )
 

@@ -78,17 +78,19 @@ class NetworkRecipe:
     split: SplitConfig = field(default_factory=SplitConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     seed: int = 7
+    label: str = ""
+    """Stands for the variant where several configs of it are compared."""
 
     @property
     def name(self) -> str:
-        return self.model.name
+        return self.label or self.model.name
 
     def windows(self, panel: Panel) -> Windows:
         """Return the windows of a panel, features not yet standardised."""
         return cut_windows(
             panel,
-            {ticker: feature_matrix(bars, self.features) for ticker, bars in panel.items()},
-            {ticker: ewma_volatility(bars) for ticker, bars in panel.items()},
+            lambda bars: feature_matrix(bars, self.features),
+            ewma_volatility,
             self.window,
         )
 

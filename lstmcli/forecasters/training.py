@@ -156,10 +156,11 @@ def train_member(
         steps_per_execution=STEPS_PER_EXECUTION,
     )
     network.optimizer.build(network.trainable_variables)
-    validation = _dataset(data, data.validation, model, batch_size=1024)
+    gather = _gather(data, model)
+    validation = _dataset(data.validation, gather, 1024)
 
     def evaluate() -> tuple[float, float]:
-        every = _dataset(data, data.train, model, 1024), validation
+        every = _dataset(data.train, gather, 1024), validation
         train, untrained = (float(network.evaluate(each, verbose=0)) for each in every)
         return train, untrained
 
@@ -168,7 +169,7 @@ def train_member(
         state.restore(network, kept)
         order = np.random.default_rng((seed, member, epoch)).permutation(data.train)
         logs = network.fit(
-            _dataset(data, order, model, training.batch_size),
+            _dataset(order, gather, training.batch_size),
             validation_data=validation,
             shuffle=False,
             verbose=0,
@@ -301,8 +302,15 @@ class _State:
         self.best = [saved[f"best_{n}"] for n in range(len(self.best))]
 
 
-def _dataset(data: Data, rows: np.ndarray, model: ModelConfig, batch_size: int) -> tf.data.Dataset:
-    """Return batches of (inputs, scaled target), gathered by index inside the pipeline."""
+Gather = Callable[[Any], tuple[dict[str, Any], Any]]
+"""From rows of origins (N,) to the inputs and the scaled targets of their windows."""
+
+
+def _gather(data: Data, model: ModelConfig) -> Gather:
+    """Return what cuts windows by index inside the input pipeline.
+
+    The tables go to TensorFlow once, however many epochs follow.
+    """
     import tensorflow as tf
 
     windows = data.windows
@@ -311,7 +319,8 @@ def _dataset(data: Data, rows: np.ndarray, model: ModelConfig, batch_size: int) 
     values = tf.constant(data.values)
     level, sigma = tf.constant(windows.level), tf.constant(windows.sigma)
     root = tf.sqrt(tf.range(1, windows.horizon + 1, dtype=tf.float64))
-    known, known_row = (tf.constant(array) for array in target_table(windows))
+    if model.reads_targets:
+        known, known_row = (tf.constant(array) for array in target_table(windows))
 
     def gather(row: Any) -> tuple[dict[str, Any], Any]:
         inputs = {"window": tf.gather(values, row[:, None] + lookback)}
@@ -320,6 +329,13 @@ def _dataset(data: Data, rows: np.ndarray, model: ModelConfig, batch_size: int) 
         # Levels are float64: a float32 sum over years would lose the daily return.
         y = tf.gather(level, row[:, None] + ahead) - tf.gather(level, row)[:, None]
         return inputs, tf.cast(y / (tf.gather(sigma, row)[:, None] * root), tf.float32)
+
+    return gather
+
+
+def _dataset(rows: np.ndarray, gather: Gather, batch_size: int) -> tf.data.Dataset:
+    """Return batches of (inputs, scaled target)."""
+    import tensorflow as tf
 
     batches = tf.data.Dataset.from_tensor_slices(rows.astype(np.int32)).batch(batch_size)
     return batches.map(gather).prefetch(2)

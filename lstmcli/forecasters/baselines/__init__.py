@@ -1,0 +1,16 @@
+"""What a network has to beat: forecasters that anybody could compute."""
+
+from lstmcli.forecasters.baselines.constant import Drift, RandomWalk
+from lstmcli.forecasters.baselines.garch import Garch
+from lstmcli.forecasters.baselines.har import Har
+from lstmcli.forecasters.baselines.learned import GradientBoosting, HarRidge
+from lstmcli.forecasters.baselines.simulation import Ewma, Historical
+
+BASELINES = {
+    recipe.name: recipe
+    for recipe in (RandomWalk, Drift, Historical, Ewma, Garch, Har, HarRidge, GradientBoosting)
+}
+"""Baselines by name; each takes the horizon."""
+
+QUICK_BASELINES = ("random_walk", "ewma")
+"""Those that take no noticeable time, for the table that ends a training."""

@@ -1,0 +1,135 @@
+"""HAR: volatility from its own means over a day, a week, a month, a quarter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.forecasters.baselines._memory import MIN_MEMORY, POOL_WEIGHT, filtered_simulation
+from lstmcli.forecasters.baselines.regressors import (
+    har_regressors,
+    labelled_rows,
+    report_regressors,
+    scale_from,
+)
+from lstmcli.frames import Panel, Section
+
+
+@dataclass(frozen=True)
+class HarVolatility:
+    """HAR regression of log variance, one for each step, pooled over tickers.
+
+    Equation: ln(v[t+1] + … + v[t+h]) = a[h] + b[h]·x[t] + e, v the Garman–Klass
+    variance and x the columns of `har_regressors`, by least squares;
+    σ̂²[t,h] = exp(a[h] + b[h]·x[t]) · mean(exp(e)).
+    Source: Corsi (2009), A Simple Approximate Long-Memory Model of Realized
+    Volatility, Journal of Financial Econometrics 7; Duan (1983), Smearing
+    Estimate, JASA 78, for the mean of exp(e).
+
+    Attributes:
+        earnings: also the columns of `report_regressors`.
+    """
+
+    horizon: int
+    earnings: bool = False
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> FittedHarVolatility:
+        """Return the coefficients; a label after `until` is not used.
+
+        Raises:
+            NoDataError: the panel has too few sessions.
+        """
+        past = panel.until(until)
+        rows = labelled_rows(past, self.regressors(past), self.horizon, least=MIN_MEMORY)
+        x = np.column_stack([np.ones(len(rows.x)), rows.x])
+        # In a panel of one ticker the market is that ticker: of all solutions, the smallest.
+        coefficients, *_ = np.linalg.lstsq(x, rows.y, rcond=None)  # (1 + K, H)
+        smearing = np.log(np.exp(rows.y - x @ coefficients).mean(axis=0))
+        coefficients[0] += smearing
+        return FittedHarVolatility(
+            horizon=self.horizon,
+            earnings=self.earnings,
+            intercept=tuple(coefficients[0].tolist()),
+            slopes=tuple(map(tuple, coefficients[1:].T.tolist())),
+        )
+
+    def regressors(self, panel: Panel) -> dict[str, pd.DataFrame]:
+        """Return the regressors of each ticker, (T, K)."""
+        columns = har_regressors(panel)
+        if self.earnings:
+            columns = {
+                ticker: each.join(report_regressors(panel[ticker], self.horizon))
+                for ticker, each in columns.items()
+            }
+        return columns
+
+
+class FittedHarVolatility(Section):
+    """What HAR has learnt; few enough numbers for a JSON file.
+
+    Attributes:
+        intercept: (H,) with the logarithm of the smearing factor.
+        slopes: (H, K).
+    """
+
+    horizon: int
+    earnings: bool
+    intercept: tuple[float, ...]
+    slopes: tuple[tuple[float, ...], ...]
+
+    def sigma(self, panel: Panel) -> dict[str, np.ndarray]:
+        """Return each ticker's volatility of the cumulative returns, (T, H).
+
+        Row t uses sessions up to t of every ticker of the panel: with other
+        tickers beside it, a ticker's volatility differs a little. NaN while the
+        regressors warm up; never below 1e-4·√h.
+        """
+        columns = HarVolatility(self.horizon, self.earnings).regressors(panel)
+        intercept, slopes = np.asarray(self.intercept), np.asarray(self.slopes)
+        return {
+            ticker: scale_from(each, intercept + each.to_numpy(float) @ slopes.T)
+            for ticker, each in columns.items()
+        }
+
+
+@dataclass(frozen=True)
+class Har:
+    """HAR: the volatility of `HarVolatility` times the shape of past errors.
+
+    Quantiles are those of y/σ̂ over the last 1,000 realised origins, as for
+    `ewma`, of the ticker and of all tickers: long steps overlap, so that four
+    years of one ticker say little about its tails and next to nothing about
+    its drift.
+    Source: Corsi (2009); Barone-Adesi, Giannopoulos, Vosper (1999), VaR without
+    correlations, for the quantiles.
+    """
+
+    horizon: int
+    earnings: bool = False
+    name: ClassVar[str] = "har"
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> FittedHar:
+        volatility = HarVolatility(self.horizon, self.earnings).fit(panel, until)
+        return FittedHar(volatility, until, panel.sessions()[0])
+
+
+@dataclass(frozen=True)
+class FittedHar:
+    """HAR with its coefficients.
+
+    Attributes:
+        learns_from: the first session of the panel: some twenty coefficients that all
+            tickers share hardly remember the days that they come from.
+    """
+
+    volatility: FittedHarVolatility
+    fit_end: pd.Timestamp
+    learns_from: pd.Timestamp
+    name: ClassVar[str] = Har.name
+
+    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        sigma = self.volatility.sigma(panel)
+        return filtered_simulation(self.name, panel, origins, sigma, pool_weight=POOL_WEIGHT)

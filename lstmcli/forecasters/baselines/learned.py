@@ -1,0 +1,215 @@
+"""Volatility learnt from many regressors: a ridge, and gradient boosting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.forecasters.baselines._memory import MIN_MEMORY, POOL_WEIGHT, filtered_simulation
+from lstmcli.forecasters.baselines.regressors import (
+    har_regressors,
+    labelled_rows,
+    lag_regressors,
+    report_regressors,
+    scale_from,
+)
+from lstmcli.frames import Panel
+
+BLOCKS = 4
+"""Stretches of training dates, each predicted by a fit that has not seen it."""
+
+PENALTY = 0.01
+"""Of a squared standardised coefficient, in units of one row's squared error."""
+
+ANCHORS = (1, 5, 20)
+"""Steps that are boosted; log variance is interpolated between them."""
+
+SEED = 7
+
+
+class Regressor(Protocol):
+    """What has been fitted to several outputs."""
+
+    def predict(self, x: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class HarRidge:
+    """Ridge: HAR with each of the last twenty sessions by itself, and the earnings cycle.
+
+    Equation: as `HarVolatility`, with the columns of `lag_regressors` and
+    `report_regressors` beside its own and minimising the mean of e² + 0.01·|b|²,
+    b of standardised columns.
+    Source: Hoerl, Kennard (1970), Ridge Regression: Biased Estimation for
+    Nonorthogonal Problems, Technometrics 12.
+    """
+
+    horizon: int
+    name: ClassVar[str] = "har_ridge"
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> FittedLearned:
+        steps = tuple(range(1, self.horizon + 1))
+        return _fit(self.name, self.horizon, steps, _ridge, panel, until)
+
+
+@dataclass(frozen=True)
+class GradientBoosting:
+    """Gradient boosting: trees on the regressors of `har_ridge`, for the same target.
+
+    Equation: F_0 the mean, F_k = F_{k−1} + 0.1·(a tree of 15 leaves fitted to
+    the residuals of F_{k−1}), k = 1 … 60; one F for each of steps 1, 5, 20, H.
+    Source: Friedman (2001), Greedy Function Approximation: A Gradient Boosting
+    Machine, Annals of Statistics 29.
+    """
+
+    horizon: int
+    name: ClassVar[str] = "gradient_boosting"
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> FittedLearned:
+        steps = (*(step for step in ANCHORS if step < self.horizon), self.horizon)
+        return _fit(self.name, self.horizon, steps, _boosted, panel, until)
+
+
+@dataclass(frozen=True)
+class FittedLearned:
+    """Regressions of log variance that never predict a session that they were fitted on.
+
+    Past errors shape the quantiles, and errors of a fit on its own sessions would
+    be too small: the training sessions are cut into blocks, and each block is
+    predicted by a regression on the others.
+    Source: Chernozhukov et al. (2018), Double/debiased machine learning, for
+    cross-fitting; López de Prado (2018), ch. 7, for the purge.
+
+    Attributes:
+        learns_from: the first session of the panel, for the same reason.
+        steps: A steps that are predicted; those between are interpolated.
+        regressors: one per block, and the last, of all blocks, for later sessions.
+        ends: (B,) datetime64, the last session of each block.
+        smearing: (A,) logarithms of the mean of exp(error), out of sample.
+    """
+
+    name: str
+    horizon: int
+    fit_end: pd.Timestamp
+    learns_from: pd.Timestamp
+    steps: tuple[int, ...]
+    regressors: tuple[Regressor, ...]
+    ends: np.ndarray
+    smearing: np.ndarray
+
+    def sigma(self, panel: Panel) -> dict[str, np.ndarray]:
+        """Return each ticker's volatility of the cumulative returns, (T, H)."""
+        every = _columns(panel, self.horizon)
+        between = np.array(  # (A, H)
+            [
+                np.interp(np.log(np.arange(1, self.horizon + 1)), np.log(self.steps), unit)
+                for unit in np.eye(len(self.steps))
+            ]
+        )
+        scales = {}
+        for ticker, columns in every.items():
+            x = columns.to_numpy(float)
+            predicted = np.full((len(x), len(self.steps)), np.nan)
+            known = np.isfinite(x).all(axis=1)
+            block = np.searchsorted(self.ends, columns.index.to_numpy())
+            for number, regressor in enumerate(self.regressors):
+                rows = np.flatnonzero(known & (block == number))
+                if len(rows):
+                    predicted[rows] = _predict(regressor, x[rows])
+            scales[ticker] = scale_from(columns, (predicted + self.smearing) @ between)
+        return scales
+
+    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        scales = self.sigma(panel)
+        return filtered_simulation(self.name, panel, origins, scales, pool_weight=POOL_WEIGHT)
+
+
+def _fit(
+    name: str,
+    horizon: int,
+    steps: tuple[int, ...],
+    fit: Callable[[np.ndarray, np.ndarray], Regressor],
+    panel: Panel,
+    until: pd.Timestamp,
+) -> FittedLearned:
+    past = panel.until(until)
+    # So that enough are left where a block and the labels that touch it are taken out.
+    least = (MIN_MEMORY + 2 * horizon) * BLOCKS // (BLOCKS - 1)
+    rows = labelled_rows(past, _columns(past, horizon), horizon, least=least)
+    y = rows.y[:, np.array(steps) - 1]
+    sessions = np.unique(rows.session)
+    position = np.searchsorted(sessions, rows.session)
+    blocks = np.array_split(np.arange(len(sessions)), BLOCKS)
+    errors = np.empty_like(y)
+    regressors = []
+    for block in blocks:
+        # The targets of the sessions next to a block reach into it.
+        away = (position < block[0] - horizon) | (position > block[-1] + horizon)
+        held = (position >= block[0]) & (position <= block[-1])
+        regressors.append(fit(rows.x[away], y[away]))
+        errors[held] = y[held] - _predict(regressors[-1], rows.x[held])
+    regressors.append(fit(rows.x, y))
+    return FittedLearned(
+        name=name,
+        horizon=horizon,
+        fit_end=until,
+        learns_from=past.sessions()[0],
+        steps=steps,
+        regressors=tuple(regressors),
+        ends=sessions[[block[-1] for block in blocks]],
+        smearing=np.log(np.exp(errors).mean(axis=0)),
+    )
+
+
+def _predict(regressor: Regressor, x: np.ndarray) -> np.ndarray:
+    """Return predictions (N, A); of one output scikit-learn's ridge makes (N,)."""
+    return regressor.predict(x).reshape(len(x), -1)
+
+
+def _columns(panel: Panel, horizon: int) -> dict[str, pd.DataFrame]:
+    return {
+        ticker: pd.concat(
+            [columns, lag_regressors(panel[ticker]), report_regressors(panel[ticker], horizon)],
+            axis=1,
+        )
+        for ticker, columns in har_regressors(panel).items()
+    }
+
+
+def _ridge(x: np.ndarray, y: np.ndarray) -> Regressor:
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    # Cholesky needs only the products of columns, which rows by the hundred thousand do not slow.
+    return make_pipeline(StandardScaler(), Ridge(PENALTY * len(x), solver="cholesky")).fit(x, y)
+
+
+def _boosted(x: np.ndarray, y: np.ndarray) -> Regressor:
+    from sklearn.base import clone
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    model = HistGradientBoostingRegressor(
+        max_iter=60,
+        learning_rate=0.1,
+        max_leaf_nodes=15,
+        min_samples_leaf=200,
+        max_bins=64,
+        early_stopping=False,  # it would hold out rows, not dates
+        random_state=SEED,
+    )
+    return _Steps(tuple(clone(model).fit(x, column) for column in y.T))
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """A regressor of one output for each step."""
+
+    each: tuple[Regressor, ...]
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return np.column_stack([regressor.predict(x) for regressor in self.each])

@@ -1,0 +1,384 @@
+"""Calibration: against slow oracles, and whether intervals cover what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import reference
+from scipy.stats import t as student
+from simulate import panel_of, simulate_bars
+
+from lstmcli.features import ewma_volatility
+from lstmcli.forecasters import calibrated as module
+from lstmcli.forecasters._base import forecast_rows, join_forecasts
+from lstmcli.forecasters._order import order_statistics
+from lstmcli.forecasters.baselines import Ewma
+from lstmcli.forecasters.calibrated import REFRESH, Calibrated, FittedCalibrated
+from lstmcli.frames import (
+    COVERAGES,
+    FORECAST_COLUMNS,
+    INTERVAL_COLUMNS,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    Panel,
+    check_forecast,
+    cone_columns,
+    cumulative_returns,
+    interval_columns,
+)
+from lstmcli.sources.csv import CsvSource
+from lstmcli.windows import target_sessions
+
+LEVELS = list(QUANTILE_COLUMNS)
+NUMBERS = [*LEVELS, *INTERVAL_COLUMNS, "sigma"]
+
+
+@dataclass(frozen=True)
+class Fake:
+    """A lopsided Student forecast on EWMA volatility, `factor` times as wide as it should be."""
+
+    horizon: int
+    factor: float = 1.0
+    learns_from: pd.Timestamp | None = None
+    fit_end: pd.Timestamp | None = None
+    name: str = "fake"
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> Fake:
+        start = self.learns_from or panel.sessions()[30]
+        return Fake(self.horizon, self.factor, start, until)
+
+    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        shape = student.ppf(QUANTILES, 4) + 0.2
+        parts = []
+        for ticker, bars in panel.items():
+            sigma = ewma_volatility(bars)
+            at = bars.index[sigma.notna().to_numpy()].intersection(origins)
+            scale = sigma.loc[at].to_numpy()[:, None] * np.arange(1, self.horizon + 1) ** 0.5
+            scale = scale * self.factor
+            parts.append(
+                forecast_rows(
+                    self.name,
+                    ticker,
+                    made_on=at,
+                    target_on=target_sessions(panel, ticker, at, self.horizon),
+                    last_close=bars.loc[at, "close"].to_numpy(),
+                    sigma=scale,
+                    quantiles=scale[:, :, None] * shape,
+                )
+            )
+        return join_forecasts(parts)
+
+
+def garch_bars(sessions: int, *, seed: int) -> pd.DataFrame:
+    """Return bars whose volatility comes and goes, with Student errors."""
+    generator = np.random.default_rng(seed)
+    shocks = generator.standard_t(6, sessions) / np.sqrt(6 / 4)
+    variance, returns = 1e-4, np.empty(sessions)
+    for t, shock in enumerate(shocks):
+        returns[t] = np.sqrt(variance) * shock
+        variance = 2e-6 + 0.08 * returns[t] ** 2 + 0.9 * variance
+    return simulate_bars(sessions, seed=seed, returns=returns)
+
+
+@cache
+def panel() -> Panel:
+    """Return three tickers: one has holes, one begins later."""
+    bars = {name: garch_bars(1250, seed=seed) for seed, name in enumerate("ABC")}
+    bars["B"] = bars["B"].drop(bars["B"].index[[400, 401, 900, 1215]])
+    bars["C"] = bars["C"].iloc[350:]
+    return panel_of(**bars)
+
+
+H = 3
+DAYS = panel().sessions()
+ORIGINS = DAYS[[200, 640, 641, 643, 1100, 1248, 1249]]
+
+
+@cache
+def fitted() -> FittedCalibrated:
+    return Calibrated(Fake(H)).fit(panel(), DAYS[500])
+
+
+@cache
+def forecast() -> pd.DataFrame:
+    return fitted().forecast(panel(), ORIGINS)
+
+
+@cache
+def history() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the inner and the calibrated forecast of every session."""
+    return fitted().inner.forecast(panel(), DAYS), fitted().forecast(panel(), DAYS)
+
+
+def with_outcomes(rows: pd.DataFrame, of: Panel) -> pd.DataFrame:
+    """Return the rows with `outcome`, NaN across a hole or where none has come."""
+    parts = []
+    for ticker, each in rows.groupby("ticker", sort=False):
+        bars, horizon = of[ticker], each["step"].max()
+        came = pd.DataFrame(
+            cumulative_returns(bars, horizon), bars.index, range(1, horizon + 1)
+        ).stack()
+        dated = pd.DataFrame(
+            {h: pd.Series(bars.index, bars.index).shift(-h) for h in range(1, horizon + 1)}
+        ).stack()
+        keys = pd.MultiIndex.from_frame(each[["made_on", "step"]])
+        sound = dated.reindex(keys).to_numpy() == each["target_on"].to_numpy()
+        parts.append(each.assign(outcome=np.where(sound, came.reindex(keys), np.nan)))
+    return pd.concat(parts)
+
+
+def coverage(rows: pd.DataFrame, columns: tuple[str, str]) -> float:
+    known = rows.dropna(subset="outcome")
+    return known["outcome"].between(known[columns[0]], known[columns[1]]).mean()
+
+
+def test_a_calibrated_forecast_has_its_columns():
+    rows = forecast()
+    assert tuple(rows.columns) == (*FORECAST_COLUMNS, *INTERVAL_COLUMNS)
+    assert INTERVAL_COLUMNS == ("lo50", "hi50", "lo80", "hi80", "lo95", "hi95")
+    check_forecast(rows)
+    assert set(rows["recipe"]) == {"fake+calibrated"} == {Calibrated(Fake(H)).name}
+    assert fitted().name == "fake+calibrated"
+    assert (fitted().fit_end, fitted().learns_from) == (DAYS[500], DAYS[30])
+    # B has no bar on session 1215 and C none before 350; nobody else is left out.
+    assert rows.groupby("ticker").size().to_dict() == {"A": 7 * H, "B": 7 * H, "C": 6 * H}
+    nobody = fitted().forecast(panel(), DAYS[:0])
+    assert tuple(nobody.columns) == tuple(rows.columns) and not len(nobody)
+
+
+def test_check_forecast_refuses_intervals_that_do_not_nest():
+    for column, value in [("lo50", -9.0), ("hi95", 0.0), ("lo80", np.nan)]:
+        with pytest.raises(ValueError, match="intervals"):
+            check_forecast(forecast().assign(**{column: value}))
+
+
+def test_quantiles_are_those_of_the_slow_oracle():
+    inner, calibrated = history()
+    day = {session: number for number, session in enumerate(DAYS)}
+    known = with_outcomes(inner[inner["made_on"] >= DAYS[30]], panel())
+    known = known.dropna(subset="outcome")
+    checked = 0
+    for step in (1, H):
+        labels = [
+            {
+                "ticker": row["ticker"],
+                "arrived": day[row["target_on"]],
+                "outcome": row["outcome"],
+                "quantiles": [row[name] for name in LEVELS],
+            }
+            for row in known[known["step"] == step].to_dict("records")
+        ]
+        rows = calibrated[(calibrated["step"] == step) & calibrated["made_on"].isin(ORIGINS)]
+        for row in rows.to_dict("records"):
+            looked = 30 + (day[row["made_on"]] - 30) // REFRESH * REFRESH
+            same = (inner["ticker"] == row["ticker"]) & (inner["made_on"] == row["made_on"])
+            raw = inner[same & (inner["step"] == step)].iloc[0]
+            quantiles = raw[LEVELS].tolist()
+            asked = {"ticker": row["ticker"], "step": step, "quantiles": quantiles}
+            expected = reference.calibrated_quantiles(labels, asked, looked, list(QUANTILES))
+            np.testing.assert_allclose([row[name] for name in LEVELS], expected, rtol=1e-9)
+            spread = (row["q85"] - row["q15"]) / (raw["q85"] - raw["q15"])
+            assert row["sigma"] == pytest.approx(raw["sigma"] * spread)
+            checked += 1
+    assert checked == 40
+
+
+def test_intervals_are_those_of_the_slow_oracle():
+    inner, calibrated = history()
+    known = with_outcomes(calibrated, panel())
+    known["width"] = inner["q85"].to_numpy() - inner["q15"].to_numpy()
+    for ticker, step in [("A", 1), ("B", 2), ("B", H), ("C", H)]:
+        rows = known[(known["ticker"] == ticker) & (known["step"] == step)]
+        by_bar = {
+            row["made_on"]: {
+                "quantiles": [row[name] for name in LEVELS],
+                "width": row["width"],
+                "outcome": None if np.isnan(row["outcome"]) else row["outcome"],
+            }
+            for row in rows[rows["made_on"] >= DAYS[30]].to_dict("records")
+        }
+        bars = [session for session in panel()[ticker].index if session >= DAYS[30]]
+        oracle = reference.tracked_intervals(
+            [by_bar.get(session) for session in bars], step, list(QUANTILES)
+        )
+        assert sum(bands is not None for bands in oracle) == len(by_bar) > 800
+        expected = pd.DataFrame([bands for bands in oracle if bands])[list(INTERVAL_COLUMNS)]
+        found = rows.loc[rows["made_on"] >= DAYS[30], list(INTERVAL_COLUMNS)]
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_calibrated_forecast_uses_no_session_after_its_origin():
+    for origin in ORIGINS:
+        cut = fitted().forecast(panel().until(origin), pd.DatetimeIndex([origin]))
+        whole = forecast()[forecast()["made_on"] == origin].reset_index(drop=True)
+        pd.testing.assert_frame_equal(cut, whole, check_exact=True)
+
+
+def test_an_origin_has_the_same_forecast_whoever_is_asked_beside_it():
+    _, every = history()
+    for origin in ORIGINS:
+        alone = fitted().forecast(panel(), pd.DatetimeIndex([origin]))
+        for together in (forecast(), every):
+            rows = together[together["made_on"] == origin].reset_index(drop=True)
+            pd.testing.assert_frame_equal(alone, rows, check_exact=True)
+
+
+def test_a_forecast_leaves_no_trace():
+    before = {ticker: bars.copy() for ticker, bars in panel().items()}
+    first = fitted().forecast(panel(), ORIGINS[-1:])
+    fitted().forecast(panel(), ORIGINS)
+    pd.testing.assert_frame_equal(fitted().forecast(panel(), ORIGINS[-1:]), first, check_exact=True)
+    for ticker, bars in panel().items():
+        pd.testing.assert_frame_equal(bars, before[ticker], check_exact=True)
+
+
+def test_ten_times_the_price_gives_the_same_returns():
+    prices = ["open", "high", "low", "close", "dividend"]
+    dearer = {
+        ticker: bars.assign(**{column: 10 * bars[column] for column in prices})
+        for ticker, bars in panel().items()
+    }
+    scaled = fitted().forecast(Panel(dearer, panel().calendars), ORIGINS)
+    np.testing.assert_allclose(scaled["last_close"], 10 * forecast()["last_close"])
+    np.testing.assert_allclose(scaled[NUMBERS], forecast()[NUMBERS], rtol=1e-8, atol=1e-11)
+
+
+def test_the_median_stays_and_intervals_nest_around_it():
+    inner, calibrated = history()
+    assert (calibrated["q50"].to_numpy() == inner["q50"].to_numpy()).all()
+    assert not np.allclose(calibrated["q45"], inner["q45"])
+    check_forecast(calibrated)
+    assert (calibrated["lo50"] <= calibrated["q50"]).all()
+    assert (calibrated["hi50"] >= calibrated["q50"]).all()
+
+
+@dataclass(frozen=True)
+class Reformed(Fake):
+    """Until `fit_end` its lower quantiles were far too low, the lowest most of all."""
+
+    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        rows = super().forecast(panel, origins)
+        width = (rows["q85"] - rows["q15"]).where(rows["made_on"] < self.fit_end, 0.0)
+        for name in LEVELS[: LEVELS.index("q50")]:
+            rows[name] -= width * (3 if name == "q025" else 1)
+        return rows
+
+
+def test_quantiles_that_would_cross_are_put_in_order_beside_the_median():
+    inner = Reformed(1, learns_from=DAYS[30], fit_end=DAYS[600])
+    rows = FittedCalibrated(inner).forecast(panel(), DAYS[600:610])
+    check_forecast(rows)
+    raw = inner.forecast(panel(), DAYS[600:610])
+    assert (rows["q50"].to_numpy() == raw["q50"].to_numpy()).all()
+    assert (rows["q45"] == rows["q50"]).all()
+    assert (rows["q05"] < rows["q50"]).all()
+
+
+def test_without_a_hundred_dates_quantiles_stay_as_they_are():
+    inner, calibrated = history()
+    # The first label of step 1 arrives on session 31: number 100 does on 130.
+    early = (inner["made_on"] < DAYS[130]) & (inner["step"] == 1)
+    assert (calibrated.loc[early, LEVELS] == inner.loc[early, LEVELS]).all(axis=None)
+    then = (inner["made_on"] == DAYS[130]) & (inner["step"] == 1)
+    assert not np.allclose(calibrated.loc[then, "q10"], inner.loc[then, "q10"])
+
+
+def test_an_origin_of_the_fit_is_neither_moved_nor_learnt_from():
+    later = FittedCalibrated(Fake(H, learns_from=DAYS[600], fit_end=DAYS[600]))
+    rows, inner = later.forecast(panel(), DAYS), history()[0]
+    before = (inner["made_on"] < DAYS[600]).to_numpy()
+    np.testing.assert_array_equal(rows.loc[before, LEVELS], inner.loc[before, LEVELS])
+    for share in COVERAGES:
+        np.testing.assert_allclose(
+            rows.loc[before, list(interval_columns(share))],
+            inner.loc[before, list(cone_columns(share))],
+            rtol=1e-9,
+        )
+    # As if the bars of the fit had never been seen, but for the volatility.
+    first = (inner["made_on"] == DAYS[600]).to_numpy()
+    np.testing.assert_array_equal(rows.loc[first, LEVELS], inner.loc[first, LEVELS])
+    assert not np.allclose(rows.loc[inner["made_on"] > DAYS[800], "q10"], inner["q10"].iloc[-1])
+
+
+def test_a_ticker_alone_is_its_own_pool():
+    alone = fitted().forecast(panel().only(["A"]), ORIGINS)
+    twins = Panel({"A": panel()["A"], "Z": panel()["A"]}, {"A": "XNYS", "Z": "XNYS"})
+    rows = fitted().forecast(twins, ORIGINS)
+    # Ranks among errors that all stand twice are not quite the ranks among them once.
+    rows = rows[rows["ticker"] == "A"].reset_index(drop=True)
+    np.testing.assert_allclose(alone["q10"], rows["q10"], rtol=0.02)
+    pooled = forecast()[forecast()["ticker"] == "A"]
+    assert not np.allclose(alone["q10"], pooled["q10"], rtol=1e-3)
+
+
+def test_endpoints_stay_within_their_bounds(monkeypatch: pytest.MonkeyPatch):
+    """With a hasty tracker and nobody who repairs the shape first."""
+    monkeypatch.setattr(module, "RATE", 1.0)
+    monkeypatch.setattr(module, "MIN_MEMORY", 10_000)
+    bars = panel_of(A=garch_bars(400, seed=4))
+    for factor, bound in [(0.01, 3.0), (50.0, -1.0)]:
+        found = Calibrated(Fake(1, factor)).fit(bars, bars.sessions()[100])
+        rows = found.forecast(bars, bars.sessions())
+        check_forecast(rows)
+        moves = []
+        for share in COVERAGES:
+            lower, upper = interval_columns(share), cone_columns(share)
+            moves += [rows[upper[0]] - rows[lower[0]], rows[lower[1]] - rows[upper[1]]]
+        widths = np.array(moves) / (rows["q85"] - rows["q15"]).to_numpy()
+        assert widths.min() >= -1 - 1e-9 and widths.max() <= 3 + 1e-9
+        assert (np.isclose(widths, bound).mean(axis=1) > 0.25).any()
+
+
+def test_forecasts_without_width_teach_nothing_and_stay_finite():
+    """A share that was suspended for long has the same close every day."""
+    still = simulate_bars(400, returns=np.zeros(400))
+    rows = Fake(H, 0.0).fit(panel_of(A=still), still.index[50])
+    found = FittedCalibrated(rows).forecast(panel_of(A=still), still.index)
+    check_forecast(found)
+    assert (found[[*LEVELS, *INTERVAL_COLUMNS]] == 0).all(axis=None)
+
+
+def test_intervals_that_are_far_too_narrow_come_to_cover():
+    bars = panel_of(**{name: garch_bars(2700, seed=seed) for seed, name in enumerate("DEF", 10)})
+    found = Calibrated(Fake(5, 0.5)).fit(bars, bars.sessions()[100])
+    scored = bars.sessions()[300:]
+    inner = with_outcomes(found.inner.forecast(bars, scored), bars)
+    rows = with_outcomes(found.forecast(bars, scored), bars)
+    for step in (1, 5):
+        at = rows["step"] == step
+        assert at.sum() == 3 * 2400
+        for share in COVERAGES:
+            assert coverage(inner[at], cone_columns(share)) < share - 0.05
+            assert coverage(rows[at], cone_columns(share)) == pytest.approx(share, abs=0.02)
+            assert coverage(rows[at], interval_columns(share)) == pytest.approx(share, abs=0.01)
+
+
+def test_order_statistics_are_those_of_sorted_windows():
+    generator = np.random.default_rng(0)
+    for rows in (1, 2, 7, 150):
+        values = generator.integers(0, 40, (3, rows)).astype(float)  # with ties
+        start = generator.integers(0, rows, 60)
+        stop = start + 1 + generator.integers(0, rows - start)
+        rank = generator.integers(0, stop - start, (3, 60))
+        found = order_statistics(values, start, stop, rank)
+        for level in range(3):
+            for n in range(60):
+                window = sorted(values[level, start[n] : stop[n]])
+                assert found[level, n] == window[rank[level, n]]
+
+
+@pytest.mark.market
+@pytest.mark.parametrize("ticker", ["MRK", "MDT"])
+def test_intervals_cover_real_returns(ticker: str, market_data: Path, tmp_path: Path):
+    source = CsvSource(file=market_data / f"{ticker}.csv")
+    bars = panel_of(**{ticker: source.bars(ticker, cache=tmp_path).bars})
+    days = bars.sessions()
+    found = Calibrated(Ewma(5)).fit(bars, days[500])
+    rows = with_outcomes(found.forecast(bars, days[500:]), bars)
+    for _, each in rows.groupby("step"):
+        assert coverage(each, interval_columns(0.8)) == pytest.approx(0.8, abs=0.01)
