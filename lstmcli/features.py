@@ -124,6 +124,15 @@ def _range(bars: pd.DataFrame) -> pd.Series:
     return np.log(bars["high"] / bars["low"])
 
 
+def _standardised_return(bars: pd.DataFrame) -> pd.Series:
+    # By the volatility that was expected the evening before.
+    return log_returns(bars) / ewma_volatility(bars).shift(1)
+
+
+def _relative_volatility(bars: pd.DataFrame) -> pd.Series:
+    return np.log(_garman_klass(bars) / ewma_volatility(bars))
+
+
 def _volume(bars: pd.DataFrame) -> pd.Series:
     volume = bars["volume"].astype(float)
     mean = volume.rolling(VOLUME_SESSIONS).mean()
@@ -218,6 +227,20 @@ FEATURES: dict[str, Feature] = {
             unit="log return per √session",
             source="J.P. Morgan/Reuters (1996), RiskMetrics Technical Document",
             column=ewma_volatility,
+        ),
+        Feature(
+            name="standardised_return",
+            description="return over the ewma_volatility of the session before",
+            unit="standard deviations",
+            source="J.P. Morgan/Reuters (1996), RiskMetrics Technical Document",
+            column=_standardised_return,
+        ),
+        Feature(
+            name="relative_volatility",
+            description="garman_klass against ewma_volatility, logarithm",
+            unit="log ratio",
+            source="Garman and Klass (1980), On the Estimation of Security Price Volatilities",
+            column=_relative_volatility,
         ),
         Feature(
             name="volume",

@@ -7,7 +7,7 @@ rows, not with rows x lookback.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Self
 
@@ -106,7 +106,8 @@ class Windows:
         session: (R,) datetime64.
         values: (R, F) float32 features; NaN while an indicator warms up.
         level: (R,) cumulative log return of the ticker, a fraction.
-        sigma: (R,) ex-ante volatility of one session, a fraction; NaN at first.
+        sigma: (R, 1) or (R, H) ex-ante volatility of one session, a fraction: the same for
+            every step, or that of the sessions up to each; NaN at first.
         close: (R,) unadjusted close.
         targets: (R, H) int8 weekday of the h-th session after each row, by the
             calendar alone, so that it is known at the origin.
@@ -146,24 +147,24 @@ class Windows:
 
     def scale(self, rows: np.ndarray) -> np.ndarray:
         """Return the ex-ante volatility (N, H) of each cumulative return: `sigma * sqrt(h)`."""
-        return self.sigma[rows][:, None] * np.sqrt(np.arange(1, self.horizon + 1))
+        return self.sigma[rows] * np.sqrt(np.arange(1, self.horizon + 1))
 
 
 def cut_windows(
     panel: Panel,
     features: Callable[[pd.DataFrame], pd.DataFrame],
-    sigma: Callable[[pd.DataFrame], pd.Series],
+    sigma: Mapping[str, np.ndarray],
     window: WindowConfig,
 ) -> Windows:
     """Cut windows from each ticker by index; none crosses two tickers.
 
     Args:
         features: from bars to columns (T, F), NaN in rows that warm up.
-        sigma: from bars to the volatility (T,) of one session.
+        sigma: of each ticker the volatility of one session, (T, 1) or (T, H).
     """
     # Ticker by ticker: the wide float64 columns of a universe never stand side by side.
     parts = [
-        _ticker_rows(panel, ticker, features(panel[ticker]), sigma(panel[ticker]), window)
+        _ticker_rows(panel, ticker, features(panel[ticker]), sigma[ticker], window)
         for ticker in panel
     ]
     lengths = [len(part["session"]) for part in parts]
@@ -177,13 +178,13 @@ def cut_windows(
 
 
 def _ticker_rows(
-    panel: Panel, ticker: str, features: pd.DataFrame, sigma: pd.Series, window: WindowConfig
+    panel: Panel, ticker: str, features: pd.DataFrame, sigma: np.ndarray, window: WindowConfig
 ) -> dict[str, np.ndarray]:
     bars = panel[ticker]
     sessions = pd.DatetimeIndex(bars.index)
     position, targets = _calendar_positions(panel, ticker, window.horizon)
     values = features.to_numpy(np.float32)
-    usable = np.isfinite(values).all(axis=1) & np.isfinite(sigma.to_numpy(float))
+    usable = np.isfinite(values).all(axis=1) & np.isfinite(sigma).all(axis=1)
     hole = np.diff(position, prepend=position[:1]) > 1
 
     rows = np.arange(len(bars))
@@ -201,7 +202,7 @@ def _ticker_rows(
         "session": sessions.to_numpy(),
         "values": values,
         "level": log_returns(bars).fillna(0.0).cumsum().to_numpy(),
-        "sigma": sigma.to_numpy(float),
+        "sigma": sigma,
         "close": bars["close"].to_numpy(float),
         "targets": targets,
         "forecastable": forecastable,

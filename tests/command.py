@@ -89,7 +89,7 @@ def spawn(
         cwd=workspace.parent,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     return Result(done.returncode, done.stdout, done.stderr)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from datetime import date
 from itertools import pairwise
+from statistics import NormalDist
 
 Bars = list[dict[str, float]]
 
@@ -91,7 +92,7 @@ def high_52w(bars: Bars) -> list[float]:
 
 
 def calibrated_quantiles(
-    labels: list[dict], forecast: dict, looked: int, levels: list[float]
+    labels: list[dict], forecast: dict, looked: int, levels: list[float], *, shrink: bool
 ) -> list[float]:
     """Move the quantiles of one forecast by order statistics of past errors.
 
@@ -100,6 +101,7 @@ def calibrated_quantiles(
             `outcome` and `quantiles`.
         forecast: `ticker`, `step` and `quantiles`.
         looked: the day on which errors were looked at last.
+        shrink: leave out what may be chance.
     """
     ends = levels.index(0.15), levels.index(0.85)
     known = [label for label in labels if label["arrived"] <= looked]
@@ -127,7 +129,15 @@ def calibrated_quantiles(
             number = fortieths // 40 if level < 0.5 else -(-fortieths // 40)
             number = min(max(number, 1), len(scores))
             corrections.append(scores[number - 1] if scores else 0.0)
-        value = q[k] + (weight * corrections[0] + (1 - weight) * corrections[1]) * width
+        shift = weight * corrections[0] + (1 - weight) * corrections[1]
+        if shrink:
+            normal = NormalDist()
+            density = normal.pdf(normal.inv_cdf(level))
+            spread = normal.inv_cdf(0.85) - normal.inv_cdf(0.15)
+            variance = level * (1 - level) / (len(days) / forecast["step"])
+            error = math.sqrt(variance) / density / spread
+            shift *= max(0.0, 1 - (error / shift) ** 2) if shift else 0.0
+        value = q[k] + shift * width
         if k < middle:
             value = min(value, q[middle])
         elif k > middle:

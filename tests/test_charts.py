@@ -13,8 +13,16 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
-from lstmcli.charts import CONE_BLUES, attention_chart, forecast_chart, training_chart
+from lstmcli.charts import (
+    attention_chart,
+    backtest_chart,
+    calibration_chart,
+    forecast_chart,
+    training_chart,
+)
+from lstmcli.charts._style import CONE_BLUES
 from lstmcli.errors import NoDataError
+from lstmcli.evaluation.significance import cumulative_skill, skill_test
 from lstmcli.frames import COVERAGES, FORECAST_COLUMNS, QUANTILES, cone_columns, quantile_column
 
 RUN = "20260730T141530Z-lstm-1a2b3c4d"
@@ -95,6 +103,44 @@ def awkward_forecast_chart(*, price: float, horizon: int, sigma: float = 0.015) 
     )
 
 
+def simulated_growth(origins: int) -> pd.DataFrame:
+    rng = np.random.default_rng(8)
+    losses = pd.Series(rng.gamma(4, 1, origins), pd.bdate_range("2019-01-01", periods=origins))
+    return cumulative_skill(losses, losses * 1.01 + 0.05 * rng.standard_normal(origins), 1)
+
+
+def usual_backtest_chart(origins: int = 1000, **options) -> Figure:
+    skills = pd.DataFrame(
+        {
+            "step": [1, 5, 10, 20],
+            "skill": [0.011, 0.004, -0.002, -0.013],
+            "low": [0.008, -0.002, -0.012, -0.02],
+            "high": [0.014, 0.01, 0.008, -0.006],
+            "word": ["BEATS", "TIES", "TIES", "LOSES"],
+        }
+    )
+    growth = simulated_growth(origins)
+    options = {"title": "lstm: MRK", "against": "garch, the strongest", "step": 1} | options
+    return backtest_chart(growth, skills, folds=list(growth.index[::250]), **options)
+
+
+def usual_calibration_chart(origins: int = 1000, **options) -> Figure:
+    rng = np.random.default_rng(9)
+    hits = {share: rng.uniform(size=origins) < share for share in COVERAGES}
+    days = pd.bdate_range("2019-01-01", periods=origins)
+    rolling = pd.DataFrame(hits, days).rolling(250).mean().dropna()
+    steps = pd.DataFrame(
+        {
+            "step": [1, 5, 20],
+            "coverage50": [0.49, 0.5, 0.46],
+            "coverage80": [0.8, 0.81, 0.77],
+            "coverage95": [0.95, 0.94, 0.93],
+        }
+    )
+    options = {"title": "lstm: MRK", "line": "4,000 calibrated forecasts"} | options
+    return calibration_chart(rng.uniform(size=origins), steps, rolling, sessions=250, **options)
+
+
 CHARTS: dict[str, Callable[[], Figure]] = {
     "forecast": usual_forecast_chart,
     "sample": lambda: usual_forecast_chart(note=NOTE, currency="USD"),
@@ -113,6 +159,10 @@ CHARTS: dict[str, Callable[[], Figure]] = {
     "untrained": lambda: training_chart(
         simulated_history(fits=("final",), members=1, epochs=0), title="MRK: lstm"
     ),
+    "backtest": usual_backtest_chart,
+    "short_backtest": lambda: usual_backtest_chart(12, title="W" * 150, note=NOTE),
+    "calibration": usual_calibration_chart,
+    "short_calibration": lambda: usual_calibration_chart(40, title="W" * 150, note=NOTE),
     "attention": lambda: attention_chart(simulated_weights(60), title="MRK", note=NOTE),
     "long_attention": lambda: attention_chart(simulated_weights(500), title="W" * 150),
     "equal_attention": lambda: attention_chart(simulated_weights(5, equal=True), title="MRK"),
@@ -432,3 +482,40 @@ assert "matplotlib" in sys.modules
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_backtest_ends_at_the_skill_of_its_span_inside_its_band():
+    rng = np.random.default_rng(8)
+    losses = pd.Series(rng.gamma(4, 1, 300), pd.bdate_range("2019-01-01", periods=300))
+    base = losses * 1.02 + 0.1 * rng.standard_normal(300)
+    growth = cumulative_skill(losses, base, 5)
+    test = skill_test(losses.to_numpy(), base.to_numpy(), 5)
+    assert growth["gain"].iloc[-1] == pytest.approx(test.mean)
+    assert growth["low"].iloc[:49].isna().all()
+    assert (growth["low"].iloc[49:] < growth["gain"].iloc[49:]).all()
+    figure = usual_backtest_chart()
+    line = figure.axes[0].lines[0].get_ydata()
+    assert line[-1] == pytest.approx(100 * simulated_growth(1000)["gain"].iloc[-1])
+    words = [text.get_text() for text in figure.axes[1].texts]
+    assert words == ["BEATS", "TIES", "TIES", "LOSES"]
+
+
+def test_a_calibration_chart_marks_the_worst_year_of_the_80_percent_cone():
+    figure = usual_calibration_chart()
+    heights = [patch.get_height() for patch in figure.axes[0].patches]
+    assert sum(heights) == pytest.approx(100)
+    rolling = figure.axes[2]
+    lowest = min(line.get_ydata().min() for line in rolling.lines if len(line.get_ydata()) > 100
+                 and 70 < line.get_ydata().mean() < 90)  # fmt: skip
+    assert f"{lowest:.1f} %" in [text.get_text() for text in rolling.texts]
+    short = usual_calibration_chart(40)
+    assert [text.get_text() for text in short.axes[2].texts] == ["fewer than 250 origins"]
+
+
+def test_charts_of_nothing_are_refused():
+    nothing = simulated_growth(20).iloc[:0]
+    with pytest.raises(NoDataError):
+        backtest_chart(nothing, pd.DataFrame(), folds=[], title="", against="", step=1)
+    with pytest.raises(NoDataError):
+        calibration_chart(np.array([]), pd.DataFrame(), pd.DataFrame(), title="", line="",
+                          sessions=250)  # fmt: skip

@@ -380,6 +380,11 @@ WORKS_WITH = {
     | {"matplotlib"},  # Keras itself imports it
     "predict GOOG": TABLES | {"exchange_calendars", "ai_edge_litert"},
     "plot GOOG": TABLES | {"exchange_calendars", "ai_edge_litert", "matplotlib"},
+    "backtest GOOG --config smoke --set training.epochs=1 --set backtest.folds=1 "
+    "--set backtest.start=2008-07-21 --workers 1": TABLES
+    | {"exchange_calendars", "tensorflow", "keras", "sklearn", "scipy", "matplotlib"}
+    | {"arch", "statsmodels"},
+    "audit --help": set(),  # what it works with is what train and backtest do
     "status": TABLES | {"exchange_calendars"},
     "runs": TABLES,
     "models": TABLES,

@@ -12,6 +12,7 @@ from simulate import panel_of, simulate_bars
 from lstmcli.errors import NoDataError
 from lstmcli.forecasters.baselines import BASELINES, Ewma, RandomWalk
 from lstmcli.forecasters.baselines._memory import MEMORY
+from lstmcli.forecasters.baselines.har import FittedHar, HarVolatility
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import Epoch, Silent, TrainingConfig
 from lstmcli.frames import (
@@ -36,6 +37,9 @@ SETTINGS = {
 }
 
 
+SHORT = SplitConfig(validation=10, calibration=10, test=10)
+
+
 def network(name: str = "lstm", **changes) -> NetworkRecipe:
     """Return a small recipe; every variant, two features, one epoch."""
     fields = {
@@ -48,9 +52,14 @@ def network(name: str = "lstm", **changes) -> NetworkRecipe:
     return NetworkRecipe(**{**fields, **changes})
 
 
-RECIPES = {name: recipe(H) for name, recipe in BASELINES.items()} | {
-    name: network(name) for name in VARIANTS
-}
+RECIPES = (
+    {name: recipe(H) for name, recipe in BASELINES.items()}
+    | {name: network(name) for name in VARIANTS}
+    | {
+        "scaled": network(scale="har", label="scaled", split=SHORT),
+        "blended": network(har_weight=0.5, label="blended", split=SHORT),
+    }
+)
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 
 
@@ -283,6 +292,44 @@ def test_members_are_averaged_quantile_by_quantile():
     np.testing.assert_allclose(
         both.forecast(panel(), ORIGINS)[LEVELS], (single[0] + single[1]) / 2, rtol=1e-6, atol=1e-9
     )
+
+
+def test_a_scale_from_har_divides_the_target_by_the_volatility_of_each_step():
+    found = fitted("scaled")
+    assert found.state.volatility is not None
+    recipe = RECIPES["scaled"]
+    windows = recipe.windows(panel(), found.state.volatility)
+    last = windows.rows(ORIGINS[-1:], labelled=False)
+    sigma = found.state.volatility.sigma(panel())
+    np.testing.assert_allclose(windows.scale(last), [sigma["A"][-1], sigma["B"][-1]])
+    train = windows.rows(
+        pd.DatetimeIndex(windows.session[windows.session <= np.datetime64(
+            found.state.blocks["train"][1])]).unique(), labelled=True)  # fmt: skip
+    scaled = windows.y(train, H) / windows.scale(train)[:, H - 1]
+    np.testing.assert_allclose(
+        found.state.base_quantiles[H - 1], np.quantile(scaled, QUANTILES), rtol=1e-5
+    )
+
+
+def test_a_blend_is_the_mean_of_the_network_and_har():
+    found = fitted("blended")
+    alone = FittedNetwork(
+        network(split=SHORT, label="blended"), found.networks, found.state, found.history
+    ).forecast(panel(), ORIGINS)
+    har = FittedHar(found.state.volatility, found.fit_end, found.fit_end)
+    other = har.forecast(panel(), ORIGINS)
+    numbers = [*LEVELS, "sigma"]
+    np.testing.assert_allclose(
+        forecast("blended")[numbers], (alone[numbers] + other[numbers]) / 2, rtol=1e-6
+    )
+    assert not np.allclose(alone["q05"], other["q05"], rtol=1e-3)
+
+
+def test_the_volatility_of_a_network_is_learnt_from_its_training_block():
+    state = fitted("blended").state
+    train = panel().until(pd.Timestamp(state.blocks["train"][1]))
+    again = HarVolatility(H, earnings=True, lags=True).fit(train, train.sessions()[-1])
+    assert again == state.volatility
 
 
 def test_another_seed_gives_another_forecast():

@@ -32,7 +32,7 @@ def cut(panel: Panel, lookback: int, horizon: int) -> Windows:
     return cut_windows(
         panel,
         lambda bars: feature_matrix(bars, FEATURES),
-        ewma_volatility,
+        {ticker: ewma_volatility(bars).to_numpy()[:, None] for ticker, bars in panel.items()},
         WindowConfig(lookback=lookback, horizon=horizon),
     )
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lstmcli import __version__
-from lstmcli.cli import fetch, look, predict, train
+from lstmcli.cli import audit, backtest, fetch, look, predict, train
 from lstmcli.cli._terminal import INTERRUPTED, need_command, report, say
 
 EPILOG = """
@@ -19,6 +19,7 @@ Forecast stocks with LSTM networks, and say how sure the forecast is.
   lstm train MRK --config stacked.yaml      fit, score beside baselines, refit
   lstm predict MRK                          the next sessions, with their cone
   lstm plot MRK                             the same as a picture
+  lstm backtest MRK --config stacked.yaml   is it better than a random walk?
 
 Results go to stdout, everything else to stderr. Not investment advice.
 
@@ -71,6 +72,8 @@ app.command("fetch")(fetch.fetch)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("plot")(predict.plot)
+app.command("backtest")(backtest.backtest)
+app.command("audit")(audit.audit)
 app.command("status")(look.status)
 app.command("runs")(look.runs)
 app.command("models")(look.models)

@@ -177,6 +177,8 @@ class Kind(StrEnum):
     forecast = "forecast"
     training = "training"
     attention = "attention"
+    backtest = "backtest"
+    calibration = "calibration"
 
 
 def plot(
@@ -193,12 +195,13 @@ def plot(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Draw a forecast, a training or attention.
+    """Draw a forecast, a training, attention or a backtest.
 
     \b
     lstm plot MRK
     lstm plot MRK --kind attention --output mrk.svg
     lstm plot --kind training
+    lstm plot --kind backtest
     """
     prepare(quiet=quiet, debug=debug)
     say("drawing …", quiet=quiet)

@@ -29,7 +29,9 @@ from lstmcli.config._yaml import (
     write_yaml,
 )
 from lstmcli.errors import ConfigError
+from lstmcli.evaluation.backtest import BacktestConfig
 from lstmcli.features import FEATURES
+from lstmcli.forecasters.network import Scale
 from lstmcli.forecasters.training import TrainingConfig
 from lstmcli.frames import Section
 from lstmcli.models import VARIANTS, AnyModel, ModelConfig
@@ -62,10 +64,13 @@ class RunConfig(Section):
     # Keras and numpy take seeds of 32 bits.
     seed: int = Field(7, ge=0, lt=2**32)
     features: tuple[FeatureName, ...] = Field(("log_return",), min_length=1)
+    scale: Scale = "ewma"
+    har_weight: float = Field(0.0, ge=0, lt=1)
     window: WindowConfig = WindowConfig()
     split: SplitConfig = SplitConfig()
     model: AnyModel
     training: TrainingConfig = TrainingConfig()
+    backtest: BacktestConfig = BacktestConfig()
 
     @field_validator("tickers", "features")
     @classmethod
@@ -90,8 +95,12 @@ class RunConfig(Section):
 
 
 def config_sha(config: RunConfig) -> str:
-    """Return the SHA-256 of a config: the same for equal configs, however written."""
-    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """Return the SHA-256 of what a training depends on: the same however it is written."""
+    settings = config.model_dump(mode="json", exclude={"backtest"})
+    # Runs of a version that did not know these keys are what their defaults say.
+    defaults = {key: RunConfig.model_fields[key].default for key in ("scale", "har_weight")}
+    settings = {key: value for key, value in settings.items() if defaults.get(key, ...) != value}
+    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -241,6 +250,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "split": SplitConfig,
     "model": ModelConfig,
     "training": TrainingConfig,
+    "backtest": BacktestConfig,
 }
 
 

@@ -258,3 +258,29 @@ def needed_direction(days: int) -> float:
     from scipy.stats import norm
 
     return 0.5 + float(norm.ppf(0.975)) * 0.5 / np.sqrt(days)
+
+
+def cumulative_skill(losses: pd.Series, baseline: pd.Series, step: int) -> pd.DataFrame:
+    """Return what has been gained up to each origin, as a share of the baseline's whole loss.
+
+    It ends at the skill of the span. `low` and `high` are the 95 % interval of the
+    mean difference so far, times its origins; NaN below ten origins per step.
+
+    Returns:
+        By origin: `gain low high`, fractions.
+    """
+    differences = (baseline - losses).to_numpy(float)
+    whole = float(baseline.sum())
+    bounds = np.full((len(differences), 2), np.nan)
+    for n in range(LEAST_ORIGINS_PER_STEP * step, len(differences) + 1):
+        test = diebold_mariano(differences[:n], step)
+        if test is not None:
+            bounds[n - 1] = np.multiply(test.interval, n)
+    return pd.DataFrame(
+        {
+            "gain": differences.cumsum() / whole,
+            "low": bounds[:, 0] / whole,
+            "high": bounds[:, 1] / whole,
+        },
+        index=losses.index,
+    )

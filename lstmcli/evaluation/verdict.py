@@ -133,7 +133,7 @@ class Verdict:
         names = self.table["baseline"].unique()
         # The strongest is not always the one that users ask about: "does it beat naive?"
         others = [name for name in ("random_walk",) if name in names and name != self.strongest]
-        also = "".join(f", {self.overall(name)} {name}" for name in others)
+        also = "".join(f", {_said(self.overall(name))} {name}" for name in others)
         if word == NO_VERDICT:
             return _wrapped(
                 f"No verdict: {origins:,} origins say too little, "
@@ -141,7 +141,7 @@ class Verdict:
             )
         span = f"{self.first:%Y-%m-%d} to {self.last:%Y-%m-%d}"
         sentences = [
-            f"{self.recipe} {word} {self.strongest}, the strongest of {len(names)} "
+            f"{self.recipe} {_said(word)} {self.strongest}, the strongest of {len(names)} "
             f"baselines{also}: {forecasts:,} forecasts on {origins:,} sessions, {span}.",
             f"Skill against {self.strongest} (CRPS): "
             + "; ".join(map(_skill, _records(judged)))
@@ -352,6 +352,15 @@ def _skill(row: Mapping[str, Any]) -> str:
         f"{row['skill'] * 100:+.2f} % at {_sessions(row['step'])} "
         f"({row['low'] * 100:+.2f} to {row['high'] * 100:+.2f}, p = {row['holm']:.2g})"
     )
+
+
+def _said(word: str) -> str:
+    return {
+        LOSES: "LOSES to",
+        TIES: "TIES with",
+        MIXED: "BEATS and LOSES to",
+        NO_VERDICT: "has no verdict against",
+    }.get(word, word)
 
 
 def _sessions(step: int) -> str:

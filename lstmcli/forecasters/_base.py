@@ -23,6 +23,15 @@ class Fitted(Protocol):
         """The last session that the fit has used; earlier origins are in sample."""
         ...
 
+    @property
+    def learns_from(self) -> pd.Timestamp:
+        """The first session from which a forecast is as good as out of sample.
+
+        Calibration learns from the forecasts since then. For what hardly remembers the
+        days that it was fitted on, that is before `fit_end`.
+        """
+        ...
+
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         """Return a Forecast from each origin, using only sessions up to and including it.
 

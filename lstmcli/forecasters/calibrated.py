@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -39,8 +40,14 @@ MEMORY = 1000
 MIN_MEMORY = 100
 """Realised origins without which the quantiles are left as they are."""
 
+HISTORY = 1250
+"""Sessions before `fit_end` that are learnt from at most: five years, a memory and a start."""
+
 POOL_WEIGHT = 1000
 """Independent errors of its own that a ticker needs to count as much as the pool."""
+
+DOUBT = 1.0
+"""Standard errors that a correction of a quantile has to exceed."""
 
 REFRESH = 5
 """Sessions between two looks at the errors: in a week hardly one in 200 of them changes."""
@@ -58,6 +65,22 @@ _ENDS = np.array(  # (2, C): quantile columns of the lower and the upper endpoin
 _OUTWARD = np.array([-1.0, 1.0])
 
 
+def _unit_error() -> np.ndarray:
+    """Return the standard error (Q,) of each quantile of one normal draw, in widths."""
+    normal = NormalDist()
+    z = [normal.inv_cdf(level) for level in QUANTILES]
+    width = z[_SPREAD[1]] - z[_SPREAD[0]]
+    return np.array(
+        [
+            np.sqrt(level * (1 - level)) / (normal.pdf(each) * width)
+            for level, each in zip(QUANTILES, z, strict=True)
+        ]
+    )
+
+
+_UNIT_ERROR = _unit_error()
+
+
 @dataclass(frozen=True)
 class Calibrated:
     """Any recipe, with its quantiles and intervals calibrated; itself a recipe.
@@ -65,9 +88,11 @@ class Calibrated:
     Per ticker and step h, with ŵ = q_.85 − q_.15 of the inner forecast:
 
     Equation: A: q_τ ← q_τ + c_τ·ŵ, c_τ an order statistic of (y − q_τ)/ŵ over the last
-        1,000 realised origins: number ⌊(n+1)τ⌋ below the median, ⌈(n+1)τ⌉ above.
+        1,000 realised origins: number ⌊(n+1)τ⌋ below the median, ⌈(n+1)τ⌉ above; for the
+        quantiles it is shrunk by its own error.
         B: θ ← θ + (0.02/h)·(1{miss} − α/2) for each endpoint of a 1−α interval, once its
-        label is realised; the endpoint lies θ·ŵ further out than the quantile after A.
+        label is realised; the endpoint lies θ·ŵ further out than the quantile after A,
+        not shrunk: coverage is promised, CRPS is not.
     Source: Romano, Patterson, Candès (2019), Conformalized Quantile Regression, for A;
         Angelopoulos, Candès, Tibshirani (2023), Conformal PID Control for Time Series
         Prediction, the quantile tracker, for B.
@@ -87,8 +112,9 @@ class Calibrated:
 class FittedCalibrated:
     """A fitted forecaster, calibrated by what it forecast since `learns_from`.
 
-    It adds the columns `lo50 hi50 … hi95` to the forecast of `inner`. An origin
-    before `learns_from` has no errors to learn from and keeps its quantiles.
+    It adds the columns `lo50 hi50 … hi95` to the forecast of `inner`. It learns
+    from forecasts that `inner` made out of sample, since `learns_from` and in the five
+    years before `fit_end`; an origin before that keeps its quantiles.
 
     The tickers of the panel are the pool of each other: with fewer of them in
     the panel, a ticker's quantiles differ a little.
@@ -106,7 +132,7 @@ class FittedCalibrated:
 
     @property
     def learns_from(self) -> pd.Timestamp:
-        return getattr(self.inner, "learns_from", self.inner.fit_end)
+        return self.inner.learns_from
 
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         return self.with_inner(panel, origins)[1]
@@ -119,16 +145,18 @@ class FittedCalibrated:
         # it started, and the same origin must get the same forecast whoever asks beside it.
         past = panel.until(origins.max()) if len(origins) else panel.only([])
         sessions = past.sessions()
-        history = sessions[sessions >= self.learns_from]
+        recent = sessions[sessions <= self.fit_end][-HISTORY:]
+        start = max(self.learns_from, recent[0]) if len(recent) else self.learns_from
+        history = sessions[sessions >= start]
         raw = self.inner.forecast(past, history.union(sessions.intersection(origins)))
         tracks = [
-            _track(past[str(ticker)], rows, self.learns_from)
+            _track(past[str(ticker)], rows, start)
             for ticker, rows in raw.groupby("ticker", sort=False)
         ]
         if not tracks:
             return raw, pd.DataFrame(columns=[*FORECAST_COLUMNS, *INTERVAL_COLUMNS])
-        moved = _move_quantiles(tracks, history[::REFRESH].to_numpy())
-        reach = _move_endpoints(tracks, moved)
+        moved, ends = _move_quantiles(tracks, history[::REFRESH].to_numpy())
+        reach = _move_endpoints(tracks, ends)
         parts = [
             _rows(self.name, track, quantiles, ends, np.isin(track.made_on, origins.to_numpy()))
             for track, quantiles, ends in zip(tracks, moved, reach, strict=True)
@@ -182,19 +210,22 @@ def _track(bars: pd.DataFrame, rows: pd.DataFrame, learns_from: pd.Timestamp) ->
     )
 
 
-def _move_quantiles(tracks: Sequence[_Track], refreshed: np.ndarray) -> list[np.ndarray]:
-    """Return each track's quantiles after A, (N, H, Q).
+def _move_quantiles(
+    tracks: Sequence[_Track], refreshed: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return each track's quantiles after A, (N, H, Q), shrunk and in full.
 
     Args:
         refreshed: (R,) sessions on which the errors are looked at, ascending; the
             origins up to the next one share what was seen.
     """
-    moved = [track.quantiles.copy() for track in tracks]
+    shrunk = [track.quantiles.copy() for track in tracks]
+    full = [track.quantiles.copy() for track in tracks]
     latest = [np.searchsorted(refreshed, track.made_on, side="right") - 1 for track in tracks]
-    for h in range(moved[0].shape[1]):
+    for h in range(shrunk[0].shape[1]):
         scores = [_scores(track, h) for track in tracks]
         pool, dates = _seen(scores, refreshed)  # (R, Q), (R,)
-        for track, errors, quantiles, index in zip(tracks, scores, moved, latest, strict=True):
+        for k, (track, errors) in enumerate(zip(tracks, scores, strict=True)):
             own, origins = (pool, dates) if len(tracks) == 1 else _seen([errors], refreshed)
             # Errors of h steps overlap: n of them say as much as n/h that do not.
             effective = origins[:, None] / (h + 1)
@@ -202,15 +233,28 @@ def _move_quantiles(tracks: Sequence[_Track], refreshed: np.ndarray) -> list[np.
             shift = weight * own + (1 - weight) * pool
             shift[dates < MIN_MEMORY] = 0.0
             shift[:, MEDIAN] = 0.0
-            known = index >= 0
-            quantiles[known, h] += shift[index[known]] * track.width[known, h, None]
-    for quantiles in moved:
+            known = latest[k] >= 0
+            for quantiles, move in ((shrunk[k], _shrunk(shift, dates / (h + 1))), (full[k], shift)):
+                quantiles[known, h] += move[latest[k][known]] * track.width[known, h, None]
+    for quantiles in (*shrunk, *full):
         # Held to its side of the median, no quantile moves the median when all are sorted.
         median = quantiles[..., MEDIAN, None]
         np.minimum(quantiles[..., :MEDIAN], median, out=quantiles[..., :MEDIAN])
         np.maximum(quantiles[..., MEDIAN:], median, out=quantiles[..., MEDIAN:])
         quantiles.sort(axis=-1)
-    return moved
+    return shrunk, full
+
+
+def _shrunk(shift: np.ndarray, effective: np.ndarray) -> np.ndarray:
+    """Return corrections (R, Q), less those that may be chance.
+
+    Equation: c · max(0, 1 − (e/c)²), e = √(τ(1−τ)/n) / (φ(z_τ)·(z_.85 − z_.15)), the standard
+        error of a quantile in widths, of a normal distribution.
+    Source: James, Stein (1961), Estimation with Quadratic Loss, its positive part.
+    """
+    error = _UNIT_ERROR / np.sqrt(np.maximum(effective, 1e-9))[:, None]
+    ratio = np.divide(DOUBT * error, shift, out=np.ones_like(shift), where=shift != 0)
+    return shift * np.maximum(0.0, 1 - ratio**2)
 
 
 def _scores(track: _Track, h: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from lstmcli.features import ewma_volatility, feature_matrix
 from lstmcli.forecasters._base import forecast_rows, join_forecasts
+from lstmcli.forecasters.baselines.har import FittedHar, FittedHarVolatility, HarVolatility
 from lstmcli.forecasters.training import (
     Data,
     Silent,
@@ -19,7 +20,7 @@ from lstmcli.forecasters.training import (
     target_table,
     train_member,
 )
-from lstmcli.frames import QUANTILES, Panel, Section
+from lstmcli.frames import QUANTILE_COLUMNS, QUANTILES, Panel, Section
 from lstmcli.models import ModelConfig
 from lstmcli.models._litert import LiteNetwork
 from lstmcli.models.attention import attention_weights
@@ -36,6 +37,9 @@ from lstmcli.windows import (
 
 if TYPE_CHECKING:
     import keras
+
+Scale = Literal["ewma", "har"]
+"""The volatility by which a network's target is divided."""
 
 _SPREAD = QUANTILES.index(0.15), QUANTILES.index(0.85)
 
@@ -61,15 +65,24 @@ class NetworkState(Section):
     blocks: dict[str, tuple[str, str]]
     fit_end: str
     best_epochs: tuple[int, ...]
+    volatility: FittedHarVolatility | None = None
+    """Of `scale: har` and `har_weight`, fitted on the training block."""
 
 
 @dataclass(frozen=True)
 class NetworkRecipe:
     """Forecast with a network; equations in `models/`, head and loss in `_layers`.
 
-    The target is the cumulative log return over 1…H sessions, divided by the
-    EWMA volatility of the origin times sqrt(h); all steps at once, never
-    recursive. Several members are averaged quantile by quantile.
+    The target is the cumulative log return over 1…H sessions, divided by a
+    volatility known at the origin; all steps at once, never recursive. Several
+    members are averaged quantile by quantile.
+
+    Attributes:
+        scale: `ewma` (λ = 0.94, times √h), or `har`: the regression of `HarVolatility`
+            with lags and the earnings cycle, fitted on the training block.
+        har_weight: share of that regression's quantiles in each forecast; the rest is the
+            network's.
+        label: stands for the variant where several configs of it are compared.
     """
 
     model: ModelConfig
@@ -78,21 +91,39 @@ class NetworkRecipe:
     split: SplitConfig = field(default_factory=SplitConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     seed: int = 7
+    scale: Scale = "ewma"
+    har_weight: float = 0.0
     label: str = ""
-    """Stands for the variant where several configs of it are compared."""
 
     @property
     def name(self) -> str:
         return self.label or self.model.name
 
-    def windows(self, panel: Panel) -> Windows:
-        """Return the windows of a panel, features not yet standardised."""
+    def windows(self, panel: Panel, volatility: FittedHarVolatility | None = None) -> Windows:
+        """Return the windows of a panel, features not yet standardised.
+
+        Args:
+            volatility: what `scale: har` has learnt; else its windows stand where they
+                will, with a volatility that is not to be used.
+        """
         return cut_windows(
             panel,
             lambda bars: feature_matrix(bars, self.features),
-            ewma_volatility,
+            self._sigma(panel, volatility),
             self.window,
         )
+
+    @property
+    def _har(self) -> HarVolatility:
+        return HarVolatility(self.window.horizon, earnings=True, lags=True)
+
+    def _sigma(self, panel: Panel, volatility: FittedHarVolatility | None) -> dict[str, np.ndarray]:
+        """Return the volatility of one session of each ticker, (T, 1) or (T, H)."""
+        if self.scale == "ewma":
+            return {t: ewma_volatility(bars).to_numpy()[:, None] for t, bars in panel.items()}
+        root = np.sqrt(np.arange(1, self.window.horizon + 1))
+        scales = (volatility or self._har.untrained()).sigma(panel)
+        return {ticker: scale / root for ticker, scale in scales.items()}
 
     def fit(
         self, panel: Panel, until: pd.Timestamp, *, watch: Watch | None = None, fit: str = "final"
@@ -114,6 +145,12 @@ class NetworkRecipe:
         split = self.split.resolve(len(origins))
         blocks = split_origins(origins, split, self.window.horizon, test=False)
         train = windows.rows(blocks["train"].origins, labelled=True)
+        volatility = None
+        if self.scale == "har" or self.har_weight:
+            # The blocks follow from which windows there are, and the fit from the blocks.
+            volatility = self._har.fit(past, blocks["train"].last)
+        if self.scale == "har":
+            windows = self.windows(past, volatility)
 
         inside = np.isfinite(windows.values).all(axis=1)
         inside &= windows.session <= blocks["train"].last.to_datetime64()
@@ -145,6 +182,7 @@ class NetworkRecipe:
             },
             fit_end=str(past.sessions()[-1].date()),
             best_epochs=tuple(best.tolist()),
+            volatility=volatility,
         )
         return FittedNetwork(self, tuple(network for network, _ in members), state, history)
 
@@ -172,6 +210,11 @@ class FittedNetwork:
     def fit_end(self) -> pd.Timestamp:
         return pd.Timestamp(self.state.fit_end)
 
+    @cached_property
+    def learns_from(self) -> pd.Timestamp:
+        """The first origin of the calibration block, which no weight has seen."""
+        return pd.Timestamp(self.state.blocks["calibration"][0])
+
     @property
     def parameters(self) -> int:
         """Trainable numbers of one member."""
@@ -190,7 +233,7 @@ class FittedNetwork:
         return np.concatenate(batches)
 
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        windows = self.recipe.windows(panel)
+        windows = self.recipe.windows(panel, self.state.volatility)
         wanted = windows.rows(origins, labelled=False)
         if not len(wanted):
             return join_forecasts([])
@@ -215,11 +258,15 @@ class FittedNetwork:
                     quantiles=np.maximum.accumulate(scaled, axis=-1) * scale[:, :, None],
                 )
             )
-        return join_forecasts(parts)
+        forecast = join_forecasts(parts)
+        if self.recipe.har_weight and self.state.volatility is not None:
+            har = FittedHar(self.state.volatility, self.fit_end, self.fit_end)
+            return _average(forecast, har.forecast(panel, origins), self.recipe.har_weight)
+        return forecast
 
     def attention(self, panel: Panel, ticker: str, origin: pd.Timestamp) -> pd.DataFrame:
         """Return the members' mean attention over one window: `session`, `weight`."""
-        windows = self.recipe.windows(panel.only([ticker]))
+        windows = self.recipe.windows(panel.only([ticker]), self.state.volatility)
         rows = windows.rows(pd.DatetimeIndex([origin]), labelled=False)
         x = self._inputs(windows, rows)["window"]
         weights = np.mean([attention_weights(network, x) for network in self.networks], axis=0)
@@ -241,6 +288,22 @@ class FittedNetwork:
         return (scaled[:, :, high] - scaled[:, :, low]) / (base[:, high] - base[:, low])
 
 
+def _average(forecast: pd.DataFrame, other: pd.DataFrame, weight: float) -> pd.DataFrame:
+    """Return a forecast whose quantiles are, `weight` of them, another's.
+
+    A row that the other has not keeps its own.
+    Source: Lichtendahl, Grushka-Cockayne, Winkler (2013), Is It Better to Average
+    Probabilities or Quantiles?, Management Science 59.
+    """
+    keys, numbers = ["ticker", "made_on", "step"], ["sigma", *QUANTILE_COLUMNS]
+    theirs = forecast[keys].merge(other[[*keys, *numbers]], on=keys, how="left")[numbers]
+    mixed = (1 - weight) * forecast[numbers].to_numpy() + weight * theirs.to_numpy()
+    known = np.isfinite(mixed[:, :1])
+    return forecast.assign(
+        **dict(zip(numbers, np.where(known, mixed, forecast[numbers]).T, strict=True))
+    )
+
+
 def _data(
     windows: Windows,
     mean: np.ndarray,
@@ -256,7 +319,8 @@ def _data(
     base = np.empty((windows.horizon, len(QUANTILES)))
     baseline = np.empty(windows.horizon)
     for h in range(windows.horizon):
-        scaled = windows.y(train, h + 1) / (windows.sigma[train] * np.sqrt(h + 1))  # (N,)
+        sigma = windows.sigma[train, min(h, windows.sigma.shape[1] - 1)]
+        scaled = windows.y(train, h + 1) / (sigma * np.sqrt(h + 1))  # (N,)
         base[h] = np.quantile(scaled, QUANTILES)
         losses = [
             np.maximum(level * (scaled - z), (level - 1) * (scaled - z)).mean()

@@ -328,7 +328,7 @@ def _gather(data: Data, model: ModelConfig) -> Gather:
             inputs["targets"] = tf.gather(known, tf.gather(known_row, row))
         # Levels are float64: a float32 sum over years would lose the daily return.
         y = tf.gather(level, row[:, None] + ahead) - tf.gather(level, row)[:, None]
-        return inputs, tf.cast(y / (tf.gather(sigma, row)[:, None] * root), tf.float32)
+        return inputs, tf.cast(y / (tf.gather(sigma, row) * root), tf.float32)
 
     return gather
 

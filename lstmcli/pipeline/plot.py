@@ -11,6 +11,10 @@ import pandas as pd
 
 from lstmcli import charts
 from lstmcli.errors import ConfigError
+from lstmcli.evaluation.metrics import covered, pit, rolling_coverage
+from lstmcli.evaluation.significance import cumulative_skill
+from lstmcli.evaluation.verdict import outcomes
+from lstmcli.frames import COVERAGES
 from lstmcli.models.attention import Attention
 from lstmcli.pipeline.predict import Failure, Prediction, predict
 from lstmcli.store import Workspace
@@ -18,10 +22,13 @@ from lstmcli.store import Workspace
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Kind = Literal["forecast", "training", "attention"]
+Kind = Literal["forecast", "training", "attention", "backtest", "calibration"]
 
 FORMATS = ("png", "svg", "pdf")
 PIXELS_PER_INCH = 150
+
+ROLLING = 250
+"""Origins, a year, over which coverage is followed."""
 
 
 def plot(
@@ -33,9 +40,11 @@ def plot(
     as_of: pd.Timestamp | None = None,
     output: Path | None = None,
 ) -> tuple[list[Path], list[Failure]]:
-    """Draw and write one chart per ticker, or one of the run for `training`.
+    """Draw and write one chart per ticker, one of the run for `training`, or one per
+    config of a backtest.
 
     Args:
+        run: a run; for `backtest` and `calibration` a backtest. Else the newest.
         output: a file whose ending names the format; else a PNG in the workspace.
 
     Raises:
@@ -58,6 +67,8 @@ def plot(
             note="; ".join(dict.fromkeys(manifest.labels.values())) or None,
         )
         return [_save(workspace, figure, output, f"training-{manifest.run}")], []
+    if kind in ("backtest", "calibration"):
+        return _of_backtest(workspace, kind, run, output), []
     predictions, failures = predict(
         workspace, tickers, run=run, as_of=as_of, with_keras=kind == "attention"
     )
@@ -72,6 +83,69 @@ def plot(
         figure = _forecast(each) if kind == "forecast" else _attention(each)
         paths.append(_save(workspace, figure, output, stem))
     return paths, failures
+
+
+def _of_backtest(
+    workspace: Workspace, kind: Kind, name: str | None, output: Path | None
+) -> list[Path]:
+    """Draw one chart per config of a backtest: its calibrated forecasts."""
+    store = workspace.backtests
+    manifest = store.manifest(name) if name else store.latest()
+    rows = store.forecasts(manifest.backtest)
+    if output and len(manifest.verdicts) > 1:
+        raise ConfigError(
+            f"Expected a backtest of one config for one file. Received: {output} and "
+            f"{', '.join(manifest.verdicts)}.",
+            hint="lstm plot --kind backtest",
+        )
+    note = "; ".join(dict.fromkeys(manifest.labels.values())) or None
+    names = ", ".join(manifest.tickers[:3])
+    more = len(manifest.tickers) - 3
+    who = f"{names} and {more} more" if more > 0 else names
+    folds = manifest.record.folds
+    paths = []
+    for label, verdict in manifest.verdicts.items():
+        own = rows[rows["recipe"] == verdict["recipe"]]
+        if kind == "backtest":
+            strongest = verdict["strongest"]
+            step = int(own["step"].min())
+            of = outcomes(rows[rows["recipe"].isin([verdict["recipe"], strongest])])
+            of = of[of["step"] == step]
+            losses = of.groupby(["made_on", "recipe"], observed=True)["crps"].mean().unstack()
+            against = [each for each in verdict["steps"] if each["baseline"] == strongest]
+            figure = charts.backtest_chart(
+                cumulative_skill(losses[verdict["recipe"]], losses[strongest], step),
+                pd.DataFrame(against)[["step", "skill", "low", "high", "word"]],
+                folds=[pd.Timestamp(first) for first, _ in folds],
+                title=f"{label}: {who}",
+                against=f"{strongest}, the strongest baseline",
+                step=step,
+                note=note,
+            )
+        else:
+            shortest = own[own["step"] == own["step"].min()]
+            inside = {
+                f"coverage{share * 100:.0f}": own.assign(hit=covered(own, share))
+                .groupby("step")["hit"]
+                .mean()
+                for share in COVERAGES
+            }
+            figure = charts.calibration_chart(
+                pit(own),
+                pd.DataFrame(inside).reset_index(),
+                pd.DataFrame(
+                    {
+                        share: rolling_coverage(shortest, share, sessions=ROLLING)
+                        for share in COVERAGES
+                    }
+                ),
+                title=f"{label}: {who}",
+                line=f"{len(own):,} calibrated forecasts, {folds[0][0]} to {folds[-1][1]}",
+                sessions=ROLLING,
+                note=note,
+            )
+        paths.append(_save(workspace, figure, output, f"{kind}-{manifest.backtest}-{label}"))
+    return paths
 
 
 def _forecast(each: Prediction) -> Figure:

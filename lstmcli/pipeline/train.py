@@ -83,6 +83,8 @@ def recipe_of(config: RunConfig, *, label: str = "") -> NetworkRecipe:
     return NetworkRecipe(
         model=config.model,
         features=config.features,
+        scale=config.scale,
+        har_weight=config.har_weight,
         window=config.window,
         split=config.split,
         training=config.training,

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lstmcli.store._files import file_name, write_atomically
 from lstmcli.store._lock import hold
+from lstmcli.store.backtests import BacktestStore
 from lstmcli.store.bars import BarsStore
 from lstmcli.store.runs import RunStore
 
@@ -17,12 +18,13 @@ LOCK_PATIENCE = 10.0
 
 
 class Workspace:
-    """A folder with bars, runs, forecasts and charts."""
+    """A folder with bars, runs, backtests, forecasts and charts."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.bars = BarsStore(root / "bars")
         self.runs = RunStore(root / "runs")
+        self.backtests = BacktestStore(root / "backtests")
         self.forecasts = root / "forecasts"
         self.charts = root / "charts"
         self.cache = root / ".cache"

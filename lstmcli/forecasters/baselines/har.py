@@ -12,6 +12,7 @@ from lstmcli.forecasters.baselines._memory import MIN_MEMORY, POOL_WEIGHT, filte
 from lstmcli.forecasters.baselines.regressors import (
     har_regressors,
     labelled_rows,
+    lag_regressors,
     report_regressors,
     scale_from,
 )
@@ -31,10 +32,25 @@ class HarVolatility:
 
     Attributes:
         earnings: also the columns of `report_regressors`.
+        lags: also those of `lag_regressors`.
     """
 
     horizon: int
     earnings: bool = False
+    lags: bool = False
+
+    def untrained(self) -> FittedHarVolatility:
+        """Return the volatility of the last 1,000 sessions: where it is NaN, so is a trained one.
+
+        The columns come from bars alone, so a split can be planned before the fit.
+        """
+        return FittedHarVolatility(
+            horizon=self.horizon,
+            earnings=self.earnings,
+            lags=self.lags,
+            intercept=(0.0,) * self.horizon,
+            slopes=(),
+        )
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> FittedHarVolatility:
         """Return the coefficients; a label after `until` is not used.
@@ -52,6 +68,7 @@ class HarVolatility:
         return FittedHarVolatility(
             horizon=self.horizon,
             earnings=self.earnings,
+            lags=self.lags,
             intercept=tuple(coefficients[0].tolist()),
             slopes=tuple(map(tuple, coefficients[1:].T.tolist())),
         )
@@ -64,6 +81,10 @@ class HarVolatility:
                 ticker: each.join(report_regressors(panel[ticker], self.horizon))
                 for ticker, each in columns.items()
             }
+        if self.lags:
+            columns = {
+                ticker: each.join(lag_regressors(panel[ticker])) for ticker, each in columns.items()
+            }
         return columns
 
 
@@ -72,11 +93,12 @@ class FittedHarVolatility(Section):
 
     Attributes:
         intercept: (H,) with the logarithm of the smearing factor.
-        slopes: (H, K).
+        slopes: (H, K); empty where it is untrained.
     """
 
     horizon: int
     earnings: bool
+    lags: bool
     intercept: tuple[float, ...]
     slopes: tuple[tuple[float, ...], ...]
 
@@ -87,12 +109,14 @@ class FittedHarVolatility(Section):
         tickers beside it, a ticker's volatility differs a little. NaN while the
         regressors warm up; never below 1e-4·√h.
         """
-        columns = HarVolatility(self.horizon, self.earnings).regressors(panel)
+        columns = HarVolatility(self.horizon, self.earnings, self.lags).regressors(panel)
         intercept, slopes = np.asarray(self.intercept), np.asarray(self.slopes)
-        return {
-            ticker: scale_from(each, intercept + each.to_numpy(float) @ slopes.T)
-            for ticker, each in columns.items()
-        }
+        scales = {}
+        for ticker, each in columns.items():
+            x = each.to_numpy(float)
+            each_step = slopes if len(slopes) else np.zeros((self.horizon, x.shape[1]))
+            scales[ticker] = scale_from(each, intercept + x @ each_step.T)
+        return scales
 
 
 @dataclass(frozen=True)

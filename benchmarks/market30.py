@@ -1,0 +1,161 @@
+"""Backtest every shipped config beside every baseline on a file of many tickers.
+
+    python benchmarks/market30.py market30.csv.gz
+
+Writes results/market30.csv: all configs with one member and few epochs over four
+yearly folds, then `best.yaml` as it is shipped over nine. Interrupted, it goes on
+after the last piece that is finished; so it does after a change to this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.config import load_config, shipped_configs
+from lstmcli.evaluation.metrics import skill
+from lstmcli.evaluation.significance import diebold_mariano
+from lstmcli.evaluation.verdict import outcomes
+from lstmcli.store import Workspace
+from lstmcli.store.backtests import BacktestManifest
+
+OUTPUT = Path(__file__).parent.parent / "results" / "market30.csv"
+
+SHORT = ("training.members=1", "training.epochs=6", "training.batch_size=256")
+"""What lets ten networks finish in an hour; `best` has its own settings in the second table."""
+
+TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "2020-2023": (
+        tuple(name for name in shipped_configs() if name != "smoke"),
+        ("backtest.start=2020-01-01", "backtest.end=2023-12-31", "backtest.folds=4", *SHORT),
+    ),
+    "2015-2023": (
+        ("best",),
+        ("backtest.start=2015-01-01", "backtest.end=2023-12-31", "backtest.folds=9"),
+    ),
+}
+AGAINST = ("random_walk", "garch", "har_ridge")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", help="a CSV with a Ticker column")
+    parser.add_argument("--workspace", type=Path, default=Path("data/market30"))
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    arguments = parser.parse_args()
+    workspace = Workspace(arguments.workspace)
+    if not workspace.bars.tickers():
+        lstm("fetch", "--source", "csv", "--file", arguments.file, to=workspace)
+    parts = []
+    for span, (configs, settings) in TABLES.items():
+        manifest = backtest_of(workspace, configs, settings)
+        parts.append(table_of(workspace, manifest).assign(span=span))
+        table = pd.concat(parts, ignore_index=True)
+        table.insert(0, "span", table.pop("span"))
+        table["cores"] = os.cpu_count()
+        table["date"] = date.today().isoformat()
+        table["lstmcli"] = version("lstmcli")
+        table.to_csv(arguments.output, index=False, lineterminator="\n")
+    print(table.to_string(index=False))
+
+
+def lstm(*words: str, to: Workspace) -> None:
+    """Run one command of the tool as its user would."""
+    print("lstm", *words, file=sys.stderr)
+    command = [sys.executable, "-m", "lstmcli", *words, "--workspace", str(to.root)]
+    subprocess.run(command, check=True)
+
+
+def backtest_of(
+    workspace: Workspace, configs: tuple[str, ...], settings: tuple[str, ...]
+) -> BacktestManifest:
+    """Return the finished backtest of these configs, running it where there is none."""
+    wanted = {name: load_config(name, overrides=list(settings)) for name in configs}
+
+    def finished() -> BacktestManifest | None:
+        for name in reversed(workspace.backtests.names()):
+            manifest = workspace.backtests.manifest(name)
+            same = manifest.record.configs.keys() == wanted.keys()
+            first, last = manifest.record.folds[0][0], manifest.record.folds[-1][1]
+            section = next(iter(wanted.values())).backtest
+            spans = first >= str(section.start) and last <= str(section.end)
+            if same and spans and len(manifest.record.folds) == section.folds:
+                return manifest
+        return None
+
+    if finished() is None:
+        words = [word for name in configs for word in ("--config", name)]
+        words += [word for setting in settings for word in ("--set", setting)]
+        lstm("backtest", *words, to=workspace)
+    manifest = finished()
+    assert manifest is not None, "the backtest has left no result"
+    return manifest
+
+
+def table_of(workspace: Workspace, manifest: BacktestManifest) -> pd.DataFrame:
+    """Return one row per recipe and step; CRPS, widths and Winkler in % of the price."""
+    scores = workspace.backtests.scores(manifest.backtest)
+    rows = workspace.backtests.forecasts(manifest.backtest)
+    of = outcomes(rows)
+    table = (
+        scores[scores["ticker"] != "*"]
+        .groupby(["recipe", "step", "metric"])["value"]
+        .mean()
+        .unstack()
+        .reset_index()
+    )
+    kept = [
+        "recipe",
+        "step",
+        "crps",
+        "coverage50",
+        "coverage80",
+        "coverage95",
+        "winkler80",
+        "qlike",
+    ]
+    table = table[kept].assign(crps=100 * table["crps"], winkler80=100 * table["winkler80"])
+    words = {
+        (verdict["recipe"], row["step"], row["baseline"]): row["word"]
+        for verdict in manifest.verdicts.values()
+        for row in verdict["steps"]
+    }
+    seconds = pd.Series(manifest.seconds)
+    for against in AGAINST:
+        relative = skill(scores, against).set_index(["recipe", "step"])["value"]
+        table[f"skill_{against}"] = [
+            100 * relative[recipe, step]
+            for recipe, step in zip(table["recipe"], table["step"], strict=True)
+        ]
+    found = []
+    for recipe, step in zip(table["recipe"], table["step"], strict=True):
+        by_date = of[of["step"] == step].groupby(["made_on", "recipe"], observed=True)["crps"]
+        losses = by_date.mean().unstack()
+        own = losses[recipe].to_numpy()
+        line: dict[str, object] = {
+            "forecasts": int(((of["recipe"] == recipe) & (of["step"] == step)).sum())
+        }
+        for against in AGAINST:
+            base = losses[against].to_numpy()
+            test = diebold_mariano(base - own, step)
+            line[f"t_{against}"] = np.nan if test is None or recipe == against else test.statistic
+            line[f"verdict_{against}"] = words.get((recipe, step, against), "")
+        found.append(line)
+    table = table.join(pd.DataFrame(found))
+    label = table["recipe"].str.removesuffix("+calibrated")
+    table["seconds"] = [
+        seconds[seconds.index.str.rsplit("-", n=1).str[0] == name].sum() for name in label
+    ]
+    return table.round(6)
+
+
+if __name__ == "__main__":
+    main()

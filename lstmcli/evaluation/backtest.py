@@ -1,0 +1,160 @@
+"""Walk-forward folds: fit on the past, forecast the year after, move on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from lstmcli.errors import ConfigError, NoDataError
+from lstmcli.evaluation.metrics import realise
+from lstmcli.forecasters._base import Fitted
+from lstmcli.forecasters.calibrated import FittedCalibrated
+from lstmcli.frames import Panel, Section
+
+STEPS = (1, 5, 10, 20)
+"""Steps that are judged; the ones between say the same."""
+
+LEAST_FOLD = 20
+"""Origins without which a fold says nothing."""
+
+LEAST_HISTORY = 504
+"""Sessions, two years, that a ticker needs before a fold to take part in it."""
+
+
+class BacktestConfig(Section):
+    """How the past is replayed.
+
+    The span from `start` to `end` is cut into `folds` of equal length. Each is
+    forecast by a recipe fitted on the `train_years` before it, or on everything
+    before it if `expanding`. The schedule never depends on a score.
+    """
+
+    folds: int = Field(4, ge=1, le=100)
+    start: date | None = None
+    """First origin; else as many years before `end` as there are folds."""
+    end: date | None = None
+    """Last origin; else the last one whose outcomes have all arrived."""
+    train_years: float = Field(10.0, ge=1, le=100)
+    expanding: bool = False
+
+    @model_validator(mode="after")
+    def _runs_forward(self) -> Self:
+        if self.start and self.end and self.start >= self.end:
+            raise ValueError(f"start {self.start} does not lie before end {self.end}")
+        return self
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One refit and the origins that it forecasts.
+
+    Attributes:
+        number: 1 … folds.
+        since: the first session that the fit may use.
+        until: the last one; every label that the fit knows has arrived by then,
+            so that no target straddles the boundary.
+        origins: sessions forecast, ascending.
+    """
+
+    number: int
+    since: pd.Timestamp
+    until: pd.Timestamp
+    origins: pd.DatetimeIndex
+
+
+def cut_folds(
+    sessions: pd.DatetimeIndex, config: BacktestConfig, *, horizon: int, least: int
+) -> tuple[Fold, ...]:
+    """Return the folds of a backtest, oldest first.
+
+    Args:
+        sessions: every session of the panel, ascending.
+        least: sessions that a fit needs.
+
+    Raises:
+        NoDataError: there are too few sessions; says how many folds fit.
+    """
+    labelled = sessions[: max(len(sessions) - horizon, 0)]
+    if config.end is not None:
+        labelled = labelled[labelled <= pd.Timestamp(config.end)]
+    folds = _cut(sessions, labelled, config, least)
+    if folds is not None:
+        return folds
+    for fewer in range(config.folds - 1, 0, -1):
+        shorter = config.model_copy(update={"folds": fewer, "start": None})
+        if _cut(sessions, labelled, shorter, least) is not None:
+            hint = f"--set backtest.folds={fewer}"
+            break
+    else:
+        hint = "lstm fetch --start 2000-01-01, for more sessions"
+    first = config.start or "the first fold"
+    raise NoDataError(
+        f"Expected {least:,} sessions to fit on before {first}, and {LEAST_FOLD} origins in each "
+        f"of {config.folds} folds. Received: {len(sessions):,} sessions from "
+        f"{sessions[0]:%Y-%m-%d} to {sessions[-1]:%Y-%m-%d}.",
+        hint=hint,
+    )
+
+
+def _cut(
+    sessions: pd.DatetimeIndex, labelled: pd.DatetimeIndex, config: BacktestConfig, least: int
+) -> tuple[Fold, ...] | None:
+    """Return the folds, or None where a fit or a fold has too few sessions."""
+    if not len(labelled):
+        return None
+    stop = labelled[-1] + pd.Timedelta(days=1)
+    start = pd.Timestamp(config.start) if config.start else stop - pd.DateOffset(years=config.folds)
+    edges = pd.date_range(start, stop, periods=config.folds + 1)
+    folds = []
+    for number, (first, last) in enumerate(pairwise(edges), start=1):
+        origins = labelled[(labelled >= first) & (labelled < last)]
+        if len(origins) < LEAST_FOLD:
+            return None
+        before = sessions[sessions < origins[0]]
+        years = pd.Timedelta(days=round(365.25 * config.train_years))
+        known = before if config.expanding else before[before > origins[0] - years]
+        if len(known) < least:
+            return None
+        folds.append(Fold(number, known[0], known[-1], origins))
+    return tuple(folds)
+
+
+def taking_part(panel: Panel, fold: Fold) -> Panel:
+    """Return the panel that a fold's fit and forecasts may read.
+
+    Tickers with less than two years before the fold, or without a bar in it,
+    are left out; so are bars that the fold's last outcomes do not need.
+    """
+    some = []
+    for ticker, bars in panel.items():
+        known = bars.loc[fold.since : fold.until]
+        if len(known) >= LEAST_HISTORY and bars.index[-1] > fold.until:
+            some.append(ticker)
+    return panel.only(some).since(fold.since)
+
+
+def forecast_fold(fitted: Fitted, panel: Panel, fold: Fold, steps: tuple[int, ...]) -> pd.DataFrame:
+    """Return the realised forecasts of a fold, raw and calibrated, at some steps."""
+    raw, calibrated = FittedCalibrated(fitted).with_inner(panel, fold.origins)
+    rows = pd.concat([raw, calibrated], ignore_index=True)
+    return realise(rows[np.isin(rows["step"], steps)], panel)
+
+
+def check_span(configs: dict[str, BacktestConfig]) -> None:
+    """Check that configs that are compared replay the same span.
+
+    Raises:
+        ConfigError: they would be judged on different origins.
+    """
+    if len(set(configs.values())) > 1:
+        raise ConfigError(
+            "Expected the same `backtest:` section in every config that is compared. "
+            f"Received: {', '.join(configs)} differ, and would be judged on other days.",
+            hint="--set backtest.folds=4 sets it for all",
+        )

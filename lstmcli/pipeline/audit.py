@@ -1,0 +1,96 @@
+"""Audit: leak checks on the user's own config and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from lstmcli.config import RunConfig
+from lstmcli.evaluation import audit as checks
+from lstmcli.evaluation.audit import Check
+from lstmcli.evaluation.metrics import realise
+from lstmcli.fanout import fan_out
+from lstmcli.features import feature_matrix
+from lstmcli.forecasters.calibrated import Calibrated, FittedCalibrated
+from lstmcli.models._tensorflow import usable_cores
+from lstmcli.pipeline.train import plan_training, recipe_of
+from lstmcli.store import Workspace
+
+SIMULATIONS, THOROUGH = 20, 200
+"""Random walks by default, and with --thorough."""
+
+MOST_EPOCHS = 10
+"""A leak shows within a few epochs; skill that needs more is not audited."""
+
+
+def audit(
+    workspace: Workspace,
+    config: RunConfig,
+    tickers: Sequence[str],
+    *,
+    simulations: int,
+    workers: int | None,
+    on_stage: Callable[[str], None],
+) -> Iterator[Check]:
+    """Yield each check as it is done.
+
+    Networks are trained briefly, one member each: a leak is in the data that
+    they see, not in how long they look.
+
+    Raises:
+        NoDataError: no bars, or too few for the blocks.
+    """
+    config = light(config)
+    plan = plan_training(workspace, config, tickers)
+    panel, recipe = plan.panel, plan.recipe
+    horizon = config.window.horizon
+
+    on_stage("features and targets")
+    columns = partial(feature_matrix, names=config.features)
+    yield checks.check_features(columns, panel, seed=config.seed)
+    yield checks.check_targets(recipe.windows(panel), panel)
+
+    on_stage("fitting on the bars given")
+    yield checks.check_fit(recipe, panel, plan.until, seed=config.seed)
+    fitted = FittedCalibrated(recipe.fit(panel, plan.until))
+    test = plan.scored["test"].origins
+    some = [test[0], test[len(test) // 2], test[-1]]
+    yield checks.check_forecast(fitted, panel, some, seed=config.seed)
+    rows = realise(fitted.forecast(panel, test), panel)
+    yield checks.check_plausible(rows)
+    yield checks.describe_copying(rows)
+
+    # With the split as it is written, in shares: other bars have other numbers of sessions.
+    published = Calibrated(recipe_of(config))
+    on_stage("fitting on shuffled sessions")
+    yield checks.check_permuted(published, panel, horizon, seed=config.seed)
+    on_stage("fitting on a planted signal")
+    yield checks.check_planted(published, horizon, seed=config.seed)
+    on_stage("fitting on simulated GARCH")
+    yield checks.check_oracle(published, horizon, seed=config.seed)
+
+    seeds = [config.seed + 1 + number for number in range(simulations)]
+    work = partial(_seems_beaten, config)
+    beaten = []
+    for _, seemed in fan_out(work, seeds, workers=workers or usable_cores()):
+        beaten.append(seemed)
+        on_stage(f"simulated random walks: {len(beaten)} of {simulations}")
+    yield checks.check_random_walks(beaten)
+
+
+def light(config: RunConfig) -> RunConfig:
+    """Return a config that trains one network, briefly, on one thread."""
+    training = config.training.model_copy(
+        update={
+            "members": 1,
+            "refit": False,
+            "epochs": min(config.training.epochs, MOST_EPOCHS),
+            "threads": 1,
+        }
+    )
+    return config.model_copy(update={"training": training})
+
+
+def _seems_beaten(config: RunConfig, seed: int) -> bool:
+    recipe = Calibrated(recipe_of(config))
+    return checks.random_walk_is_beaten(recipe, config.window.horizon, seed=seed)

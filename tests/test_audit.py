@@ -1,0 +1,223 @@
+"""Leak checks: each passes on what is sound, and fails on the fault it is there for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from command import TINY, Lstm
+from scipy.stats import norm
+from simulate import panel_of, simulate_bars
+
+from lstmcli.evaluation import audit
+from lstmcli.features import feature_matrix
+from lstmcli.forecasters._base import forecast_rows, join_forecasts
+from lstmcli.forecasters.baselines import Ewma, Garch, Historical, RandomWalk
+from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
+from lstmcli.forecasters.training import TrainingConfig
+from lstmcli.frames import QUANTILES, Panel, cumulative_returns, log_returns
+from lstmcli.models import VARIANTS
+from lstmcli.windows import SplitConfig, WindowConfig, target_sessions
+
+H = 3
+
+
+@cache
+def panel() -> Panel:
+    return panel_of(A=simulate_bars(600, seed=1), B=simulate_bars(600, seed=2))
+
+
+UNTIL = panel().sessions()[450]
+
+
+def network(**changes) -> NetworkRecipe:
+    fields = {
+        "model": VARIANTS["dense"](units=(4,)),
+        "window": WindowConfig(lookback=5, horizon=H),
+        "split": SplitConfig(validation=40, calibration=40, test=40),
+        "training": TrainingConfig(epochs=2, members=1, learning_rate=0.01, threads=1),
+    }
+    return NetworkRecipe(**{**fields, **changes})
+
+
+@dataclass(frozen=True)
+class Clairvoyant:
+    """Its median leans towards what will come; nobody can do that honestly."""
+
+    horizon: int = H
+    lean: float = 0.5
+    name: str = "clairvoyant"
+    fit_end: pd.Timestamp = UNTIL
+    learns_from: pd.Timestamp = UNTIL
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> Clairvoyant:
+        return replace(self, fit_end=until, learns_from=until)
+
+    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        parts = []
+        for ticker, bars in panel.items():
+            rows = np.flatnonzero(bars.index.isin(origins))
+            made_on = pd.DatetimeIndex(bars.index[rows])
+            sigma = log_returns(bars).std() * np.sqrt(np.arange(1, self.horizon + 1))
+            came = np.nan_to_num(cumulative_returns(bars, self.horizon)[rows])
+            spread = (1 - self.lean) * sigma[:, None] * norm.ppf(QUANTILES)
+            parts.append(
+                forecast_rows(
+                    self.name,
+                    ticker,
+                    made_on=made_on,
+                    target_on=target_sessions(panel, ticker, made_on, self.horizon),
+                    last_close=bars["close"].to_numpy()[rows],
+                    sigma=np.tile(sigma, (len(rows), 1)),
+                    quantiles=self.lean * came[:, :, None] + spread,
+                )
+            )
+        return join_forecasts(parts)
+
+
+def test_a_centred_mean_is_found_among_features():
+    sound = partial(feature_matrix, names=("log_return", "range", "rsi", "macd"))
+    assert audit.check_features(sound, panel()).passed
+
+    def centred(bars: pd.DataFrame) -> pd.DataFrame:
+        smooth = log_returns(bars).rolling(5, center=True).mean()
+        return sound(bars).assign(smooth=smooth)
+
+    found = audit.check_features(centred, panel())
+    assert not found.passed
+    assert found.figure == "10 of 10 differ; allowed 0"
+
+
+def test_a_target_one_day_short_is_found():
+    windows = network().windows(panel())
+    assert audit.check_targets(windows, panel()).passed
+    short = replace(windows, level=np.append(windows.level[1:], np.nan))
+    assert not audit.check_targets(short, panel()).passed
+
+
+class EverythingScaled(NetworkRecipe):
+    """Its scaler is fitted on every session, those of the test block included."""
+
+    def fit(self, panel: Panel, until: pd.Timestamp, **options) -> FittedNetwork:
+        honest = super().fit(panel, until, **options)
+        values = self.windows(panel).values
+        every = values[np.isfinite(values).all(axis=1)]
+        state = honest.state.model_copy(
+            update={"mean": tuple(every.mean(axis=0)), "scale": tuple(every.std(axis=0))}
+        )
+        return replace(honest, state=state)
+
+
+class StoppedOnTheTest(NetworkRecipe):
+    """Early stopping looks at the test block."""
+
+    def fit(self, panel: Panel, until: pd.Timestamp, **options) -> FittedNetwork:
+        return super().fit(panel, panel.sessions()[-1], **options)
+
+
+def test_a_scaler_or_early_stopping_that_sees_the_test_block_is_found():
+    assert audit.check_fit(network(), panel(), UNTIL).passed
+    fields = vars(network())
+    for faulty in (EverythingScaled, StoppedOnTheTest):
+        found = audit.check_fit(faulty(**fields), panel(), UNTIL)
+        assert not found.passed, faulty
+        assert "allowed 0" in found.figure
+
+
+def test_a_forecast_that_reads_later_bars_is_found():
+    origins = list(panel().sessions()[[460, 500, 560]])
+    assert audit.check_forecast(Ewma(H).fit(panel(), UNTIL), panel(), origins).passed
+    assert not audit.check_forecast(Clairvoyant().fit(panel(), UNTIL), panel(), origins).passed
+
+
+def test_skill_on_shuffled_sessions_is_found():
+    assert audit.check_permuted(Ewma(H), panel(), H).passed
+    found = audit.check_permuted(Clairvoyant(), panel(), H)
+    assert not found.passed
+    assert found.figure.startswith("BEATS at 1 step")
+
+
+def test_sessions_in_random_order_keep_their_returns():
+    bars = panel()["A"]
+    shuffled = audit.permuted(bars, np.random.default_rng(0))
+    before, after = (np.sort(log_returns(each).dropna()) for each in (bars, shuffled))
+    np.testing.assert_allclose(before, after, atol=1e-12)
+    assert (shuffled["high"] >= shuffled[["open", "close", "low"]].max(axis=1) - 1e-9).all()
+    assert not np.allclose(log_returns(bars).iloc[1:], log_returns(shuffled).iloc[1:])
+
+
+def test_random_walks_that_seem_beaten_are_counted():
+    assert not audit.random_walk_is_beaten(Ewma(H), H, seed=1)
+    assert audit.random_walk_is_beaten(Clairvoyant(), H, seed=1)
+    assert audit.check_random_walks([False] * 20).passed
+    assert audit.check_random_walks([True] * 3 + [False] * 17).passed
+    assert not audit.check_random_walks([True] * 5 + [False] * 15).passed
+    assert not audit.check_random_walks([True] * 20 + [False] * 180).passed
+
+
+def test_a_planted_signal_is_found_by_a_network_and_missed_by_who_cannot_see_it():
+    recipe = network(
+        model=VARIANTS["dense"](units=(8,)),
+        split=SplitConfig(validation=0.1, calibration=0.15),
+        training=TrainingConfig(epochs=10, members=1, learning_rate=0.003, threads=1),
+    )
+    assert audit.check_planted(recipe, H).passed
+    assert not audit.check_planted(Historical(H), H).passed
+
+
+def test_simulated_garch_is_forecast_by_garch_and_not_by_a_constant():
+    sound = audit.check_oracle(Garch(1), 1)
+    assert sound.passed, sound.figure
+    constant = audit.check_oracle(RandomWalk(1), 1)
+    assert not constant.passed, constant.figure
+
+
+def test_what_knows_the_direction_too_well_is_suspect():
+    from lstmcli.evaluation.metrics import realise
+
+    origins = panel().sessions()[100:500]
+    honest = realise(Ewma(H).fit(panel(), UNTIL).forecast(panel(), origins), panel())
+    assert audit.check_plausible(honest).passed
+    knows = realise(Clairvoyant(lean=0.05).forecast(panel(), origins), panel())
+    found = audit.check_plausible(knows)
+    assert not found.passed
+    assert found.figure.endswith("SUSPECT")
+    assert audit.describe_copying(honest).passed is None
+
+
+AUDIT = [*TINY, "--set", "window.horizon=2", "--workers", "2"]
+
+
+def test_the_command_names_each_check_and_what_it_measured(lstm: Lstm, workspace):
+    answer = lstm("audit", "GOOG", *AUDIT, "--set", "training.epochs=10", "--json")
+    told = json.loads(answer.out)
+    failed = [check["check"] for check in told["checks"] if check["passed"] is False]
+    # So small a network need not find the signal; it must not leak.
+    assert set(failed) <= {
+        "a planted signal is found",
+        "simulated GARCH is forecast like its maker would",
+    }
+    assert answer.code == (6 if failed else 0)
+    assert len(told["checks"]) == 10
+    assert all(check["did"] and check["figure"] for check in told["checks"])
+
+
+def test_a_check_that_fails_ends_the_command_with_6(lstm: Lstm, workspace):
+    answer = lstm("audit", "GOOG", *AUDIT, "--set", "training.learning_rate=1.0e-9")
+    assert answer.code == 6
+    assert "FAIL  a planted signal is found" in answer.out
+    assert "pass  features look back only" in answer.out
+    assert answer.out.rstrip().endswith("checks failed.")
+    assert max(map(len, answer.out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [(["NOPE"], 3), (["GOOG", "-c", "nope"], 2), (["GOOG", "--workers", "0"], 2)]
+)
+def test_what_cannot_be_audited_is_refused(lstm: Lstm, workspace, line, code):
+    answer = lstm("audit", *line)
+    assert (answer.code, answer.out) == (code, "")

@@ -1,0 +1,303 @@
+"""Walk-forward: folds, what a backtest writes, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from command import TINY, Lstm, Result, spawn, start, wait_for
+from simulate import panel_of, simulate_bars
+
+from lstmcli.errors import NoDataError
+from lstmcli.evaluation.backtest import BacktestConfig, cut_folds, taking_part
+from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, log_returns
+from lstmcli.store import Workspace
+
+H = 20
+DAYS = pd.DatetimeIndex(simulate_bars(2000).index)
+
+SMALL = [*TINY, "--set", "window.horizon=2", "--set", "backtest.folds=3"]
+SMALL += ["--set", "backtest.start=2008-02-01", "--workers", "1"]
+"""Three folds of a network that trains in a second."""
+
+LAST = "2008-10-14"
+"""The session on which `NOW` is."""
+
+
+def folds(**changes):
+    return cut_folds(DAYS, BacktestConfig(**changes), horizon=H, least=500)
+
+
+def test_folds_follow_one_another_and_cover_the_last_years():
+    cut = folds(folds=4)
+    assert [fold.number for fold in cut] == [1, 2, 3, 4]
+    every = np.concatenate([fold.origins for fold in cut])
+    last = len(DAYS) - H
+    np.testing.assert_array_equal(every, DAYS[last - len(every) : last])
+    assert len(every) == pytest.approx(4 * 252, abs=3)
+    assert max(len(fold.origins) for fold in cut) - min(len(fold.origins) for fold in cut) <= 5
+
+
+def test_a_fit_ends_before_its_fold_and_rolls_or_expands():
+    for fold in folds(folds=3, train_years=2):
+        assert DAYS.get_loc(fold.until) + 1 == DAYS.get_loc(fold.origins[0])
+        assert (fold.origins[0] - fold.since).days == pytest.approx(730, abs=4)
+    assert {fold.since for fold in folds(folds=3, expanding=True)} == {DAYS[0]}
+
+
+def test_start_and_end_are_the_first_and_the_last_origin():
+    first, last = DAYS[900], DAYS[1300]
+    cut = folds(folds=2, start=first.date(), end=last.date())
+    assert (cut[0].origins[0], cut[-1].origins[-1]) == (first, last)
+
+
+def test_too_few_sessions_say_how_many_folds_fit():
+    with pytest.raises(NoDataError, match="500 sessions to fit on") as caught:
+        folds(folds=8)
+    assert caught.value.hint == "--set backtest.folds=5"
+    assert len(folds(folds=5)) == 5
+    with pytest.raises(NoDataError) as caught:
+        cut_folds(DAYS[:300], BacktestConfig(folds=2), horizon=H, least=500)
+    assert "fetch" in caught.value.hint
+
+
+def test_who_has_less_than_two_years_or_has_ended_does_not_take_part():
+    bars = simulate_bars(2000)
+    panel = panel_of(
+        WHOLE=bars, YOUNG=bars.iloc[1300:], ENDED=bars.iloc[:1400], BARELY=bars.iloc[:1600]
+    )
+    one, two = cut_folds(panel.sessions(), BacktestConfig(folds=2), horizon=H, least=500)
+    assert len(panel["YOUNG"].loc[: one.until]) < 504 <= len(panel["WHOLE"].loc[: one.until])
+    assert set(taking_part(panel, one)) == {"WHOLE", "BARELY"}
+    assert set(taking_part(panel, two)) == {"WHOLE"} | (
+        {"YOUNG"} if len(panel["YOUNG"].loc[: two.until]) >= 504 else set()
+    )
+
+
+@pytest.fixture(scope="module")
+def proven(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """Return a workspace with two tickers and a backtest of them, and its answer."""
+    folder = tmp_path_factory.mktemp("proven")
+    data = folder / "data"
+    for seed, name in enumerate(("AAA", "BBB")):
+        bars = simulate_bars(1100, seed=seed, last=LAST).rename_axis("Date")
+        bars[["open", "high", "low", "close", "volume"]].to_csv(folder / f"{name}.csv")
+        fetched = spawn("fetch", name, "--source", "csv", "--file", f"{name}.csv", workspace=data)
+        assert fetched.code == 0, fetched.err
+    shutil.copytree(data, folder / "fresh")
+    answer = spawn("backtest", *SMALL, "--json", workspace=data)
+    assert answer.code == 0, answer.err
+    return data, answer
+
+
+def _finished(data: Path) -> Path:
+    (manifest,) = (data / "backtests").glob("*/manifest.json")
+    return manifest.parent
+
+
+def test_every_forecast_is_written_with_what_came(proven):
+    data, answer = proven
+    rows = pd.read_parquet(_finished(data) / "forecasts.parquet")
+    columns = ["recipe", "ticker", "made_on", "step", "target_on", "last_close", "sigma"]
+    assert [*columns, *QUANTILE_COLUMNS, *INTERVAL_COLUMNS, "realised"] == [
+        name for name in rows.columns if name not in ("variance", "naive")
+    ]
+    recipes = {"smoke", *BASELINES}
+    assert set(rows["recipe"]) == recipes | {f"{name}+calibrated" for name in recipes}
+    # Every recipe on the same origins, each fold's after its fit.
+    sizes = rows.groupby("recipe").size()
+    assert sizes.nunique() == 1
+    bars = Workspace(data).bars.read("AAA")[0]
+    returns = log_returns(bars)
+    some = rows[rows["ticker"] == "AAA"].sample(20, random_state=0)
+    for row in some.itertuples():
+        came = returns.loc[row.made_on : row.target_on].iloc[1:].sum()
+        assert row.realised == pytest.approx(came, abs=1e-12)
+    folds = json.loads(answer.out)["folds"]
+    assert len(folds) == 3
+    assert str(rows["made_on"].min().date()) == folds[0][0]
+    assert str(rows["made_on"].max().date()) == folds[-1][1]
+
+
+def test_anybody_can_score_the_forecasts_again(proven):
+    """Loops over the Parquet, and no code of the package."""
+    data, answer = proven
+    rows = pd.read_parquet(_finished(data) / "forecasts.parquet")
+    levels = [k / 20 for k in range(1, 20)]
+    names = [f"q{5 * k:02d}" for k in range(1, 20)]
+    total: dict[tuple[str, str, int], list[float]] = {}
+    for row in rows.to_dict("records"):
+        loss = (
+            sum(
+                2
+                * max(
+                    level * (row["realised"] - row[name]),
+                    (level - 1) * (row["realised"] - row[name]),
+                )
+                for level, name in zip(levels, names, strict=True)
+            )
+            / 19
+        )
+        total.setdefault((row["recipe"], row["ticker"], row["step"]), []).append(loss)
+    scores = pd.read_csv(_finished(data) / "scores.csv")
+    crps = scores[scores["metric"] == "crps"].set_index(["recipe", "ticker", "step"])["value"]
+    assert len(crps) == len(total)
+    for key, losses in total.items():
+        assert crps[key] == pytest.approx(sum(losses) / len(losses), abs=1e-12)
+    told = json.loads(answer.out)
+    for recipe, values in told["scores"].items():
+        assert values["crps"] == pytest.approx(crps[recipe].mean(), abs=1e-12)
+
+
+def test_the_answer_says_what_was_compared_and_how_it_ended(proven):
+    _, answer = proven
+    told = json.loads(answer.out)
+    verdict = told["verdicts"]["smoke"]
+    assert verdict["recipe"] == "smoke+calibrated"
+    assert set(verdict["verdict"]) == set(BASELINES)
+    assert set(verdict["verdict"].values()) <= {"BEATS", "LOSES", "TIES", "MIXED"}
+    assert told["evaluations"] == 1
+    assert "smoke, fold 3: " in answer.err
+    assert "gradient_boosting, fold 3: " in answer.err
+
+
+def test_the_table_fits_and_a_second_backtest_is_counted(proven):
+    data, _ = proven
+    again = spawn("backtest", "AAA", *SMALL, "--set", "backtest.folds=1", workspace=data)
+    shutil.rmtree(max((data / "backtests").glob("*/manifest.json")).parent)
+    assert again.code == 0, again.err
+    assert "smoke+calibrated " in again.out
+    assert "This period was backtested 2 times in this workspace." in again.out
+    assert "Not investment advice." in again.out
+    assert max(map(len, again.out.splitlines())) <= 80
+
+
+def test_a_backtest_is_drawn_as_pictures(proven, tmp_path):
+    data, _ = proven
+    for kind in ("backtest", "calibration"):
+        picture = tmp_path / f"{kind}.svg"
+        answer = spawn("plot", "--kind", kind, "--output", str(picture), workspace=data)
+        assert answer.code == 0, answer.err
+        assert "smoke: AAA, BBB" in picture.read_text()
+    none = spawn("plot", "--kind", "backtest", workspace=data.parent / "fresh")
+    assert none.code == 3
+    assert none.hint == "lstm backtest MRK --config stacked.yaml"
+
+
+def test_killed_in_the_third_fold_it_goes_on_to_the_same_scores(proven, tmp_path):
+    data, _ = proven
+    workspace = tmp_path / "data"
+    shutil.copytree(data.parent / "fresh", workspace)
+    with start("backtest", *SMALL, workspace=workspace) as process:
+        wait_for(process, "smoke, fold 2: ")
+        process.kill()
+        process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert not list((workspace / "backtests").glob("*/manifest.json"))
+    resumed = spawn("backtest", *SMALL, workspace=workspace)
+    assert resumed.code == 0, resumed.err
+    assert "going on with" in resumed.err
+    assert "smoke, fold 2: " not in resumed.err
+    for name in ("scores.csv", "verdicts.csv", "forecasts.parquet"):
+        assert (_finished(workspace) / name).read_bytes() == (_finished(data) / name).read_bytes()
+
+
+def test_processes_side_by_side_give_the_same_scores(proven, tmp_path):
+    data, _ = proven
+    workspace = tmp_path / "data"
+    shutil.copytree(data.parent / "fresh", workspace)
+    line = [*SMALL[:-2], "--workers", "2"]
+    answer = spawn("backtest", *line, workspace=workspace)
+    assert answer.code == 0, answer.err
+    assert (_finished(workspace) / "scores.csv").read_bytes() == (
+        _finished(data) / "scores.csv"
+    ).read_bytes()
+
+
+@pytest.fixture
+def fresh(proven, tmp_path, monkeypatch) -> Path:
+    """Return a copy of the bars alone, which commands find by themselves."""
+    shutil.copytree(proven[0].parent / "fresh", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LSTM_WORKSPACE", "data")
+    return tmp_path / "data"
+
+
+def test_a_dry_run_shows_the_folds(lstm: Lstm, fresh):
+    answer = lstm("backtest", *SMALL, "--dry-run")
+    assert answer.code == 0
+    assert len([line for line in answer.out.splitlines() if line[:1].isdigit()]) == 3
+    assert not (fresh / "backtests").exists()
+
+
+def test_two_configs_are_compared_on_the_same_origins(lstm: Lstm, fresh):
+    other = Path("other.yaml")
+    other.write_text("model: {name: dense, units: [4]}\n")
+    line = [*SMALL, "--config", "other.yaml", "--set", "backtest.folds=1"]
+    line.remove("training.epochs=1")
+    line.remove("--set")
+    line[line.index("model.units=4") - 1 : line.index("model.units=4") + 1] = []
+    answer = lstm("backtest", "AAA", *line, "--set", "training.epochs=1", "--json")
+    assert answer.code == 0, answer.err
+    assert set(json.loads(answer.out)["verdicts"]) == {"smoke", "other"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "said"),
+    [
+        (["backtest.folds=0"], 2, "backtest.folds"),
+        (["backtest.folds=9"], 3, "in each of 9 folds"),
+        (["backtest.start=2007-01-01", "backtest.end=2006-01-01"], 2, "does not lie before"),
+        (["backtest.train_years=0"], 2, "backtest.train_years"),
+        (["backtest.gap=5"], 2, "backtest.gap"),
+    ],
+)
+def test_what_cannot_be_backtested_is_refused_with_a_next_step(
+    lstm: Lstm, fresh, changes, code, said
+):
+    line = [word for change in changes for word in ("--set", change)]
+    answer = lstm("backtest", *TINY, "--set", "window.horizon=2", *line)
+    assert answer.code == code
+    assert said in answer.err
+    assert not (fresh / "backtests").exists()
+    if code == 3:
+        assert answer.hint.startswith("--set backtest.folds=")
+
+
+def test_configs_on_different_spans_are_refused(lstm: Lstm, fresh):
+    Path("other.yaml").write_text("model: {name: dense}\nbacktest: {folds: 2}\n")
+    answer = lstm("backtest", "-c", "lstm", "-c", "other.yaml")
+    assert answer.code == 2
+    assert "would be judged on other days" in answer.err
+    same = lstm("backtest", "-c", "lstm", "-c", "lstm.yaml")
+    assert same.code == 2
+
+
+def test_odd_tickers_are_named_and_the_rest_goes_on(fresh):
+    still = simulate_bars(1100, returns=np.zeros(1100), last=LAST)
+    still = still.assign(open=100.0, high=100.0, low=100.0, close=100.0, volume=0.0)
+    for name, bars in {
+        "STILL": still,
+        "YOUNG": simulate_bars(400, seed=8, last=LAST),
+        "ENDED": simulate_bars(1100, seed=9, last=LAST).iloc[:800],
+        "SILENT": simulate_bars(1100, seed=7, last=LAST).assign(volume=0.0),
+    }.items():
+        frame = bars.rename_axis("Date")[["open", "high", "low", "close", "volume"]]
+        frame.to_csv(fresh.parent / f"{name}.csv")
+        fetched = spawn("fetch", name, "--source", "csv", "--file", f"{name}.csv", workspace=fresh)
+        assert fetched.code == 0, fetched.err
+    answer = spawn("backtest", *SMALL, "--set", "backtest.folds=1", "--json", workspace=fresh)
+    assert answer.code == 0, answer.err
+    assert "left out" in answer.err
+    assert "ENDED" in answer.err
+    assert "YOUNG" in answer.err
+    told = json.loads(answer.out)
+    assert told["fallbacks"] == {"garch-01": ["STILL"]}
+    rows = pd.read_parquet(_finished(fresh) / "forecasts.parquet")
+    assert set(rows["ticker"]) == {"AAA", "BBB", "SILENT", "STILL"}
