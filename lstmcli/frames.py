@@ -58,6 +58,16 @@ INTERVAL_COLUMNS = tuple(name for share in COVERAGES for name in interval_column
 """What a calibrated Forecast has beside its quantiles, as log returns."""
 
 
+def endpoints(rows: pd.DataFrame, coverage: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of a central interval: as published, else the quantiles."""
+    low, high = (rows[column].to_numpy(float) for column in cone_columns(coverage))
+    published = interval_columns(coverage)
+    if published[0] in rows:
+        lo, hi = (rows[column].to_numpy(float) for column in published)
+        low, high = np.where(np.isfinite(lo), lo, low), np.where(np.isfinite(hi), hi, high)
+    return low, high
+
+
 class Section(BaseModel):
     """The base of every config section: frozen, and unknown keys are errors."""
 

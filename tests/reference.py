@@ -92,7 +92,7 @@ def high_52w(bars: Bars) -> list[float]:
 
 
 def calibrated_quantiles(
-    labels: list[dict], forecast: dict, looked: int, levels: list[float], *, shrink: bool
+    labels: list[dict], forecast: dict, looked: int, levels: list[float], *, cautious: bool
 ) -> list[float]:
     """Move the quantiles of one forecast by order statistics of past errors.
 
@@ -101,7 +101,7 @@ def calibrated_quantiles(
             `outcome` and `quantiles`.
         forecast: `ticker`, `step` and `quantiles`.
         looked: the day on which errors were looked at last.
-        shrink: leave out what may be chance.
+        cautious: return what endpoints start from, not quantiles.
     """
     ends = levels.index(0.15), levels.index(0.85)
     known = [label for label in labels if label["arrived"] <= looked]
@@ -130,12 +130,14 @@ def calibrated_quantiles(
             number = min(max(number, 1), len(scores))
             corrections.append(scores[number - 1] if scores else 0.0)
         shift = weight * corrections[0] + (1 - weight) * corrections[1]
-        if shrink:
+        seen = len(days) / forecast["step"]
+        if cautious:
+            shift *= seen / (seen + 20)
+        else:
             normal = NormalDist()
             density = normal.pdf(normal.inv_cdf(level))
             spread = normal.inv_cdf(0.85) - normal.inv_cdf(0.15)
-            variance = level * (1 - level) / (len(days) / forecast["step"])
-            error = math.sqrt(variance) / density / spread
+            error = math.sqrt(level * (1 - level) / seen) / density / spread
             shift *= max(0.0, 1 - (error / shift) ** 2) if shift else 0.0
         value = q[k] + shift * width
         if k < middle:

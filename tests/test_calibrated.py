@@ -18,7 +18,7 @@ from lstmcli.forecasters import calibrated as module
 from lstmcli.forecasters._base import forecast_rows, join_forecasts
 from lstmcli.forecasters._order import order_statistics
 from lstmcli.forecasters.baselines import Ewma
-from lstmcli.forecasters.calibrated import REFRESH, Calibrated, FittedCalibrated
+from lstmcli.forecasters.calibrated import CAUTION, REFRESH, Calibrated, FittedCalibrated
 from lstmcli.frames import (
     COVERAGES,
     FORECAST_COLUMNS,
@@ -157,8 +157,19 @@ def test_check_forecast_refuses_intervals_that_do_not_nest():
             check_forecast(forecast().assign(**{column: value}))
 
 
-def test_quantiles_are_those_of_the_slow_oracle():
+def show_ends(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Return the forecast of every session with what its endpoints start from as quantiles."""
+    monkeypatch.setattr(
+        module, "_shrunk", lambda shift, seen: shift * (seen / (seen + CAUTION))[:, None]
+    )
+    return fitted().forecast(panel(), DAYS)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_quantiles_are_those_of_the_slow_oracle(ends: bool, monkeypatch: pytest.MonkeyPatch):
     inner, calibrated = history()
+    if ends:
+        calibrated = show_ends(monkeypatch)
     day = {session: number for number, session in enumerate(DAYS)}
     known = with_outcomes(inner[inner["made_on"] >= DAYS[30]], panel())
     known = known.dropna(subset="outcome")
@@ -181,7 +192,7 @@ def test_quantiles_are_those_of_the_slow_oracle():
             quantiles = raw[LEVELS].tolist()
             asked = {"ticker": row["ticker"], "step": step, "quantiles": quantiles}
             expected = reference.calibrated_quantiles(
-                labels, asked, looked, list(QUANTILES), shrink=True
+                labels, asked, looked, list(QUANTILES), cautious=ends
             )
             np.testing.assert_allclose([row[name] for name in LEVELS], expected, rtol=1e-9)
             spread = (row["q85"] - row["q15"]) / (raw["q85"] - raw["q15"])
@@ -191,14 +202,12 @@ def test_quantiles_are_those_of_the_slow_oracle():
 
 
 def test_intervals_are_those_of_the_slow_oracle(monkeypatch: pytest.MonkeyPatch):
-    """Endpoints move from the quantiles that were corrected in full."""
     inner, calibrated = history()
-    monkeypatch.setattr(module, "DOUBT", 0.0)
-    in_full = fitted().forecast(panel(), DAYS)
+    started = show_ends(monkeypatch)
     columns = list(INTERVAL_COLUMNS)
-    pd.testing.assert_frame_equal(in_full[columns], calibrated[columns], check_exact=True)
-    assert not np.allclose(in_full["q10"], calibrated["q10"])
-    known = with_outcomes(in_full, panel())
+    pd.testing.assert_frame_equal(started[columns], calibrated[columns], check_exact=True)
+    assert not np.allclose(started["q10"], calibrated["q10"])
+    known = with_outcomes(started, panel())
     known["width"] = inner["q85"].to_numpy() - inner["q15"].to_numpy()
     for ticker, step in [("A", 1), ("B", 2), ("B", H), ("C", H)]:
         rows = known[(known["ticker"] == ticker) & (known["step"] == step)]

@@ -58,9 +58,13 @@ def test_train_ends_with_the_network_beside_the_baselines(first_run):
     out = first_run["train"].out
     assert out.startswith("lstm on GOOG, SIM: ")
     assert f"NOTE: {LABEL}" in out
-    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line[:1].islower()}
+    table = out.partition("\n\n")[2].partition("\n\n")[0].splitlines()[1:]
+    rows = {line.split()[0]: line.split()[1:] for line in table}
+    assert list(rows) == ["lstm", "lstm+calibrated", "random_walk", "ewma", "har"]
     assert len(rows["random_walk"]) == 5  # two CRPS and three coverages: no skill against itself
-    for recipe in ("lstm", "ewma"):
+    # Calibration begins after the validation block.
+    assert len(rows["lstm+calibrated"]) == 5
+    for recipe in ("lstm", "ewma", "har"):
         validation, skill, test, _, *coverages = map(float, rows[recipe])
         assert 0 < validation < 20
         assert 0 < test < 20
@@ -68,7 +72,13 @@ def test_train_ends_with_the_network_beside_the_baselines(first_run):
         assert skill == pytest.approx(100 * (1 - validation / walk), abs=0.1)
         assert coverages == sorted(coverages)
         assert 0 <= coverages[0] <= coverages[2] <= 100
-    assert "was evaluated 1 time here" in out
+    flat = " ".join(out.split())
+    assert "this period was evaluated 1 time here" in flat
+    assert re.search(
+        r"lstm\+calibrated (BEATS|LOSES to|TIES with|BEATS and LOSES to) \w+, the strongest of 3 "
+        r"baselines.*forecasts on \d+ sessions.*Skill against.*p = .*Outcomes inside.*Direction: ",
+        flat,
+    )
     assert max(map(len, out.splitlines())) <= 80
 
 
@@ -85,27 +95,37 @@ def test_predict_prints_a_dated_table_that_fits_80_columns(first_run):
     assert re.fullmatch(r"run \d{8}T\d{6}Z-lstm-[0-9a-f]{8}", lines[1])
     assert f"NOTE: {LABEL}" in lines
     assert max(len(line) for line in lines if not line.startswith("every step")) <= 80
+    flat = " ".join(lines)
+    assert flat.index("lstm+calibrated ") < flat.index("step  session")
     rows = [line.split() for line in lines if re.match(r" +\d+  ", line)]
+    assert len(rows) == 8
+    assert any(line.endswith(", the strongest baseline, for comparison:") for line in lines)
     origin = pd.Timestamp("2008-10-14")
     dates = next_sessions("XNYS", origin, 20, observed=pd.DatetimeIndex([origin]))
-    assert [(int(row[0]), row[1]) for row in rows] == [
+    assert [(int(row[0]), row[1]) for row in rows] == 2 * [
         (step, f"{dates[step - 1]:%Y-%m-%d}") for step in (1, 5, 10, 20)
     ]
     for row in rows:  # step, session, median, and low - high three times
         median, *edges = (float(part.replace(",", "")) for part in row[2:] if part != "-")
-        assert edges[4] < edges[2] < edges[0] < median < edges[1] < edges[3] < edges[5]
+        assert edges[4] < edges[2] < edges[0] <= median <= edges[1] < edges[3] < edges[5]
     assert lines[-1].endswith("Not investment advice.")
 
 
 def test_predict_names_a_csv_with_every_step_and_quantile_as_prices(first_run):
     (line,) = (x for x in first_run["predict"].out.splitlines() if x.startswith("every step"))
     rows = pd.read_csv(line.partition(": ")[2])
-    assert rows["step"].tolist() == list(range(1, 21))
+    assert rows["step"].tolist() == 2 * list(range(1, 21))
+    assert rows["recipe"].iloc[0] == "lstm+calibrated"
+    assert rows["recipe"].iloc[20] in ("random_walk", "ewma", "har")
     assert len(LEVELS) == 21
-    assert (np.diff(rows[LEVELS], axis=1) > 0).all()
+    assert (np.diff(rows[LEVELS], axis=1) >= 0).all()
+    assert (np.diff(rows[["lo95", "lo80", "lo50", "q50", "hi50", "hi80", "hi95"]]) >= 0).all()
     assert rows["q50"].between(300, 450).all()
-    shown = [x.split()[2] for x in first_run["predict"].out.splitlines() if x.startswith("   1")]
-    assert shown == [f"{rows['q50'][0]:.2f}"]
+    shown = [x.split()[2:6] for x in first_run["predict"].out.splitlines() if x[:4] == "   1"]
+    assert shown == [
+        [f"{row['q50']:.2f}", f"{row['lo50']:.2f}", "-", f"{row['hi50']:.2f}"]
+        for _, row in rows.iloc[[0, 20]].iterrows()
+    ]
 
 
 def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
@@ -120,17 +140,28 @@ def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
     assert len(forecast["steps"]) == 20
     assert Path(forecast["file"]).is_file()
     printed = pd.read_csv(io.StringIO(lstm("predict", "GOOG", "--csv").out))
-    steps = pd.DataFrame(forecast["steps"])
+    assert forecast["verdict"]["recipe"] == "lstm+calibrated"
+    assert forecast["baseline"]["recipe"] == forecast["verdict"]["strongest"]
+    steps = pd.DataFrame([*forecast["steps"], *forecast["baseline"]["steps"]])
     pd.testing.assert_frame_equal(printed, pd.read_csv(forecast["file"]))
-    np.testing.assert_allclose(printed[LEVELS], steps[LEVELS], rtol=1e-7)
+    cones = ["lo50", "hi50", "lo80", "hi80", "lo95", "hi95"]
+    numbers = [*LEVELS, *cones]
+    np.testing.assert_allclose(printed[numbers], steps[numbers], rtol=1e-7)
     assert printed["target_on"].tolist() == steps["target_on"].tolist()
+
+
+def test_a_ticker_has_the_same_forecast_alone_and_with_the_others_of_its_run(lstm, workspace):
+    alone = pd.read_csv(io.StringIO(lstm("predict", "GOOG", "--csv").out))
+    every = pd.read_csv(io.StringIO(lstm("predict", "--csv").out))
+    together = every[every["ticker"] == "GOOG"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, together, rtol=1e-6)
 
 
 def test_no_ticker_forecasts_every_one_of_the_run(lstm, workspace):
     answer = lstm("predict", "--csv")
     assert pd.read_csv(io.StringIO(answer.out))["ticker"].value_counts().to_dict() == {
-        "GOOG": 20,
-        "SIM": 20,
+        "GOOG": 40,
+        "SIM": 40,
     }
 
 
@@ -248,7 +279,7 @@ def test_one_seed_gives_one_forecast_file_and_another_seed_another(lstm, workspa
         forecasts.append(Path(path["file"]).read_bytes())
     assert forecasts[0] == first.read_bytes()
     assert forecasts[1] != forecasts[0]
-    assert "was evaluated 3 times here" in trained.out
+    assert "evaluated 3 times here" in trained.out
 
 
 def test_quiet_says_nothing_besides_results(lstm, workspace):
@@ -376,7 +407,7 @@ WORKS_WITH = {
     "fetch GOOG --source sample": TABLES | {"exchange_calendars", "matplotlib"},
     "train --dry-run --config smoke": TABLES | {"exchange_calendars"},
     "train GOOG --config smoke --set training.epochs=1": TABLES
-    | {"exchange_calendars", "tensorflow", "keras", "sklearn", "scipy"}
+    | {"exchange_calendars", "tensorflow", "keras", "sklearn", "scipy", "arch", "statsmodels"}
     | {"matplotlib"},  # Keras itself imports it
     "predict GOOG": TABLES | {"exchange_calendars", "ai_edge_litert"},
     "plot GOOG": TABLES | {"exchange_calendars", "ai_edge_litert", "matplotlib"},

@@ -12,7 +12,14 @@ from lstmcli.evaluation import metrics
 from lstmcli.features import garman_klass_variance
 from lstmcli.forecasters.baselines import Ewma
 from lstmcli.forecasters.calibrated import Calibrated
-from lstmcli.frames import COVERAGES, QUANTILE_COLUMNS, QUANTILES, cone_columns, log_returns
+from lstmcli.frames import (
+    COVERAGES,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    cone_columns,
+    endpoints,
+    log_returns,
+)
 
 LEVELS = list(QUANTILE_COLUMNS)
 H = 3
@@ -96,7 +103,7 @@ def test_crps_of_many_quantiles_is_near_that_of_the_distribution():
 
 def test_published_endpoints_are_judged_where_there_are_some(rows):
     calibrated = rows["recipe"] == "ewma+calibrated"
-    low, high = metrics.endpoints(rows, 0.95)
+    low, high = endpoints(rows, 0.95)
     assert (low[calibrated] == rows.loc[calibrated, "lo95"]).all()
     assert (high[~calibrated] == rows.loc[~calibrated, "q975"]).all()
     assert not (rows.loc[calibrated, "lo95"] == rows.loc[calibrated, "q025"]).all()

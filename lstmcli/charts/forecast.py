@@ -22,7 +22,7 @@ from lstmcli.charts._style import (
     session_axis,
     settle,
 )
-from lstmcli.frames import COVERAGES, MEDIAN, QUANTILE_COLUMNS, cone_columns
+from lstmcli.frames import COVERAGES, MEDIAN, QUANTILE_COLUMNS, cone_columns, endpoints
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,6 +110,10 @@ def forecast_chart(
 
 def _cone_prices(forecast: pd.DataFrame) -> pd.DataFrame:
     """Return prices per quantile, (1 + H, Q), by date; the first row is the origin."""
+    # A calibrated forecast publishes the ends of its cones beside its quantiles.
+    for coverage in COVERAGES:
+        ends = zip(cone_columns(coverage), endpoints(forecast, coverage), strict=True)
+        forecast = forecast.assign(**dict(ends))
     levels = list(QUANTILE_COLUMNS)
     dates = pd.DatetimeIndex([*forecast["made_on"].iloc[:1], *forecast["target_on"]])
     returns = np.vstack([np.zeros(len(levels)), forecast[levels].to_numpy(float)])

@@ -77,10 +77,13 @@ def predict(
         print_json({"forecasts": [_answer(each) for each in done], "note": DISCLAIMER})
     elif as_csv:
         for n, each in enumerate(done):
-            each.prices.to_csv(sys.stdout, index=False, header=n == 0, float_format="%.8g")
+            rows = pipeline.with_baseline(each.prices, each.baseline)
+            rows.to_csv(sys.stdout, index=False, header=n == 0, float_format="%.8g")
     else:
+        shown: set[str] = set()
         for each in done:
-            _print_forecast(each)
+            _print_forecast(each, in_full=each.manifest.run not in shown)
+            shown.add(each.manifest.run)
         if done:
             print(DISCLAIMER)
             say_next(f"lstm plot {done[0].ticker}", quiet=quiet)
@@ -112,18 +115,33 @@ def _warn(each: Prediction, *, quiet: bool) -> None:
         )
 
 
-def _print_forecast(each: Prediction) -> None:
+def _print_forecast(each: Prediction, *, in_full: bool) -> None:
     currency = f" {each.currency}" if each.currency else ""
     digits = _digits(each.last_close)
     print(f"{each.ticker}  last close {each.last_close:,.{digits}f}{currency}, {_age(each)}")
     print(f"run {each.manifest.run}")
     if each.label:
         print(f"NOTE: {each.label}")
+    verdict = each.manifest.verdict
+    if verdict and in_full:
+        print(f"\n{verdict['headline']}")
+    elif verdict:
+        strongest = verdict["strongest"]
+        print(f"verdict on the run: {verdict['verdict'][strongest]} ({strongest}), see above")
     print()
+    head = ["step", "session", "median", "50 % cone", "80 % cone", "95 % cone"]
+    print_table(head, _rows(each.prices, digits), left=2)
+    if each.baseline is not None:
+        print(f"\n{each.baseline['recipe'].iloc[0]}, the strongest baseline, for comparison:\n")
+        print_table(head, _rows(each.baseline, digits), left=2)
+    print(f"\nevery step and quantile: {each.path}")
+
+
+def _rows(prices: pd.DataFrame, digits: int) -> list[list[str]]:
     rows = []
-    for step in [step for step in SHOWN_STEPS if step <= len(each.prices)]:
-        row = each.prices.iloc[step - 1]
-        cones = [("q25", "q75"), ("q10", "q90"), ("q025", "q975")]
+    for step in [step for step in SHOWN_STEPS if step <= len(prices)]:
+        row = prices.iloc[step - 1]
+        cones = [("lo50", "hi50"), ("lo80", "hi80"), ("lo95", "hi95")]
         rows.append(
             [
                 f"{step:>4}",
@@ -132,8 +150,7 @@ def _print_forecast(each: Prediction) -> None:
                 *(f"{row[low]:,.{digits}f} - {row[high]:,.{digits}f}" for low, high in cones),
             ]
         )
-    print_table(["step", "session", "median", "50 % cone", "80 % cone", "95 % cone"], rows, left=2)
-    print(f"\nevery step and quantile: {each.path}")
+    return rows
 
 
 def _age(each: Prediction) -> str:
@@ -149,15 +166,22 @@ def _digits(price: float) -> int:
     return 0 if price >= 10_000 else 2 if price >= 1 else 6
 
 
-def _answer(each: Prediction) -> dict[str, Any]:
-    steps = [
+def _steps(prices: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
         {
             name: value if name != "target_on" else value.date()
             for name, value in row.items()
-            if name in {"step", "target_on", "sigma"} or name.startswith("q")
+            if name in {"step", "target_on", "sigma"} or name[:2] in {"lo", "hi"} or name[0] == "q"
         }
-        for row in each.prices.to_dict("records")
+        for row in prices.drop(columns="last_close").to_dict("records")
     ]
+
+
+def _answer(each: Prediction) -> dict[str, Any]:
+    baseline = None
+    if each.baseline is not None:
+        name = each.baseline["recipe"].iloc[0]
+        baseline = {"recipe": name, "steps": _steps(each.baseline)}
     return {
         "ticker": each.ticker,
         "run": each.manifest.run,
@@ -169,7 +193,9 @@ def _answer(each: Prediction) -> dict[str, Any]:
         "sessions_behind": each.sessions_behind,
         "in_sample": each.seen,
         "file": str(each.path),
-        "steps": steps,
+        "verdict": each.manifest.verdict,
+        "steps": _steps(each.prices),
+        "baseline": baseline,
     }
 
 

@@ -133,19 +133,22 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
         test = result.test.loc[recipe]
         cells = [recipe]
         for block in (result.validation, result.test):
-            cells += [f"{block.loc[recipe, 'crps'] * 100:.3f}", _skill(block, recipe, walk)]
+            known = recipe in block.index
+            cells += [f"{block.loc[recipe, 'crps'] * 100:.3f}" if known else ""]
+            cells += [_skill(block, recipe, walk) if known else ""]
         cells += [f"{test[f'coverage{level}'] * 100:.1f}" for level in (50, 80, 95)]
         rows.append(cells)
-    head = ["", "validation", "skill %", "test CRPS", "skill %", "in 50 %", "in 80 %", "in 95 %"]
-    print_table(head, rows)
+    print_table(["", "valid", "skill", "test", "skill", "50 %", "80 %", "95 %"], rows)
     horizon = plan.config.window.horizon
     times = f"{evaluations} time{'s' * (evaluations > 1)}"
+    of = len(manifest.tickers)
+    if result.scored_tickers < of:
+        print(f"\nScored on {result.scored_tickers} of {of:,} tickers.")
     print(
-        f"\nCRPS in % of the price, mean of steps 1-{horizon}; lower is better. Skill is against\n"
-        f"{walk}; 'in 80 %' is how often the test outcome lay in that cone.\n"
-        f"Test origins {first} to {last}; this period was evaluated {times} here.\n"
-        "The network was stopped on the validation block: judge it by the test block.\n"
-        "One test block without a test of significance is no proof of an edge."
+        f"\nCRPS on validation and test in % of the price, mean of steps 1-{horizon}; lower is\n"
+        f"better. Skill in % against {walk}; '80 %' is how often the test outcome lay\n"
+        f"in that cone. Test origins {first} to {last}; this period was\n"
+        f"evaluated {times} here.\n\n{result.verdict.headline()}"
     )
     if not any(result.best_epochs):
         print("No epoch was better than the untrained baseline, which therefore forecasts.")

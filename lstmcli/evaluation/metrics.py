@@ -17,9 +17,8 @@ from lstmcli.frames import (
     QUANTILES,
     SCORE_COLUMNS,
     Panel,
-    cone_columns,
     cumulative_returns,
-    interval_columns,
+    endpoints,
     quantile_column,
 )
 
@@ -87,16 +86,6 @@ def crps(rows: pd.DataFrame) -> np.ndarray:
 
 def _crps(losses: pd.DataFrame) -> np.ndarray:
     return 2 * losses[[quantile_column(level) for level in CRPS_LEVELS]].to_numpy().mean(axis=1)
-
-
-def endpoints(rows: pd.DataFrame, coverage: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of a central interval: as published, else the quantiles."""
-    low, high = (rows[column].to_numpy(float) for column in cone_columns(coverage))
-    published = interval_columns(coverage)
-    if published[0] in rows:
-        lo, hi = (rows[column].to_numpy(float) for column in published)
-        low, high = np.where(np.isfinite(lo), lo, low), np.where(np.isfinite(hi), hi, high)
-    return low, high
 
 
 def covered(rows: pd.DataFrame, coverage: float) -> np.ndarray:

@@ -12,8 +12,18 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError
+from lstmcli.forecasters._base import join_forecasts
+from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork
-from lstmcli.frames import QUANTILE_COLUMNS, Panel, check_forecast
+from lstmcli.frames import (
+    COVERAGES,
+    INTERVAL_COLUMNS,
+    QUANTILE_COLUMNS,
+    Panel,
+    check_forecast,
+    endpoints,
+)
 from lstmcli.pipeline._panel import load_panel
 from lstmcli.pipeline.train import recipe_of, stored_config
 from lstmcli.sessions import sessions_behind
@@ -32,8 +42,10 @@ class Prediction:
     Attributes:
         fitted: the networks that made it.
         panel: settled bars of the ticker up to the origin.
-        forecast: a Forecast in log returns, H rows.
-        prices: the same with quantiles in the ticker's currency.
+        forecast: a calibrated Forecast in log returns, H rows.
+        prices: the same with quantiles and intervals in the ticker's currency.
+        baseline: prices of the strongest baseline of the run's test block; None where
+            its history is too short.
         sessions_behind: settled sessions after the origin that have no bar here; 0 is
             fresh, None where the user chose the origin.
         seen: whether the networks were fitted on sessions after the origin.
@@ -46,6 +58,7 @@ class Prediction:
     panel: Panel
     forecast: pd.DataFrame
     prices: pd.DataFrame
+    baseline: pd.DataFrame | None
     currency: str | None
     label: str | None
     sessions_behind: int | None
@@ -141,19 +154,26 @@ def predict(
             if name not in loaded:
                 loaded[name] = load_run(workspace, asks[0].manifest, with_keras=with_keras)
             # One pass for all tickers of a run and an origin: a universe costs little more.
-            joined = Panel(
-                {ask.ticker: ask.bars for ask in asks},
-                {ask.ticker: ask.meta.calendar for ask in asks},
-            )
-            forecasts = loaded[name].forecast(joined, pd.DatetimeIndex([origin]))
+            panel = _panel_of_run(workspace, asks)
+            here = pd.DatetimeIndex([origin])
+            forecasts = FittedCalibrated(loaded[name]).forecast(panel, here)
+            beside = _baseline(asks[0].manifest, loaded[name], panel, here)
         except LstmError as error:
             failed |= {ask.ticker: Failure(ask.ticker, error) for ask in asks}
             continue
-        of_ticker = dict(list(forecasts.groupby("ticker", sort=False)))
+        of_ticker, of_baseline = (
+            dict(list(rows.groupby("ticker", sort=False))) for rows in (forecasts, beside)
+        )
         for ask in asks:
             try:
-                rows = of_ticker.get(ask.ticker)
-                done[ask.ticker] = _prediction(workspace, ask, loaded[name], rows, as_of)
+                done[ask.ticker] = _prediction(
+                    workspace,
+                    ask,
+                    loaded[name],
+                    of_ticker.get(ask.ticker),
+                    of_baseline.get(ask.ticker),
+                    as_of,
+                )
             except LstmError as error:
                 failed[ask.ticker] = Failure(ask.ticker, error)
     return (
@@ -187,11 +207,43 @@ def _ask(workspace: Workspace, run: str | None, ticker: str, as_of: pd.Timestamp
     return _Ask(ticker, manifest, bars, meta, pd.Timestamp(bars.index[-1]))
 
 
+def _panel_of_run(workspace: Workspace, asks: Sequence[_Ask]) -> Panel:
+    """Return the bars of every ticker of a run up to the origin, those asked for first.
+
+    A forecast is calibrated by the errors of all of them, and HAR reads the market:
+    it must not depend on which were asked for together.
+    """
+    bars = {ask.ticker: ask.bars for ask in asks}
+    calendars = {ask.ticker: ask.meta.calendar for ask in asks}
+    for ticker in asks[0].manifest.tickers:
+        if ticker not in bars:
+            try:
+                loaded = load_panel(workspace, [ticker])
+            except LstmError:
+                continue  # whoever asks for it is told why
+            bars[ticker] = loaded.panel[ticker].loc[: asks[0].origin]
+            calendars[ticker] = loaded.metas[ticker].calendar
+    return Panel({ticker: bars[ticker] for ticker in sorted(bars)}, calendars)
+
+
+def _baseline(
+    manifest: Manifest, fitted: FittedNetwork, panel: Panel, origins: pd.DatetimeIndex
+) -> pd.DataFrame:
+    """Return the Forecast of the strongest baseline; no rows where histories are too short."""
+    name = (manifest.verdict or {}).get("strongest", "ewma")
+    recipe = BASELINES[name](fitted.recipe.window.horizon)
+    try:
+        return recipe.fit(panel, fitted.fit_end).forecast(panel, origins)
+    except NoDataError:
+        return join_forecasts([])
+
+
 def _prediction(
     workspace: Workspace,
     ask: _Ask,
     fitted: FittedNetwork,
     forecast: pd.DataFrame | None,
+    beside: pd.DataFrame | None,
     as_of: pd.Timestamp | None,
 ) -> Prediction:
     """Return a forecast with what belongs to it, and write its prices.
@@ -215,6 +267,7 @@ def _prediction(
         sessions = pd.DatetimeIndex(ask.bars.index)
         behind = sessions_behind(ask.meta.calendar, ask.origin, clock.now(), observed=sessions)
     prices = in_prices(forecast)
+    baseline = None if beside is None else in_prices(beside.reset_index(drop=True))
     return Prediction(
         ticker=ask.ticker,
         manifest=ask.manifest,
@@ -222,20 +275,30 @@ def _prediction(
         panel=Panel({ask.ticker: ask.bars}, {ask.ticker: ask.meta.calendar}),
         forecast=forecast,
         prices=prices,
+        baseline=baseline,
         currency=ask.meta.currency,
         label=ask.meta.label,
         sessions_behind=behind,
         seen=ask.origin < fitted.fit_end,
-        path=workspace.write_forecast(prices, ticker=ask.ticker, run=ask.manifest.run),
+        path=workspace.write_forecast(
+            with_baseline(prices, baseline), ticker=ask.ticker, run=ask.manifest.run
+        ),
     )
 
 
-def in_prices(forecast: pd.DataFrame) -> pd.DataFrame:
-    """Return a Forecast with its quantiles as prices: `last_close * exp(q)`.
+def with_baseline(prices: pd.DataFrame, baseline: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the network's rows and, after them, the baseline's."""
+    return prices if baseline is None else pd.concat([prices, baseline], ignore_index=True)
 
-    Returns include dividends, so these prices assume that dividends are
-    reinvested.
+
+def in_prices(forecast: pd.DataFrame) -> pd.DataFrame:
+    """Return a Forecast with quantiles and intervals as prices: `last_close * exp(q)`.
+
+    A recipe without intervals of its own gets its quantiles as such. Returns
+    include dividends, so these prices assume that dividends are reinvested.
     """
-    levels = list(QUANTILE_COLUMNS)
+    ends = [column for share in COVERAGES for column in endpoints(forecast, share)]
+    forecast = forecast.assign(**dict(zip(INTERVAL_COLUMNS, ends, strict=True)))
+    levels = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
     prices = np.exp(forecast[levels]).mul(forecast["last_close"], axis=0)
     return forecast.assign(**{name: prices[name] for name in levels})

@@ -14,8 +14,11 @@ import pandas as pd
 from lstmcli import __version__, clock
 from lstmcli.config import RunConfig, config_sha, parse_config
 from lstmcli.errors import ConfigError, DataError, NoDataError
+from lstmcli.evaluation.backtest import STEPS
 from lstmcli.evaluation.metrics import realise, score, summary
+from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
+from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import Epoch
 from lstmcli.frames import Panel
@@ -28,8 +31,8 @@ from lstmcli.windows import Block, labelled_origins, split_origins
 
 log = logging.getLogger(__name__)
 
-TICKERS_AT_ONCE = 5
-"""Forecasts of more than these are not held in memory together."""
+MOST_SCORED = 30
+"""Tickers of a universe on which a training is scored: more would say the same, later."""
 
 Stage = Callable[[str], None]
 """Is told what begins, in a few words."""
@@ -69,6 +72,8 @@ class TrainResult:
     Attributes:
         validation, test: one row per recipe: `crps` (log return) and coverages.
         evaluations: how often this workspace has used an overlapping test block.
+        verdict: on the test block.
+        scored_tickers: how many tickers the tables are of.
     """
 
     manifest: Manifest
@@ -76,6 +81,8 @@ class TrainResult:
     test: pd.DataFrame
     best_epochs: tuple[int, ...]
     evaluations: int
+    verdict: Verdict
+    scored_tickers: int
 
 
 def recipe_of(config: RunConfig, *, label: str = "") -> NetworkRecipe:
@@ -242,7 +249,7 @@ def _train(
     on_stage("loading TensorFlow")
     scored = plan.recipe.fit(plan.panel, plan.until, watch=watch, fit="scored")
     on_stage("scoring")
-    scores = score_blocks(plan, scored)
+    scores, verdict = score_blocks(plan, scored)
     final, history = scored, scored.history
     if plan.config.training.refit:
         final = plan.recipe.fit(plan.panel, plan.panel.sessions()[-1], watch=watch, fit="final")
@@ -267,6 +274,7 @@ def _train(
         seconds=round(time.perf_counter() - started, 1),
         threads={**asdict(threads()), "cores": usable_cores()},
         versions=versions(),
+        verdict=verdict.as_dict(),
     )
     workspace.runs.finish(final, manifest, history=history, scores=scores, lite=lite)
     return TrainResult(
@@ -275,6 +283,8 @@ def _train(
         test=summary(scores[scores["block"] == "test"]),
         best_epochs=final.state.best_epochs,
         evaluations=evaluations,
+        verdict=verdict,
+        scored_tickers=scores["ticker"].nunique(),
     )
 
 
@@ -292,30 +302,54 @@ def _exported(fitted: FittedNetwork, on_stage: Stage) -> bytes | None:
     return export(fitted.networks)
 
 
-def score_blocks(plan: TrainPlan, scored: FittedNetwork) -> pd.DataFrame:
-    """Return Scores of the network and the baselines, on validation and test origins."""
-    horizon = plan.config.window.horizon
-    fitted = [
-        scored,
-        *(BASELINES[name](horizon).fit(plan.panel, plan.until) for name in QUICK_BASELINES),
-    ]
-    parts = []
-    tickers = list(plan.panel)
-    for block in ("validation", "test"):
-        origins = plan.scored[block].origins
-        for first in range(0, len(tickers), TICKERS_AT_ONCE):
-            some = plan.panel.only(tickers[first : first + TICKERS_AT_ONCE])
-            forecasts = [each.forecast(some, origins) for each in fitted]
-            # The same origins for all, or the longest history would be judged on other days.
-            keys = ["ticker", "made_on", "step"]
-            shared = forecasts[0][keys]
-            for forecast in forecasts[1:]:
-                shared = shared.merge(forecast[keys], on=keys)
-            for forecast in forecasts:
-                rows = realise(forecast.merge(shared, on=keys), some)
-                parts.append(score(rows).assign(block=block))
-    scores = pd.concat(parts, ignore_index=True)
-    return scores[["block", *scores.columns.drop("block")]]
+def score_blocks(plan: TrainPlan, scored: FittedNetwork) -> tuple[pd.DataFrame, Verdict]:
+    """Return Scores on validation and test origins, and the verdict on the test block.
+
+    Of the network, of what is published (the network, calibrated) and of the baselines.
+    """
+    panel, horizon = _sample(plan.panel), plan.config.window.horizon
+    baselines = []
+    for name in QUICK_BASELINES:
+        try:
+            baselines.append(BASELINES[name](horizon).fit(panel, plan.until))
+        except NoDataError:
+            # HAR needs a longer history than a network may do with.
+            log.info("%s: too few sessions, left out of the table", name)
+    validation = plan.scored["validation"].origins
+    rows = _realised([each.forecast(panel, validation) for each in (scored, *baselines)], panel)
+    scores = [score(rows).assign(block="validation")]
+
+    test = plan.scored["test"].origins
+    raw, published = FittedCalibrated(scored).with_inner(panel, test)
+    rows = _realised([raw, published, *(each.forecast(panel, test) for each in baselines)], panel)
+    scores.append(score(rows).assign(block="test"))
+    steps = [step for step in STEPS if step <= horizon] or [horizon]
+    judged = judge(
+        outcomes(rows[rows["step"].isin(steps)]),
+        [f"{scored.name}+calibrated"],
+        [each.name for each in baselines],
+    )
+    every = pd.concat(scores, ignore_index=True)
+    return every[["block", *every.columns.drop("block")]], judged[f"{scored.name}+calibrated"]
+
+
+def _sample(panel: Panel) -> Panel:
+    """Return a panel of at most `MOST_SCORED` tickers, spread over the list."""
+    tickers = list(panel)
+    if len(tickers) <= MOST_SCORED:
+        return panel
+    chosen = np.linspace(0, len(tickers) - 1, MOST_SCORED).round().astype(int)
+    return panel.only([tickers[number] for number in chosen])
+
+
+def _realised(forecasts: list[pd.DataFrame], panel: Panel) -> pd.DataFrame:
+    """Return the realised rows of origins that every recipe has forecast.
+
+    The same origins for all, or the longest history would be judged on other days.
+    """
+    rows = pd.concat(forecasts, ignore_index=True)
+    have = rows.groupby(["ticker", "made_on", "step"], sort=False)["recipe"].transform("size")
+    return realise(rows[have == len(forecasts)], panel)
 
 
 def versions() -> dict[str, str]:

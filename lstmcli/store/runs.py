@@ -68,6 +68,7 @@ class Manifest(Section):
             of an overlapping block in this workspace this was the latest.
         parameters: trainable numbers of one member.
         threads: TensorFlow's, on which the last digits depend.
+        verdict: of the scored fit on the test block; None of a run from before there were any.
         files: SHA-256 of every other file of the run.
     """
 
@@ -85,6 +86,7 @@ class Manifest(Section):
     seconds: float
     threads: dict[str, int]
     versions: dict[str, str]
+    verdict: dict[str, Any] | None = None
     files: dict[str, str] = Field(default_factory=dict)
 
 

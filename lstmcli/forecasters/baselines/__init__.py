@@ -12,5 +12,6 @@ BASELINES = {
 }
 """Baselines by name; each takes the horizon."""
 
-QUICK_BASELINES = ("random_walk", "ewma")
-"""Those that take no noticeable time, for the table that ends a training."""
+QUICK_BASELINES = ("random_walk", "ewma", "har")
+"""Those that take little time, for the table that ends a training; `ewma` needs the
+shortest history, and is the one that stands beside a forecast where no verdict names one."""
