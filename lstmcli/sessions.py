@@ -128,6 +128,12 @@ _SUFFIXES = {
     ALWAYS_OPEN: "-USD -USDT -USDC -EUR -GBP -JPY -BTC -ETH",
     WEEKDAYS: "=X =F",  # neither currencies nor futures keep an exchange's holidays
 }
+HABIT = 60
+"""Sessions, twelve weeks, that show on which weekdays a ticker trades."""
+
+EXCEPTIONS = 3
+"""Sessions on a weekday in that time without which it is not one of them."""
+
 _CALENDAR_OF_EXCHANGE = {code: name for name, codes in _EXCHANGES.items() for code in codes.split()}
 _CALENDAR_OF_SUFFIX = {end: name for name, ends in _SUFFIXES.items() for end in ends.split()}
 
@@ -216,13 +222,15 @@ def sessions_after(
     """Return the `count` sessions after each origin, (N, count) datetime64; origins ascend.
 
     The same as `next_sessions` for each, in one look-up where the exchange's
-    calendar reaches that far.
+    calendar reaches that far, or where there is none.
     """
     if not len(origins):
         return np.empty((0, count), "datetime64[ns]")
     last = next_sessions(calendar, origins[-1], count, observed=observed)
     schedule = _schedule(calendar, origins[0], last[-1])
-    if schedule is None or origins[0] < schedule.first or last[-1] > schedule.last:
+    if schedule is None:
+        return _weekdays_after(origins, count, observed)
+    if origins[0] < schedule.first or last[-1] > schedule.last:
         each = [next_sessions(calendar, at, count, observed=observed) for at in origins]
         return np.array([days.to_numpy() for days in each], "datetime64[ns]")
     days = sessions_between(calendar, origins[0], last[-1], observed=observed)
@@ -334,10 +342,30 @@ def _seen_or_weekdays(
     return pd.DatetimeIndex(days[wanted])
 
 
+def _weekdays_after(
+    origins: pd.DatetimeIndex, count: int, observed: pd.DatetimeIndex
+) -> np.ndarray:
+    """Return the `count` days after each origin that trade usually, (N, count) datetime64."""
+    days = origins.normalize()
+    known = observed.searchsorted(days, side="right")  # bars up to each origin
+    seen = np.zeros((len(observed) + 1, 7), int)
+    seen[np.arange(1, len(observed) + 1), observed.day_of_week] = 1
+    seen = seen.cumsum(axis=0)
+    usual = seen[known] - seen[np.maximum(known - HABIT, 0)] >= EXCEPTIONS
+    usual[known < HABIT] = np.arange(7) < 5
+    ahead = np.empty((len(days), count), int)
+    # What follows depends on the habit and on the day of the week alone.
+    kinds, of = np.unique(np.column_stack([usual, days.day_of_week]), axis=0, return_inverse=True)
+    for number, kind in enumerate(kinds):
+        trading = np.flatnonzero(kind[:7][(kind[7] + 1 + np.arange(7 * count)) % 7])
+        ahead[of == number] = 1 + trading[:count]
+    return days.to_numpy("datetime64[ns]")[:, None] + ahead.astype("timedelta64[D]")
+
+
 def _usual_weekdays(observed: pd.DatetimeIndex) -> list[int]:
     # Twelve weeks show the present habit: an exchange may change its week, as Tel Aviv did
-    # in 2026. A weekday with fewer than 3 sessions in that time was an exception.
-    if len(observed) < 60:
+    # in 2026. A weekday with fewer sessions than a few in that time was an exception.
+    if len(observed) < HABIT:
         return list(range(5))
-    seen = observed[-60:].day_of_week.value_counts()
-    return [int(day) for day in seen.index[seen >= 3]]
+    seen = observed[-HABIT:].day_of_week.value_counts()
+    return [int(day) for day in seen.index[seen >= EXCEPTIONS]]

@@ -200,6 +200,7 @@ def test_killed_in_the_third_fold_it_goes_on_to_the_same_scores(proven, tmp_path
         process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     assert not list((workspace / "backtests").glob("*/manifest.json"))
+    assert "interrupted; the same command goes on" in spawn("doctor", workspace=workspace).out
     resumed = spawn("backtest", *SMALL, workspace=workspace)
     assert resumed.code == 0, resumed.err
     assert "going on with" in resumed.err
@@ -218,6 +219,20 @@ def test_processes_side_by_side_give_the_same_scores(proven, tmp_path):
     assert (_finished(workspace) / "scores.csv").read_bytes() == (
         _finished(data) / "scores.csv"
     ).read_bytes()
+
+
+def test_a_damaged_backtest_is_named_and_the_next_is_made(proven, tmp_path):
+    workspace = tmp_path / "data"
+    shutil.copytree(proven[0], workspace)
+    folder = _finished(workspace)
+    (folder / "forecasts.parquet").write_bytes(b"PAR1 is not enough")
+    for line in (["doctor"], ["plot", "--kind", "backtest"]):
+        answer = spawn(*line, workspace=workspace)
+        assert answer.code == 6
+        assert f"{folder.relative_to(tmp_path)}/forecasts.parquet is damaged" in answer.err
+    (folder / "manifest.json").write_text("{}")
+    assert spawn("plot", "--kind", "calibration", workspace=workspace).code == 6
+    assert spawn("backtest", *SMALL, "--dry-run", workspace=workspace).code == 0
 
 
 @pytest.fixture

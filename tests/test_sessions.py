@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,6 +15,7 @@ from lstmcli.sessions import (
     calendar_for,
     check_calendar,
     next_sessions,
+    sessions_after,
     sessions_behind,
     sessions_between,
     settled_session,
@@ -214,3 +216,21 @@ def test_real_bars_have_every_session_of_their_calendar(market_data: Path, tmp_p
         bars = CsvSource(file=market_data / f"{name}.csv").bars(name, cache=tmp_path).bars
         expected = sessions_between("XNYS", bars.index[0], bars.index[-1], observed=NONE)
         assert days(expected) == days(bars.index)
+
+
+@pytest.mark.parametrize("calendar", ["weekdays", "XNYS", "XTAE"])
+@pytest.mark.parametrize("week", ["Mon-Fri", "Sun-Thu", "all", "changed"])
+def test_many_origins_get_what_each_gets_alone(calendar: str, week: str):
+    days = pd.date_range("2015-12-27", "2016-12-30")
+    trading = {
+        "Mon-Fri": days.day_of_week < 5,
+        "Sun-Thu": ~days.day_of_week.isin([4, 5]),
+        "all": days.day_of_week < 7,
+        "changed": np.where(days < "2016-07-01", days.day_of_week < 5, days.day_of_week > 1),
+    }[week]
+    observed = pd.DatetimeIndex(days[np.asarray(trading)]).delete([70, 71, 130])
+    origins = observed[[0, 3, 58, 59, 60, 61, 75, 140, -40, -1]]
+    together = sessions_after(calendar, origins, 8, observed=observed)
+    for origin, found in zip(origins, together, strict=True):
+        alone = next_sessions(calendar, origin, 8, observed=observed)
+        assert pd.DatetimeIndex(found).tolist() == alone.tolist()

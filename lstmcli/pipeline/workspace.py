@@ -105,6 +105,10 @@ def doctor(workspace: Workspace) -> list[Check]:
         checks.append(_checked(f"run {run}", _run, workspace, run))
     for run in workspace.runs.interrupted():
         checks.append(Check(f"run {run}", "interrupted; lstm train --resume continues it"))
+    for backtest in workspace.backtests.names():
+        checks.append(_checked(f"backtest {backtest}", _backtest, workspace, backtest))
+    for backtest in workspace.backtests.interrupted():
+        checks.append(Check(f"backtest {backtest}", "interrupted; the same command goes on"))
     return checks
 
 
@@ -130,6 +134,12 @@ def _run(workspace: Workspace, run: str) -> str:
     manifest = workspace.runs.manifest(run)
     workspace.runs.check(manifest)
     return f"{len(manifest.files)} files, whole"
+
+
+def _backtest(workspace: Workspace, name: str) -> str:
+    manifest = workspace.backtests.manifest(name)
+    rows = workspace.backtests.forecasts(name)
+    return f"{len(rows):,} forecasts, {len(manifest.record.folds)} folds, readable"
 
 
 def init(folder: Path, *, force: bool) -> list[Path]:

@@ -80,6 +80,11 @@ class BacktestStore:
         """Return finished backtests, oldest first."""
         return sorted(path.parent.name for path in self.folder.glob(f"*/{_MANIFEST}"))
 
+    def interrupted(self) -> list[str]:
+        """Return backtests that were started and not finished, oldest first."""
+        plans = {path.parent.name for path in self.folder.glob(f"*/{_PLAN}")}
+        return sorted(plans - set(self.names()))
+
     def path(self, name: str) -> Path:
         return self.folder / name
 
