@@ -70,14 +70,16 @@ class SplitConfig(Section):
 
     def origins_needed(self, horizon: int) -> int:
         """Return the fewest origins that leave `MIN_TRAIN` to train on."""
-        shares = sum(size for size in self._sizes() if isinstance(size, float))
+        each = [size for size in self._sizes() if isinstance(size, float)]
+        shares = sum(each)
         fixed = sum(size for size in self._sizes() if isinstance(size, int))
         # Three boundaries, each with `horizon` purged origins before it.
         least = MIN_TRAIN + fixed + 3 * horizon
-        return max(
-            int(np.ceil(least / (1 - shares))),
-            least + sum(MIN_BLOCK for size in self._sizes() if isinstance(size, float)),
-        )
+        origins = int(least / (1 - shares))
+        # A share is rounded, by a half at most, and a small one counts as the least block.
+        while origins - sum(max(MIN_BLOCK, s * origins + 0.5) for s in each) < least:
+            origins += 1
+        return origins
 
 
 @dataclass(frozen=True)

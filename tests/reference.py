@@ -48,6 +48,18 @@ def ewma_volatility(bars: Bars) -> list[float]:
     return values
 
 
+def standardised_return(bars: Bars) -> list[float]:
+    returns, sigma = log_return(bars), ewma_volatility(bars)
+    return [math.nan] + [returns[t] / sigma[t - 1] for t in range(1, len(bars))]
+
+
+def relative_volatility(bars: Bars) -> list[float]:
+    return [
+        math.log(session / usual)
+        for session, usual in zip(garman_klass(bars), ewma_volatility(bars), strict=True)
+    ]
+
+
 def volume(bars: Bars) -> list[float]:
     values = []
     for t in range(len(bars)):

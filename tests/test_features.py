@@ -24,6 +24,8 @@ ORACLES: dict[str, Callable[[pd.DataFrame], list[float]]] = {
     "range": lambda bars: reference.high_low_range(bars.to_dict("records")),
     "garman_klass": lambda bars: reference.garman_klass(bars.to_dict("records")),
     "ewma_volatility": lambda bars: reference.ewma_volatility(bars.to_dict("records")),
+    "standardised_return": lambda bars: reference.standardised_return(bars.to_dict("records")),
+    "relative_volatility": lambda bars: reference.relative_volatility(bars.to_dict("records")),
     "volume": lambda bars: reference.volume(bars.to_dict("records")),
     "momentum_5": lambda bars: reference.momentum(bars.to_dict("records"), 5),
     "momentum_20": lambda bars: reference.momentum(bars.to_dict("records"), 20),

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from simulate import panel_of, simulate_bars
 
@@ -119,6 +119,7 @@ def test_the_scale_is_sigma_times_the_root_of_the_step():
 
 
 @settings(max_examples=50, deadline=None)
+@example(origins=150, horizon=1, validation=0.125, calibration=0.125, test=0.0625)
 @given(
     origins=st.integers(150, 3000),
     horizon=st.integers(1, 40),
