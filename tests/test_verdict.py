@@ -130,6 +130,7 @@ def test_p_values_are_corrected_for_every_baseline_and_step():
 def test_too_few_origins_have_no_verdict():
     found = verdict(realised({"net": 1.0, "base": 1.5}, origins=40), "base")
     assert words(found, "base") == [words(found, "base")[0], NO_VERDICT]
+    assert "No verdict at 5 sessions: too few origins." in " ".join(found.headline().split())
     none = verdict(realised({"net": 1.0, "base": 1.5}, origins=9), "base")
     assert none.overall("base") == NO_VERDICT
     assert none.headline().startswith("No verdict: 9 origins say too little")

@@ -147,6 +147,9 @@ class Verdict:
             + "; ".join(map(_skill, _records(judged)))
             + ".",
         ]
+        short = [str(step) for step in against.loc[against["word"] == NO_VERDICT, "step"]]
+        if short:
+            sentences.append(f"No verdict at {' and '.join(short)} sessions: too few origins.")
         if self.tickers[0] > 1:
             sentences.append(
                 f"Of {self.tickers[0]} tickers by themselves, {self.tickers[1]} are better and "
