@@ -173,8 +173,9 @@ def check_planted(recipe: Recipe, horizon: int, *, seed: int = 0) -> Check:
     """Plant returns that repeat a fifth of the day before: the recipe must find it."""
     generator = np.random.default_rng(seed)
     series = {}
-    for number in range(8):
-        noise = 0.012 * generator.standard_normal(1500)
+    # Eight tickers of 1,500 sessions are too few: a sound network stops before it sees it.
+    for number in range(16):
+        noise = 0.012 * generator.standard_normal(2000)
         returns = np.empty_like(noise)
         previous = 0.0
         for t, shock in enumerate(noise):
@@ -183,7 +184,7 @@ def check_planted(recipe: Recipe, horizon: int, *, seed: int = 0) -> Check:
     found = 1 in _beaten(recipe, simulated(series, seed=seed), "random_walk", horizon)
     return Check(
         "a planted signal is found",
-        "8 simulated tickers, returns AR(1) with 0.2, judged at one session",
+        "16 simulated tickers, returns AR(1) with 0.2, judged at one session",
         "BEATS the random walk" if found else "does not beat the random walk",
         found,
     )
