@@ -322,6 +322,16 @@ def test_an_origin_of_the_fit_is_neither_moved_nor_learnt_from():
     assert not np.allclose(rows.loc[inner["made_on"] > DAYS[800], "q10"], inner["q10"].iloc[-1])
 
 
+def test_a_universe_learns_from_fewer_sessions(monkeypatch: pytest.MonkeyPatch):
+    late = DAYS[DAYS > DAYS[900]]
+    whole = FittedCalibrated(Fake(H, learns_from=DAYS[100], fit_end=DAYS[900]))
+    short = FittedCalibrated(Fake(H, learns_from=DAYS[701], fit_end=DAYS[900]))
+    expected = short.forecast(panel(), late)
+    assert not np.allclose(whole.forecast(panel(), late)[NUMBERS], expected[NUMBERS])
+    monkeypatch.setattr(module, "ROWS", 3 * 200)
+    pd.testing.assert_frame_equal(whole.forecast(panel(), late), expected)
+
+
 def test_a_ticker_alone_is_its_own_pool():
     alone = fitted().forecast(panel().only(["A"]), ORIGINS)
     twins = Panel({"A": panel()["A"], "Z": panel()["A"]}, {"A": "XNYS", "Z": "XNYS"})

@@ -43,6 +43,13 @@ MIN_MEMORY = 100
 HISTORY = 1250
 """Sessions before `fit_end` that are learnt from at most: five years, a memory and a start."""
 
+ROWS = 40_000
+"""Forecasts before `fit_end` that are learnt from at most, all tickers together: 500 tickers of
+five years took 9 GB. Half a year is the least, as a large pool has little need of years."""
+
+MIN_HISTORY = 126
+"""Sessions before `fit_end` that are learnt from however many tickers there are."""
+
 POOL_WEIGHT = 1000
 """Independent errors of its own that a ticker needs to count as much as the pool."""
 
@@ -117,7 +124,8 @@ class FittedCalibrated:
 
     It adds the columns `lo50 hi50 … hi95` to the forecast of `inner`. It learns
     from forecasts that `inner` made out of sample, since `learns_from` and in the five
-    years before `fit_end`; an origin before that keeps its quantiles.
+    years before `fit_end` (less for more than 32 tickers); an origin before that keeps
+    its quantiles.
 
     The tickers of the panel are the pool of each other: with fewer of them in
     the panel, a ticker's quantiles differ a little.
@@ -148,7 +156,8 @@ class FittedCalibrated:
         # it started, and the same origin must get the same forecast whoever asks beside it.
         past = panel.until(origins.max()) if len(origins) else panel.only([])
         sessions = past.sessions()
-        recent = sessions[sessions <= self.fit_end][-HISTORY:]
+        most = min(HISTORY, max(MIN_HISTORY, ROWS // max(1, len(past.bars))))
+        recent = sessions[sessions <= self.fit_end][-most:]
         start = max(self.learns_from, recent[0]) if len(recent) else self.learns_from
         history = sessions[sessions >= start]
         raw = self.inner.forecast(past, history.union(sessions.intersection(origins)))
