@@ -251,11 +251,7 @@ def settled_session(calendar: str, moment: datetime, *, observed: pd.DatetimeInd
         # One day more: east of UTC the next session may be over already.
         first, last = today - timedelta(days=days), today + timedelta(days=1)
         sessions = sessions_between(calendar, first, last, observed=observed)
-        closes = sessions.tz_localize("UTC") + timedelta(days=1)
-        schedule = _schedule(calendar, first, last)
-        if schedule is not None:
-            exact = schedule.closes.reindex(sessions)
-            closes = pd.DatetimeIndex(exact.where(exact.notna(), closes.to_series(sessions)))
+        closes = _closes(calendar, sessions)
         settled = sessions[closes + SETTLE_MARGIN <= now]
         if len(settled):
             return settled[-1]
@@ -271,13 +267,58 @@ def sessions_behind(
     return len(sessions_between(calendar, first, settled, observed=observed))
 
 
+def opening_times(calendar: str, sessions: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Return when each session opens, UTC.
+
+    Without an exchange calendar, when its day begins in UTC: earlier than most, so
+    that a forecast which counts as made before it was made before it.
+    """
+    return _at(calendar, sessions, "opens", otherwise=sessions.tz_localize("UTC"))
+
+
+def _closes(calendar: str, sessions: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    days_end = sessions.tz_localize("UTC") + timedelta(days=1)
+    return _at(calendar, sessions, "closes", otherwise=days_end)
+
+
+def _at(
+    calendar: str, sessions: pd.DatetimeIndex, what: str, *, otherwise: pd.DatetimeIndex
+) -> pd.DatetimeIndex:
+    schedule = _schedule(calendar, sessions.min(), sessions.max()) if len(sessions) else None
+    if schedule is None:
+        return otherwise
+    exact = getattr(schedule, what).reindex(sessions)
+    return pd.DatetimeIndex(exact.where(exact.notna(), otherwise.to_series(sessions)))
+
+
+def closing_times(calendar: str, first: pd.Timestamp, last: pd.Timestamp) -> pd.DatetimeIndex:
+    """Return when the sessions between two moments close, UTC.
+
+    Without an exchange calendar, when their days end in UTC.
+    """
+    days = (first - timedelta(days=2)).tz_localize(None).normalize(), last.tz_localize(None)
+    sessions = sessions_between(calendar, *days, observed=pd.DatetimeIndex([]))
+    closes = _closes(calendar, sessions)
+    return closes[(closes >= first) & (closes <= last)]
+
+
+def time_zone(calendar: str) -> str:
+    """Return the name of the exchange's time zone; UTC where nobody knows it."""
+    schedule = (
+        None if calendar == WEEKDAYS else _schedule(calendar, *[pd.Timestamp(2020, 1, 1)] * 2)
+    )
+    return schedule.zone if schedule is not None else "UTC"
+
+
 @dataclass(frozen=True)
 class _Schedule:
     """What an exchange calendar knows, and from when to when."""
 
     first: pd.Timestamp
     last: pd.Timestamp
+    opens: pd.Series  # regular open (UTC) by session
     closes: pd.Series  # regular close (UTC) by session
+    zone: str
 
 
 def _schedule(calendar: str, first: pd.Timestamp, last: pd.Timestamp) -> _Schedule | None:
@@ -308,7 +349,8 @@ def _build(calendar: str, first_decade: int, last_decade: int) -> _Schedule | No
         except Exception as error:  # Some calendars break on some pandas, each in its own way.
             _say_that_it_breaks(calendar, type(error).__name__)
             return None
-    return _Schedule(first, last, built.schedule["close"])
+    table = built.schedule
+    return _Schedule(first, last, table["open"], table["close"], str(built.tz))
 
 
 @cache

@@ -323,7 +323,7 @@ def test_an_origin_of_the_fit_is_neither_moved_nor_learnt_from():
 
 
 def test_a_universe_learns_from_fewer_sessions(monkeypatch: pytest.MonkeyPatch):
-    late = DAYS[DAYS > DAYS[900]]
+    late = DAYS[901:]
     whole = FittedCalibrated(Fake(H, learns_from=DAYS[100], fit_end=DAYS[900]))
     short = FittedCalibrated(Fake(H, learns_from=DAYS[701], fit_end=DAYS[900]))
     expected = short.forecast(panel(), late)

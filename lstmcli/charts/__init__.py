@@ -10,6 +10,7 @@ from lstmcli.charts.attention import attention_chart
 from lstmcli.charts.backtest import backtest_chart
 from lstmcli.charts.calibration import calibration_chart
 from lstmcli.charts.forecast import forecast_chart
+from lstmcli.charts.live import live_chart
 from lstmcli.charts.training import training_chart
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "backtest_chart",
     "calibration_chart",
     "forecast_chart",
+    "live_chart",
     "training_chart",
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lstmcli import __version__
-from lstmcli.cli import audit, backtest, fetch, look, predict, train
+from lstmcli.cli import audit, backtest, daily, fetch, ledger, look, predict, train
 from lstmcli.cli._terminal import INTERRUPTED, need_command, report, say
 
 EPILOG = """
@@ -20,6 +20,7 @@ Forecast stocks with LSTM networks, and say how sure the forecast is.
   lstm predict MRK                          the next sessions, with their cone
   lstm plot MRK                             the same as a picture
   lstm backtest MRK --config stacked.yaml   is it better than a random walk?
+  lstm daily                                all of it, every evening, from cron
 
 Results go to stdout, everything else to stderr. Not investment advice.
 
@@ -74,6 +75,11 @@ app.command("predict")(predict.predict)
 app.command("plot")(predict.plot)
 app.command("backtest")(backtest.backtest)
 app.command("audit")(audit.audit)
+app.command("daily")(daily.daily)
+app.command("score")(ledger.score)
+app.command("report")(daily.report)
+app.command("schedule")(daily.schedule)
+app.add_typer(ledger.ledger, name="ledger")
 app.command("status")(look.status)
 app.command("runs")(look.runs)
 app.command("models")(look.models)

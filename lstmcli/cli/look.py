@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from lstmcli.cli._terminal import (
     say,
     say_next,
 )
+from lstmcli.errors import ConfigError
 
 config = typer.Typer(rich_markup_mode=None)
 
@@ -39,6 +41,14 @@ def _config(context: typer.Context) -> None:
 
 
 def status(
+    max_age: Annotated[
+        str | None,
+        typer.Option(
+            "--max-age",
+            metavar="AGE",
+            help="Exit 6 unless lstm daily succeeded within 36h, 3d, ….",
+        ),
+    ] = None,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -49,11 +59,17 @@ def status(
     \b
     lstm status
     lstm status --json | jq -r '.tickers[] | select(.sessions_behind > 0).ticker'
+    lstm status --max-age 36h -q || echo "no forecast" | mail me
     """
     prepare(quiet=quiet, debug=debug)
+    most = None if max_age is None else _age(max_age)
     from lstmcli.pipeline import workspace as pipeline
     from lstmcli.store import Workspace
 
+    if most is not None:
+        at = pipeline.check_age(Workspace(workspace), most)
+        say(f"lstm daily last succeeded at {at.isoformat()}", quiet=quiet)
+        return 0
     found = pipeline.status(Workspace(workspace))
     if as_json:
         print_json({"tickers": [vars(each) for each in found]})
@@ -76,6 +92,22 @@ def status(
         head = ["ticker", "source", "sessions", "last", "behind", "forecast", "newest run"]
         print_table(head, rows, left=2)
     return highest((each.error for each in found if each.error), as_json=as_json, debug=debug)
+
+
+def _age(text: str) -> timedelta:
+    """Return an age such as 90m, 36h or 3d.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    units = {"m": 60, "h": 3600, "d": 86400}
+    number, unit = text[:-1], text[-1:]
+    if unit not in units or not number.isdecimal() or not 0 < int(number) < 100_000:
+        raise ConfigError(
+            f"Expected an age in minutes, hours or days. Received: {text!r}.",
+            hint="lstm status --max-age 36h",
+        )
+    return timedelta(seconds=int(number) * units[unit])
 
 
 def runs(
@@ -161,7 +193,6 @@ def config_check(
     """
     prepare(quiet=False, debug=debug)
     from lstmcli.config import load_config
-    from lstmcli.errors import ConfigError
 
     errors = []
     for name in names:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
@@ -52,6 +52,7 @@ def _printable(ticker: str) -> str:
 
 
 Ticker = Annotated[str, Field(min_length=1, max_length=32), AfterValidator(_printable)]
+Retrain = Literal["never", "weekly", "monthly", "quarterly", "yearly"]
 FeatureName = Annotated[str, AfterValidator(_known_feature)]
 
 
@@ -71,6 +72,8 @@ class RunConfig(Section):
     model: AnyModel
     training: TrainingConfig = TrainingConfig()
     backtest: BacktestConfig = BacktestConfig()
+    retrain: Retrain = "never"
+    """How often `lstm daily` trains anew: by the calendar, never because of a score."""
 
     @field_validator("tickers", "features")
     @classmethod
@@ -96,7 +99,7 @@ class RunConfig(Section):
 
 def config_sha(config: RunConfig) -> str:
     """Return the SHA-256 of what a training depends on: the same however it is written."""
-    settings = config.model_dump(mode="json", exclude={"backtest"})
+    settings = config.model_dump(mode="json", exclude={"backtest", "retrain"})
     # Runs of a version that did not know these keys are what their defaults say.
     defaults = {key: RunConfig.model_fields[key].default for key in ("scale", "har_weight")}
     settings = {key: value for key, value in settings.items() if defaults.get(key, ...) != value}

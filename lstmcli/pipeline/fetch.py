@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from lstmcli import clock
-from lstmcli.errors import DataError, LstmError, NoDataError, RateLimitError
+from lstmcli.errors import DataError, LstmError, NoDataError, RateLimitError, SourceError
 from lstmcli.sessions import calendar_for, check_calendar
 from lstmcli.sources import (
     AnySource,
@@ -30,6 +30,10 @@ from lstmcli.store._files import check_ticker
 from lstmcli.store.bars import BarsMeta, BarsStore
 
 log = logging.getLogger(__name__)
+
+SILENCE = 5
+"""Failures of the source in a row after which it counts as down: a universe of 500 would
+wait for hours."""
 
 Status = Literal["new", "updated", "up to date", "restated", "failed"]
 
@@ -73,30 +77,41 @@ def fetch(
     wanted = [check_ticker(ticker) for ticker in dict.fromkeys(tickers)]
     wanted = wanted or _tickers_without_names(workspace.bars, source)
     with workspace.lock():
-        return _fetch_each(workspace, wanted, source, start, calendar, on_result)
+        return fetch_each(
+            workspace, wanted, source=source, start=start, calendar=calendar, on_result=on_result
+        )
 
 
-def _fetch_each(
+def fetch_each(
     workspace: Workspace,
     wanted: Sequence[str],
-    source: AnySource | None,
-    start: date | None,
-    calendar: str | None,
-    on_result: Callable[[FetchResult], None],
+    *,
+    source: AnySource | None = None,
+    start: date | None = None,
+    calendar: str | None = None,
+    on_result: Callable[[FetchResult], None] = lambda result: None,
 ) -> list[FetchResult]:
+    """Bring the named tickers up to date, for a caller that holds the workspace.
+
+    A source that asks us to wait, or fails `SILENCE` times in a row, is not asked again.
+    """
     results: list[FetchResult] = []
-    refused: RateLimitError | None = None
+    refused: SourceError | None = None
+    in_a_row = 0
     pause = 0.0
     for ticker in wanted:
         try:
             if refused is not None:
-                raise RateLimitError(f"{ticker}: not asked for: {refused}", hint=refused.hint)
+                raise type(refused)(f"{ticker}: not asked for: {refused}", hint=refused.hint)
             ticker_source = source or _remembered_source(workspace.bars, ticker)
             time.sleep(pause)
             pause = ticker_source.pause_between_tickers()
             result = _Update(workspace, ticker, ticker_source, start, calendar).run()
+            in_a_row = 0
         except LstmError as error:
-            if isinstance(error, RateLimitError):
+            in_a_row = in_a_row + 1 if isinstance(error, SourceError) else 0
+            asked_to_wait = isinstance(error, RateLimitError)
+            if isinstance(error, SourceError) and (asked_to_wait or in_a_row == SILENCE):
                 refused = refused or error
             result = _failed(workspace.bars, ticker, error)
         results.append(result)

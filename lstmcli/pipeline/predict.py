@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +43,11 @@ class Prediction:
         fitted: the networks that made it.
         panel: settled bars of the ticker up to the origin.
         forecast: a calibrated Forecast in log returns, H rows.
+        raw: the same before calibration.
         prices: the same with quantiles and intervals in the ticker's currency.
         baseline: prices of the strongest baseline of the run's test block; None where
             its history is too short.
+        beside: Forecasts of baselines in log returns, by name; the strongest and those asked for.
         sessions_behind: settled sessions after the origin that have no bar here; 0 is
             fresh, None where the user chose the origin.
         seen: whether the networks were fitted on sessions after the origin.
@@ -57,8 +59,11 @@ class Prediction:
     fitted: FittedNetwork
     panel: Panel
     forecast: pd.DataFrame
+    raw: pd.DataFrame
     prices: pd.DataFrame
     baseline: pd.DataFrame | None
+    beside: Mapping[str, pd.DataFrame]
+    bars_sha: str
     currency: str | None
     label: str | None
     sessions_behind: int | None
@@ -125,6 +130,7 @@ def predict(
     run: str | None = None,
     as_of: pd.Timestamp | None = None,
     with_keras: bool = False,
+    beside: Sequence[str] = (),
 ) -> tuple[list[Prediction], list[Failure]]:
     """Forecast each ticker and write its CSV; one that fails leaves the others alone.
 
@@ -133,6 +139,7 @@ def predict(
         run: else of each ticker the newest that knows it.
         as_of: forecast from the last session up to this date.
         with_keras: load what can be explained, too, which takes seconds.
+        beside: names of baselines that are wanted besides the strongest.
 
     Raises:
         NoDataError, DataError: no ticker is named, and there is no usable run.
@@ -156,22 +163,33 @@ def predict(
             # One pass for all tickers of a run and an origin: a universe costs little more.
             panel = _panel_of_run(workspace, asks)
             here = pd.DatetimeIndex([origin])
-            forecasts = FittedCalibrated(loaded[name]).forecast(panel, here)
-            beside = _baseline(asks[0].manifest, loaded[name], panel, here)
+            raw, published = FittedCalibrated(loaded[name]).with_inner(panel, here)
+            strongest = (asks[0].manifest.verdict or {}).get("strongest", "ewma")
+            baselines = {
+                each: _baseline(each, loaded[name], panel, here)
+                for each in dict.fromkeys((strongest, *beside))
+            }
         except LstmError as error:
             failed |= {ask.ticker: Failure(ask.ticker, error) for ask in asks}
             continue
-        of_ticker, of_baseline = (
-            dict(list(rows.groupby("ticker", sort=False))) for rows in (forecasts, beside)
-        )
+        of_published, of_raw = _by_ticker(published), _by_ticker(raw)
+        of_baselines = {each: _by_ticker(rows) for each, rows in baselines.items()}
         for ask in asks:
             try:
                 done[ask.ticker] = _prediction(
                     workspace,
                     ask,
                     loaded[name],
-                    of_ticker.get(ask.ticker),
-                    of_baseline.get(ask.ticker),
+                    _Forecasts(
+                        published=of_published.get(ask.ticker),
+                        raw=of_raw.get(ask.ticker),
+                        baselines={
+                            each: rows[ask.ticker]
+                            for each, rows in of_baselines.items()
+                            if ask.ticker in rows
+                        },
+                        strongest=strongest,
+                    ),
                     as_of,
                 )
             except LstmError as error:
@@ -226,11 +244,25 @@ def _panel_of_run(workspace: Workspace, asks: Sequence[_Ask]) -> Panel:
     return Panel({ticker: bars[ticker] for ticker in sorted(bars)}, calendars)
 
 
+def _by_ticker(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    groups = rows.groupby("ticker", sort=False)
+    return {str(ticker): of_ticker.reset_index(drop=True) for ticker, of_ticker in groups}
+
+
+@dataclass(frozen=True)
+class _Forecasts:
+    """What was forecast for one ticker, in log returns."""
+
+    published: pd.DataFrame | None
+    raw: pd.DataFrame | None
+    baselines: Mapping[str, pd.DataFrame]
+    strongest: str
+
+
 def _baseline(
-    manifest: Manifest, fitted: FittedNetwork, panel: Panel, origins: pd.DatetimeIndex
+    name: str, fitted: FittedNetwork, panel: Panel, origins: pd.DatetimeIndex
 ) -> pd.DataFrame:
-    """Return the Forecast of the strongest baseline; no rows where histories are too short."""
-    name = (manifest.verdict or {}).get("strongest", "ewma")
+    """Return the Forecast of a baseline; no rows where histories are too short."""
     recipe = BASELINES[name](fitted.recipe.window.horizon)
     try:
         return recipe.fit(panel, fitted.fit_end).forecast(panel, origins)
@@ -242,8 +274,7 @@ def _prediction(
     workspace: Workspace,
     ask: _Ask,
     fitted: FittedNetwork,
-    forecast: pd.DataFrame | None,
-    beside: pd.DataFrame | None,
+    forecasts: _Forecasts,
     as_of: pd.Timestamp | None,
 ) -> Prediction:
     """Return a forecast with what belongs to it, and write its prices.
@@ -252,7 +283,8 @@ def _prediction(
         NoDataError: the history up to the origin is too short for a window.
         DiskError: the CSV cannot be written.
     """
-    if forecast is None:
+    forecast, raw = forecasts.published, forecasts.raw
+    if forecast is None or raw is None:
         lookback = fitted.recipe.window.lookback
         raise NoDataError(
             f"{ask.ticker}: Expected {lookback} sessions with every feature before "
@@ -260,22 +292,25 @@ def _prediction(
             "warm features up.",
             hint=f"lstm fetch {ask.ticker} --start 2000-01-01",
         )
-    forecast = forecast.reset_index(drop=True)
     check_forecast(forecast)
     behind = None
     if as_of is None:
         sessions = pd.DatetimeIndex(ask.bars.index)
         behind = sessions_behind(ask.meta.calendar, ask.origin, clock.now(), observed=sessions)
     prices = in_prices(forecast)
-    baseline = None if beside is None else in_prices(beside.reset_index(drop=True))
+    strongest = forecasts.baselines.get(forecasts.strongest)
+    baseline = None if strongest is None else in_prices(strongest)
     return Prediction(
         ticker=ask.ticker,
         manifest=ask.manifest,
         fitted=fitted,
         panel=Panel({ask.ticker: ask.bars}, {ask.ticker: ask.meta.calendar}),
         forecast=forecast,
+        raw=raw,
         prices=prices,
         baseline=baseline,
+        beside=forecasts.baselines,
+        bars_sha=ask.meta.sha256,
         currency=ask.meta.currency,
         label=ask.meta.label,
         sessions_behind=behind,

@@ -8,15 +8,16 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 
 from lstmcli import __version__, clock
 from lstmcli.config import shipped_configs
-from lstmcli.errors import ConfigError, LstmError
+from lstmcli.errors import ConfigError, DataError, LstmError
 from lstmcli.models._tensorflow import usable_cores
+from lstmcli.pipeline.daily import last_day
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.runs import Manifest
@@ -73,6 +74,29 @@ def status(workspace: Workspace) -> list[TickerStatus]:
     return found
 
 
+def check_age(workspace: Workspace, most: timedelta) -> datetime:
+    """Return when `lstm daily` last succeeded, for monitoring.
+
+    Raises:
+        DataError: never, or longer ago than `most`.
+    """
+    last = last_day(workspace) or {}
+    stated = last.get("succeeded_at")
+    hint = f"{last['sentence']}; lstm daily" if last.get("sentence") else "lstm daily"
+    if not stated:
+        raise DataError(f"lstm daily has not succeeded yet in {workspace.root}.", hint=hint)
+    at = datetime.fromisoformat(stated)
+    age = clock.now() - at
+    if age > most:
+        hours = age.total_seconds() / 3600
+        raise DataError(
+            f"lstm daily last succeeded at {stated}, {hours:,.1f} hours ago; "
+            f"allowed are {most.total_seconds() / 3600:,.1f}.",
+            hint=hint,
+        )
+    return at
+
+
 def runs(workspace: Workspace) -> tuple[list[Manifest], list[str]]:
     """Return readable manifests, oldest first, and the names of interrupted runs."""
     return workspace.runs.manifests(), workspace.runs.interrupted()
@@ -109,6 +133,11 @@ def doctor(workspace: Workspace) -> list[Check]:
         checks.append(_checked(f"backtest {backtest}", _backtest, workspace, backtest))
     for backtest in workspace.backtests.interrupted():
         checks.append(Check(f"backtest {backtest}", "interrupted; the same command goes on"))
+    if workspace.ledger.exists():
+        checks.append(_checked("ledger", _ledger, workspace))
+    last = last_day(workspace)
+    if last is not None:
+        checks.append(Check("last daily", f"{last.get('at')}: {last.get('sentence')}"))
     return checks
 
 
@@ -134,6 +163,11 @@ def _run(workspace: Workspace, run: str) -> str:
     manifest = workspace.runs.manifest(run)
     workspace.runs.check(manifest)
     return f"{len(manifest.files)} files, whole"
+
+
+def _ledger(workspace: Workspace) -> str:
+    verified = workspace.ledger.verify()
+    return f"{verified.rows:,} rows, every hash as it was written"
 
 
 def _backtest(workspace: Workspace, name: str) -> str:

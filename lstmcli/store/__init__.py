@@ -11,6 +11,9 @@ from lstmcli.store._files import file_name, write_atomically
 from lstmcli.store._lock import hold
 from lstmcli.store.backtests import BacktestStore
 from lstmcli.store.bars import BarsStore
+from lstmcli.store.ledger import NAME as LEDGER
+from lstmcli.store.ledger import Ledger
+from lstmcli.store.log import RunLog
 from lstmcli.store.runs import RunStore
 
 LOCK_PATIENCE = 10.0
@@ -18,15 +21,20 @@ LOCK_PATIENCE = 10.0
 
 
 class Workspace:
-    """A folder with bars, runs, backtests, forecasts and charts."""
+    """A folder with bars, runs, backtests, forecasts, charts and the ledger."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.bars = BarsStore(root / "bars")
         self.runs = RunStore(root / "runs")
         self.backtests = BacktestStore(root / "backtests")
+        self.ledger = Ledger(root / LEDGER)
         self.forecasts = root / "forecasts"
         self.charts = root / "charts"
+        self.log = RunLog(root / "log")
+        self.report = root / "report.html"
+        self.pages = root / "report"
+        self.last_day = root / "daily.json"
         self.cache = root / ".cache"
 
     def lock(self) -> AbstractContextManager[None]:

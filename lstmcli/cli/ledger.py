@@ -1,0 +1,214 @@
+"""`lstm score` and `lstm ledger`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstmcli.cli._terminal import (
+    DEFAULT_WORKSPACE,
+    DISCLAIMER,
+    AsJson,
+    Debug,
+    Quiet,
+    Tickers,
+    WorkspaceFolder,
+    highest,
+    need_command,
+    prepare,
+    print_json,
+    print_table,
+    say,
+    upper,
+)
+from lstmcli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lstmcli.pipeline.score import Live
+
+ledger = typer.Typer(rich_markup_mode=None)
+
+SHOWN_MISSING = 10
+
+
+@ledger.callback(invoke_without_command=True)
+def _ledger(context: typer.Context) -> None:
+    """Verify or export the ledger of issued forecasts.
+
+    \b
+    lstm ledger verify
+    lstm ledger export --output ledger.csv
+    """
+    need_command(context)
+
+
+def score(
+    tickers: Tickers = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print every issued forecast with what came.")
+    ] = False,
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Score issued forecasts whose outcomes have come.
+
+    Of all tickers in the ledger together, or of those named. Writes nothing:
+    the same bars give the same scores.
+
+    \b
+    lstm score
+    lstm score MRK --json | jq .live.counts
+    """
+    prepare(quiet=quiet, debug=debug)
+    say("scoring …", quiet=quiet)
+    from lstmcli.pipeline import score as pipeline
+    from lstmcli.store import Workspace
+
+    live = pipeline.score(Workspace(workspace), upper(tickers, None))
+    if as_json:
+        print_json({"live": _answer(live), "note": DISCLAIMER})
+    elif as_csv:
+        live.rows.to_csv(sys.stdout, index=False, float_format="%.17g")
+    else:
+        _print_live(live)
+    return highest(live.failed.values(), as_json=as_json, debug=debug)
+
+
+def _answer(live: Live) -> dict[str, Any]:
+    table = live.table.astype(object).where(live.table.notna(), None)
+    return {
+        "tickers": list(live.tickers),
+        "counts": live.counts(),
+        "scores": table.to_dict("records"),
+        "evidence": {
+            recipe: {
+                "value": each.value,
+                "highest": each.highest,
+                "alarmed_on": each.alarmed_on and each.alarmed_on.date(),
+            }
+            for recipe, each in live.evidence.items()
+        },
+        "missing": [
+            {"ticker": each.ticker, "session": each.session.date(), "reason": each.reason}
+            for each in live.missing
+        ],
+    }
+
+
+def _print_live(live: Live) -> None:
+    rows = live.rows
+    names = ", ".join(live.tickers[:5])
+    more = f" and {len(live.tickers) - 5} more" if len(live.tickers) > 5 else ""
+    first, last = rows["made_on"].min(), rows["made_on"].max()
+    print(f"{names}{more}: issued {first:%Y-%m-%d} to {last:%Y-%m-%d}")
+    print(", ".join(f"{count:,} {status}" for status, count in live.counts().items() if count))
+    for published, table in live.table.groupby("published", sort=False):
+        print()
+        cells = [_row(row, str(published)) for _, row in table.iterrows()]
+        head = ["", "n", "CRPS %", "skill of the network", "50 %", "80 %", "95 %"]
+        print_table(head, cells)
+        worst = live.evidence.get(str(published))
+        if worst is not None and worst.alarmed_on is not None:
+            print(
+                f"\nALARM: the intervals of {published} do not cover what they say\n"
+                f"(evidence {worst.highest:,.0f}, 20 reached on {worst.alarmed_on:%Y-%m-%d})"
+            )
+        elif worst is not None:
+            print(
+                f"\nEvidence against the coverage of {published}: {worst.value:.2f},\n"
+                f"never above {worst.highest:.2f}; 20 would be an alarm."
+            )
+    if live.missing:
+        print(f"\n{len(live.missing):,} sessions without a forecast, never filled in:")
+        for each in live.missing[-SHOWN_MISSING:]:
+            print(f"  {each.ticker} {each.session:%Y-%m-%d}: {each.reason}"[:79])
+    print(
+        "\nn: sessions with an outcome. Skill: how much lower the network's CRPS is, with\n"
+        "its 95 % confidence sequence, valid at every look; * from 60 sessions on, when\n"
+        f"zero lies outside.\n{DISCLAIMER}"
+    )
+
+
+def _row(row: Any, published: str) -> list[str]:
+    own = row["recipe"] == published
+    step = f"{row['step']:>2} "
+    skill = ""
+    if not own:
+        star = "*" if row["word"] in ("ahead", "behind") else ""
+        low, high = 100 * row["low"], 100 * row["high"]
+        skill = f"{100 * row['skill']:+.1f} ({low:+.1f} to {high:+.1f}){star}"
+    shares = [f"{100 * row[f'coverage{level}']:.0f}" for level in (50, 80, 95)]
+    name = f"{step}{row['recipe']}"
+    return [name, f"{row['origins']:,}", f"{100 * row['crps']:.3f}", skill, *shares]
+
+
+@ledger.command("verify")
+def verify(
+    holds: Annotated[
+        str | None,
+        typer.Option("--holds", metavar="HASH", help="A head noted earlier must be part of it."),
+    ] = None,
+    as_json: AsJson = False,
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    debug: Debug = False,
+) -> int:
+    """Compute every hash of the ledger again; name what was changed.
+
+    \b
+    lstm ledger verify
+    lstm ledger verify --holds 3f5a…
+    """
+    prepare(quiet=False, debug=debug)
+    from lstmcli.store import Workspace
+
+    verified = Workspace(workspace).ledger.verify(holds=holds)
+    if as_json:
+        print_json({"rows": verified.rows, "head": verified.head})
+    else:
+        print(f"{verified.rows:,} rows, every hash as it was written\nhead {verified.head}")
+    return 0
+
+
+@ledger.command("export")
+def export(
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="A .csv or .parquet file."),
+    ] = None,
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    debug: Debug = False,
+) -> int:
+    """Write every row, as CSV to stdout or into a file.
+
+    \b
+    lstm ledger export > ledger.csv
+    lstm ledger export --output ledger.parquet
+    """
+    prepare(quiet=False, debug=debug)
+    import io
+
+    from lstmcli.store import Workspace
+
+    place = Workspace(workspace)
+    if output is not None and output.suffix not in (".csv", ".parquet"):
+        raise ConfigError(
+            f"Expected a file that ends in .csv or .parquet. Received: {output}.",
+            hint=f"lstm ledger export --output {output.stem or 'ledger'}.csv",
+        )
+    rows = place.ledger.read()
+    if output is None:
+        rows.to_csv(sys.stdout, index=False, float_format="%.17g")
+        return 0
+    stream = io.BytesIO()
+    if output.suffix == ".csv":
+        rows.to_csv(stream, index=False, float_format="%.17g")
+    else:
+        rows.to_parquet(stream, index=False)
+    place.write(output, stream.getvalue())
+    print(output)
+    return 0

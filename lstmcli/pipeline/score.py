@@ -1,0 +1,143 @@
+"""Score: what became of every issued forecast, as of the clock and the bars stored now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from lstmcli import clock
+from lstmcli.errors import LstmError, NoDataError
+from lstmcli.evaluation.live import (
+    LATE,
+    OPEN,
+    REPEATED,
+    SCORED,
+    WAITING,
+    Evidence,
+    coverage_evidence,
+    follow_up,
+    is_published,
+    live_table,
+)
+from lstmcli.frames import Panel
+from lstmcli.pipeline._panel import load_panel
+from lstmcli.sessions import next_sessions, opening_times, sessions_between, settled_session
+from lstmcli.store import Workspace
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A session from which a ticker was not forecast, and why."""
+
+    ticker: str
+    session: pd.Timestamp
+    reason: str
+
+
+@dataclass(frozen=True)
+class Live:
+    """The record of some tickers.
+
+    Attributes:
+        rows: every issued forecast with `status` and `realised`; see `follow_up`.
+        table: scores of the published recipes and of what stands beside them.
+        evidence: against the published step-1 intervals, by published recipe.
+        missing: sessions without a forecast since the first one; never filled in.
+        failed: tickers whose bars cannot be read.
+    """
+
+    tickers: tuple[str, ...]
+    rows: pd.DataFrame
+    table: pd.DataFrame
+    evidence: dict[str, Evidence]
+    missing: tuple[Missing, ...]
+    failed: dict[str, LstmError]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many published forecasts have each status."""
+        published = self.rows[is_published(self.rows)]
+        counted = published["status"].value_counts()
+        return {each: int(counted.get(each, 0)) for each in (SCORED, OPEN, WAITING, LATE, REPEATED)}
+
+    def only(self, ticker: str) -> Live:
+        """Return the record of one of the tickers."""
+        rows = self.rows[self.rows["ticker"] == ticker]
+        missing = tuple(each for each in self.missing if each.ticker == ticker)
+        failed = {ticker: self.failed[ticker]} if ticker in self.failed else {}
+        return _live((ticker,), rows, missing, failed)
+
+
+def score(workspace: Workspace, tickers: Sequence[str] = ()) -> Live:
+    """Return the record of the tickers in the ledger; writes nothing.
+
+    Raises:
+        NoDataError: nothing, or nothing of a ticker, was issued.
+        DataError: the ledger is damaged.
+    """
+    issued = workspace.ledger.read()
+    known = list(dict.fromkeys(issued["ticker"]))
+    unknown = [ticker for ticker in tickers if ticker not in known]
+    if not known or unknown:
+        raise NoDataError(
+            f"The ledger {workspace.ledger.path} holds no forecast"
+            + (f" of {' '.join(unknown)}." if unknown else "."),
+            hint="lstm daily issues forecasts, every evening",
+        )
+    wanted = tuple(tickers) or tuple(known)
+    issued = issued[issued["ticker"].isin(wanted)]
+    bars, calendars, failed = {}, {}, {}
+    for ticker in wanted:
+        try:
+            panel = load_panel(workspace, [ticker]).panel
+        except LstmError as error:
+            failed[ticker] = error
+            continue
+        bars[ticker], calendars[ticker] = panel[ticker], panel.calendars[ticker]
+    panel = Panel(bars, calendars)
+    now = clock.now()
+    rows = follow_up(issued, panel, now)
+    return _live(wanted, rows, tuple(_missing(workspace, rows, panel, now)), failed)
+
+
+def _live(
+    tickers: tuple[str, ...],
+    rows: pd.DataFrame,
+    missing: tuple[Missing, ...],
+    failed: dict[str, LstmError],
+) -> Live:
+    scored = rows[rows["status"] == SCORED]
+    first = scored[is_published(scored) & (scored["step"] == 1)]
+    evidence = {
+        str(recipe): coverage_evidence(each) for recipe, each in first.groupby("recipe", sort=False)
+    }
+    return Live(tickers, rows, live_table(scored), evidence, missing, failed)
+
+
+def _missing(
+    workspace: Workspace, rows: pd.DataFrame, panel: Panel, now: datetime
+) -> list[Missing]:
+    reasons = {}
+    for record in workspace.log.read():
+        if record.get("status") == "failed" and record.get("ticker"):
+            key = record["ticker"], str(record.get("session"))
+            reasons[key] = str(record.get("message", "failed"))
+    found = []
+    published = rows[is_published(rows)]
+    for ticker, own in published.groupby("ticker", sort=False):
+        if ticker not in panel:
+            continue
+        calendar = panel.calendars[str(ticker)]
+        observed = pd.DatetimeIndex(panel[str(ticker)].index)
+        last = settled_session(calendar, now, observed=observed)
+        after = next_sessions(calendar, last, 1, observed=observed)
+        if opening_times(calendar, after)[0] > pd.Timestamp(now):
+            # Tonight's forecast would still be on time.
+            last -= pd.Timedelta(1, "D")
+        due = sessions_between(calendar, own["made_on"].min(), last, observed=observed)
+        for session in due.difference(pd.DatetimeIndex(own["made_on"])):
+            reason = reasons.get((str(ticker), f"{session:%Y-%m-%d}"), "lstm daily did not run")
+            found.append(Missing(str(ticker), session, reason))
+    return found
