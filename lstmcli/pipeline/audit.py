@@ -25,10 +25,6 @@ MOST_EPOCHS = 10
 TO_FIND = 20
 """Epochs in which the planted signal has to be found."""
 
-EAGER = 1e-3
-"""Learning rate for that, at least: attention averages over the lookback and is slow to see
-that yesterday alone counts."""
-
 
 def audit(
     workspace: Workspace,
@@ -72,7 +68,7 @@ def audit(
     on_stage("fitting on shuffled sessions")
     yield checks.check_permuted(published, panel, horizon, seed=config.seed)
     on_stage("fitting on a planted signal")
-    patient = Calibrated(recipe_of(eager(light(asked, epochs=TO_FIND))))
+    patient = Calibrated(recipe_of(light(asked, epochs=TO_FIND)))
     yield checks.check_planted(patient, horizon, seed=config.seed)
     on_stage("fitting on simulated GARCH")
     yield checks.check_oracle(published, horizon, seed=config.seed)
@@ -97,14 +93,6 @@ def light(config: RunConfig, *, epochs: int = MOST_EPOCHS) -> RunConfig:
         }
     )
     return config.model_copy(update={"training": training})
-
-
-def eager(config: RunConfig) -> RunConfig:
-    """Return a config that learns fast and does not give up."""
-    training = config.training
-    rate = max(training.learning_rate, EAGER)
-    update = {"learning_rate": rate, "patience": training.epochs}
-    return config.model_copy(update={"training": training.model_copy(update=update)})
 
 
 def _seems_beaten(config: RunConfig, seed: int) -> bool:

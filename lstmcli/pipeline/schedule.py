@@ -16,7 +16,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -95,31 +95,43 @@ def _program() -> list[str]:
 
 def crontab(plan: Schedule) -> str:
     """Return lines for a crontab."""
-    zone = datetime.now().astimezone().tzinfo
     days: dict[tuple[int, int], set[int]] = {}
     for wait in AGAIN:
-        for close in plan.closes:
-            start = (close + plan.offset + wait).tz_convert(zone)
-            local = start.to_pydatetime().astimezone()
+        for close in _usual(plan):
+            local = (close + plan.offset + wait).to_pydatetime().astimezone()
             days.setdefault((local.hour, local.minute), set()).add(local.isoweekday() % 7)
+    hours: dict[tuple[int, str], list[int]] = {}
+    for (hour, minute), weekdays in sorted(days.items()):
+        hours.setdefault((minute, _span(sorted(weekdays))), []).append(hour)
     log = plan.workspace / "cron.log"
     command = shlex.join(plan.command).replace("%", r"\%")  # cron takes % for a line break
     lines = [
         f"# lstm daily for {plan.workspace}, after the close of {plan.calendar} ({plan.zone}),",
-        "# in this machine's time; more lines where the two change their clocks on other days.",
+        "# in this machine's time and several times: what is done is not done again.",
     ]
-    for (hour, minute), weekdays in sorted(days.items()):
-        when = f"{minute} {hour} * * {','.join(map(str, sorted(weekdays)))}"
+    for (minute, span), at in hours.items():
+        when = f"{minute} {','.join(map(str, at))} * * {span}"
         lines.append(f"{when} {command} 2>> {shlex.quote(str(log))}")
     return "\n".join(lines) + "\n"
 
 
+def _usual(plan: Schedule) -> pd.DatetimeIndex:
+    """Return the closes without early ones: of those, the usual time is soon enough."""
+    times = pd.Series(plan.closes.tz_convert(plan.zone).strftime("%H:%M"))
+    return plan.closes[(times == times.mode().iloc[0]).to_numpy()]
+
+
+def _span(days: list[int]) -> str:
+    """Return weekdays as cron writes them."""
+    if len(days) > 2 and days[-1] - days[0] == len(days) - 1:
+        return f"{days[0]}-{days[-1]}"
+    return ",".join(map(str, days))
+
+
 def systemd_units(plan: Schedule) -> Mapping[str, str]:
     """Return a service and its timer, by file name."""
-    local = plan.closes.tz_convert(plan.zone)
-    # Of an early close the usual time is soon enough.
-    usual = pd.Series(local.strftime("%H:%M")).mode().iloc[0]
-    first = pd.Timestamp(f"2000-01-01 {usual}") + AFTER
+    local = _usual(plan).tz_convert(plan.zone)
+    first = pd.Timestamp(f"2000-01-01 {local[0]:%H:%M}") + AFTER
     names = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
     calendars = []
     for wait in AGAIN:
@@ -130,6 +142,9 @@ def systemd_units(plan: Schedule) -> Mapping[str, str]:
         calendars.append(f"OnCalendar={days} {moment:%H:%M}:00 {plan.zone}")
     # systemd splits ExecStart by itself: quotes, and % for its own names.
     words = [_quoted(word) for word in plan.command]
+    # With a /tmp of its own the service could not see what lies in everybody's.
+    in_tmp = any(word.startswith("/tmp/") for word in plan.command)
+    private_tmp = "" if in_tmp else "PrivateTmp=yes\n"
     service = f"""[Unit]
 Description=Forecasts of the day (lstm daily)
 Wants=network-online.target
@@ -141,15 +156,20 @@ ExecStart={" ".join(words)}
 TimeoutStartSec=6h
 Nice=10
 NoNewPrivileges=yes
-PrivateTmp=yes
+{private_tmp}PrivateDevices=yes
 ProtectSystem=strict
 ProtectHome=read-only
 ReadWritePaths={_quoted(str(plan.workspace))}
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
+ProtectKernelLogs=yes
 ProtectControlGroups=yes
+ProtectClock=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
 RestrictSUIDSGID=yes
+SystemCallArchitectures=native
 LockPersonality=yes
 """
     timer = f"""[Unit]

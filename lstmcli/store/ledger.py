@@ -308,14 +308,12 @@ def _rows(
     """Return the values of `COLUMNS`, row by row, as SQLite and JSON take them."""
     if not len(forecast) or forecast[["ticker", "made_on"]].drop_duplicates().shape[0] != 1:
         raise ValueError("Expected the forecasts of one ticker from one origin.")
-    filled = forecast.reindex(columns=[*forecast.columns, *INTERVAL_COLUMNS], copy=True)
-    filled = filled.loc[:, ~filled.columns.duplicated()]
-    numbers = filled[list(_NUMBERS)].to_numpy(float)
+    numbers = forecast.reindex(columns=list(_NUMBERS)).to_numpy(float)
     needed = numbers[:, : len(_NUMBERS) - len(INTERVAL_COLUMNS)]
     if not np.isfinite(needed).all():
         raise DataError("A forecast holds a number that is not finite; it is not issued.")
     rows = []
-    for row, values in zip(filled.itertuples(index=False), numbers, strict=True):
+    for row, values in zip(forecast.itertuples(index=False), numbers, strict=True):
         rows.append(
             (
                 str(row.ticker),
