@@ -169,6 +169,8 @@ def skill_sequence(losses: pd.Series, baseline: pd.Series, step: int) -> pd.Data
 def live_table(scored: pd.DataFrame) -> pd.DataFrame:
     """Return one row per published recipe, step and recipe beside it.
 
+    Of the steps at which anything stands beside it.
+
     Columns: `published step recipe origins forecasts crps direction`, per coverage c
     `coverage…` with its confidence sequence `coverage…_low`, `coverage…_high`, and of the
     published recipe's skill against this one `skill low high` (NaN in its own row) with
@@ -182,6 +184,8 @@ def live_table(scored: pd.DataFrame) -> pd.DataFrame:
         of_step = scored[scored["step"] == step]
         keys = ["ticker", "made_on"]
         others = [name for name in of_step["recipe"].unique() if name != published]
+        if not others:
+            continue
         for name in (published, *others):
             other = of_step[of_step["recipe"] == name]
             both = own[keys].merge(other[keys], on=keys)

@@ -35,7 +35,7 @@ MOST_IN_ONE_PAGE = 30
 SHOWN_STEPS = (1, 5, 10, 20)
 LAST_OUTCOMES = 10
 
-_HEAD = ("ticker", "last close", "made on", "median", "80 % cone", "live coverage of 80 %", "today")
+_HEAD = ("ticker", "80 % cone", "last close", "median", "made on", "live in 80 %", "today")
 
 
 def write_report(
@@ -94,7 +94,7 @@ def _page(
     return report.Page(
         title=title,
         made=f"Made {made:%A %d %B %Y, %H:%M} UTC",
-        sentence=(day or {}).get("sentence") or "What the ledger holds",
+        sentence=_sentence(sections, failures),
         overview_head=_HEAD,
         sections=sections,
         failures=failures,
@@ -103,6 +103,19 @@ def _page(
         facts=facts,
         back=back,
     )
+
+
+def _sentence(sections: list[report.Section], failures: list[str]) -> str:
+    """Return what the reader of the page wants to know first."""
+    failed = [section.ticker for section in sections if section.failed]
+    fresh = len(sections) - len(failed)
+    parts = [f"{fresh} of {len(sections)} forecasts are up to date"]
+    if failed:
+        more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+        parts.append(f"failed today: {', '.join(failed[:5])}{more}")
+    if failures:
+        parts.append(f"{len(failures)} step{'s' * (len(failures) > 1)} failed")
+    return "; ".join(parts) + "."
 
 
 def _said(error: Mapping[str, Any]) -> str:
@@ -139,10 +152,10 @@ def _section(
     first = prices.iloc[0]
     coverage = _live_coverage(live)
     section.line = (
-        f"{close:,.2f}{currency}",
-        f"{made_on:%Y-%m-%d}",
-        _change(first["q50"] / close),
         f"{_change(first['lo80'] / close)} to {_change(first['hi80'] / close)}",
+        f"{close:,.2f}{currency}",
+        _change(first["q50"] / close),
+        f"{made_on:%Y-%m-%d}",
         coverage,
         today,
     )
@@ -324,12 +337,18 @@ def _record(live: Live) -> tuple[list[str], list[report.Table]]:
     rows = [_record_row(row) for _, row in live.table.iterrows()]
     if not rows:
         return remarks, []
-    head = ("step: recipe", "sessions", "CRPS %", "skill of the network", "so far")
-    caption = (
-        f"Live scores, no verdict before {LEAST_OUTCOMES} sessions; in brackets 95 % confidence "
-        "sequences"
-    )
-    return remarks, [report.Table(caption, (*head, "in 50 %", "in 80 %", "in 95 %"), tuple(rows))]
+    head = ("recipe", "sessions", "CRPS %", "skill of the network", "so far")
+    head = (*head, "in 50 %", "in 80 %", "in 95 %")
+    steps = live.table["step"].to_numpy()
+    tables = []
+    for step in np.unique(steps):
+        caption = (
+            f"Scores {step} session{'s' * (step > 1)} ahead; in brackets 95 % confidence "
+            f"sequences, no verdict before {LEAST_OUTCOMES} sessions"
+        )
+        own = tuple(row for row, at in zip(rows, steps, strict=True) if at == step)
+        tables.append(report.Table(caption, head, own, folded=step != steps[0]))
+    return remarks, tables
 
 
 def _record_row(row: pd.Series) -> tuple[str, ...]:
@@ -342,7 +361,7 @@ def _record_row(row: pd.Series) -> tuple[str, ...]:
 
     low, high = 100 * row["low"], 100 * row["high"]
     return (
-        f"{row['step']}: {row['recipe']}",
+        row["recipe"],
         f"{row['origins']:,}",
         f"{100 * row['crps']:.3f}",
         "" if own else f"{100 * row['skill']:+.1f} % ({low:+.1f} to {high:+.1f})",

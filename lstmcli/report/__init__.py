@@ -51,11 +51,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; the first column heads its row."""
+    """Cells as text; the first column heads its row. A folded one opens on a click."""
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    folded: bool = False
 
 
 @dataclass
