@@ -22,7 +22,7 @@ windows = Windows(
     session=pd.bdate_range("1990-01-01", periods=rows).to_numpy(),
     values=generator.standard_normal((rows, COLUMNS)).astype(np.float32),
     level=generator.standard_normal(rows).cumsum(),
-    sigma=np.ones(rows),
+    sigma=np.ones((rows, 1)),
     close=np.ones(rows),
     targets=np.zeros((rows, HORIZON), np.int8),
     forecastable=np.ones(rows, bool),

@@ -337,11 +337,11 @@ def _record(live: Live) -> tuple[list[str], list[report.Table]]:
     rows = [_record_row(row) for _, row in live.table.iterrows()]
     if not rows:
         return remarks, []
-    head = ("recipe", "sessions", "CRPS %", "skill of the network", "so far")
-    head = (*head, "in 50 %", "in 80 %", "in 95 %")
+    columns = ("recipe", "sessions", "CRPS %", "skill of the network", "so far")
+    head = (*columns, "in 50 %", "in 80 %", "in 95 %")
     steps = live.table["step"].to_numpy()
     tables = []
-    for step in np.unique(steps):
+    for step in sorted(set(map(int, steps))):
         caption = (
             f"Scores {step} session{'s' * (step > 1)} ahead; in brackets 95 % confidence "
             f"sequences, no verdict before {LEAST_OUTCOMES} sessions"
