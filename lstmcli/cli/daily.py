@@ -110,12 +110,12 @@ def _together(day: Day) -> list:
             groups.setdefault(key, []).append((each.ticker, each.error))
     errors = []
     for failed in groups.values():
-        _, first = failed[0]
-        if len(failed) > 1:
-            names = [ticker for ticker, _ in failed[1:]]
+        ticker, first = failed[0]
+        if len(failed) > 1 or ticker not in str(first):
+            names = [ticker for ticker, _ in failed]
             shown = " ".join(names[:SHOWN_ERRORS])
             more = f" and {len(names) - SHOWN_ERRORS} more" if len(names) > SHOWN_ERRORS else ""
-            first = type(first)(f"{first} Likewise: {shown}{more}.", hint=first.hint)
+            first = type(first)(f"{first} Concerns: {shown}{more}.", hint=first.hint)
         errors.append(first)
     return [*errors, *day.errors]
 

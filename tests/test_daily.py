@@ -1,0 +1,576 @@
+"""The evening: what `lstm daily` does, undisturbed and disturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import year
+from command import LSTM, Lstm, hinted, spawn
+from yahoo_server import Fault, Listing, YahooServer, traded
+from year import TICKERS, evening_of
+
+from lstmcli.pipeline.daily import is_due
+from lstmcli.store import Workspace
+
+FIRST = "2013-01-02"
+SETTLED = 520
+"""Sessions that are stored when the first evening comes."""
+
+
+def listings() -> dict[str, Listing]:
+    """Return two tickers of which a test may go on for 60 sessions."""
+    return {
+        ticker: Listing(traded(FIRST, SETTLED + 60, seed=seed))
+        for seed, ticker in enumerate(TICKERS)
+    }
+
+
+SESSIONS = listings()["MRK"].bars.index
+TODAY = SESSIONS[SETTLED - 1]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the bars of two tickers up to TODAY and a run for each."""
+    folder = tmp_path_factory.mktemp("trained")
+    with year.replaying(folder, listings()) as replay:
+        replay.prepare(TODAY)
+    return folder
+
+
+@pytest.fixture
+def data(
+    trained: Path, yahoo: YahooServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Return a copy of that workspace on the evening of TODAY, with Yahoo at hand."""
+    folder = tmp_path / "data"
+    shutil.copytree(trained / "data", folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LSTM_WORKSPACE", "data")
+    yahoo.listings.update(listings())
+    yahoo.move_clock(evening_of(TODAY))
+    return folder
+
+
+def go_to(yahoo: YahooServer, number: int) -> pd.Timestamp:
+    """Move the clock to the evening of a session that many after TODAY; return the session."""
+    session = SESSIONS[SETTLED - 1 + number]
+    yahoo.move_clock(evening_of(session))
+    return session
+
+
+def issued(data: Path) -> list[tuple[str, str]]:
+    rows = Workspace(data).ledger.read()
+    found = rows[["ticker", "made_on"]].drop_duplicates()
+    return [(ticker, f"{made_on:%Y-%m-%d}") for ticker, made_on in found.to_numpy()]
+
+
+def state(data: Path) -> dict:
+    return json.loads((data / "daily.json").read_text())
+
+
+def test_an_evening_issues_scores_and_reports(data, yahoo, lstm: Lstm):
+    answer = lstm("daily")
+    assert answer.code == 0, answer.err
+    stamp = f"{TODAY:%Y-%m-%d}"
+    assert re.search(rf"MRK +{stamp} +forecast +[\d.]+ +[\d.]+ - [\d.]+", answer.out)
+    assert f"daily {stamp}: 2 forecast" in answer.err
+    assert max(map(len, answer.out.splitlines())) <= 80
+    assert issued(data) == [("MDT", stamp), ("MRK", stamp)]
+
+    rows = Workspace(data).ledger.read("MRK")
+    published = rows[rows["recipe"] == "lstm+calibrated"]
+    assert published["step"].tolist() == list(range(1, 21))
+    assert rows.groupby("recipe")["step"].apply(list).drop("lstm+calibrated").map(tuple).unique(
+    ).tolist() == [(1, 5, 10, 20)]  # fmt: skip
+    assert set(rows["recipe"]) == {
+        *("lstm+calibrated", "lstm", "random_walk", "drift", "historical", "ewma", "garch"),
+        *("har", "har_ridge"),
+    }
+    # What is issued is what `predict` says.
+    told = json.loads(lstm("predict", "MRK", "--json").out)["forecasts"][0]["steps"]
+    prices = published["last_close"] * published["lo80"].map(lambda x: 2.718281828459045**x)
+    assert prices.tolist() == pytest.approx([step["lo80"] for step in told])
+    page = (data / "report.html").read_text()
+    assert "2 of 2 forecasts are up to date." in page
+    assert page.count("<img") == 2
+    assert (data / "charts" / "daily-MRK.svg").exists()
+
+
+def test_a_second_run_is_up_to_date_and_asks_nobody(data, yahoo, lstm: Lstm):
+    assert lstm("daily", "-q").code == 0
+    before = {path: path.stat().st_mtime_ns for path in data.rglob("*") if path.is_file()}
+    asked = len(yahoo.requests)
+    answer = lstm("daily")
+    assert (answer.code, len(yahoo.requests)) == (0, asked)
+    assert "2 up to date" in answer.err
+    after = {path: path.stat().st_mtime_ns for path in data.rglob("*") if path.is_file()}
+    assert {path for path in after if after[path] != before.get(path)} <= {
+        data / ".lock",
+        data / ".lock-holder",
+    }
+    # A lost page comes back.
+    (data / "report.html").unlink()
+    assert lstm("daily", "-q").code == 0
+    assert (data / "report.html").exists()
+
+
+def test_quiet_says_nothing_when_all_is_well(data, yahoo, lstm: Lstm):
+    for _ in range(2):
+        answer = lstm("daily", "-q")
+        assert (answer.code, answer.out, answer.err) == (0, "", "")
+
+
+def test_a_weekend_changes_nothing(data, yahoo, lstm: Lstm):
+    lstm("daily", "-q")
+    friday = go_to(yahoo, 0)
+    yahoo.move_clock(evening_of(friday + pd.offsets.Week(weekday=6)))
+    fresh = SESSIONS[f"{yahoo.now:%Y-%m-%d}" >= SESSIONS][-1]
+    lstm("daily", "-q")
+    asked, rows = len(yahoo.requests), issued(data)
+    assert rows[-1] == ("MRK", f"{fresh:%Y-%m-%d}")
+    yahoo.move_clock(yahoo.now + timedelta(hours=9))
+    assert lstm("daily", "-q").code == 0
+    assert (len(yahoo.requests), issued(data)) == (asked, rows)
+
+
+def test_the_next_evening_scores_the_first(data, yahoo, lstm: Lstm):
+    lstm("daily", "-q")
+    go_to(yahoo, 1)
+    assert lstm("daily", "-q").code == 0
+    told = json.loads(lstm("score", "--json").out)["live"]
+    assert told["counts"]["scored"] == 2
+    assert told["missing"] == []
+    table = lstm("score")
+    assert table.code == 0
+    assert max(map(len, table.out.splitlines())) <= 80
+    assert "no verdict" not in table.out or "60 sessions" in table.out
+    csv = lstm("score", "MRK", "--csv").out.splitlines()
+    assert len(csv) == 1 + 2 * (20 + 8 * 4)
+    assert lstm("score", "GOOG").code == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault(status=429, body="Too Many Requests"), 5),
+        (Fault(status=500, body="oops"), 4),
+        (Fault(drop=True), 4),
+        (Fault(truncate=True), 4),
+    ],
+)
+def test_a_failing_yahoo_issues_nothing_and_is_asked_again(data, yahoo, lstm: Lstm, fault, code):
+    session = go_to(yahoo, 1)
+    yahoo.faults.append(fault)
+    answer = lstm("daily", "-q")
+    assert (answer.code, answer.out) == (code, "")
+    # One failure of the source is one error, however many tickers it concerns.
+    assert answer.err.count("error: ") == 1
+    assert answer.err.count("hint: ") == 1
+    assert "MDT" in answer.err
+    assert "MRK" in answer.err
+    assert issued(data) == []
+    assert state(data)["exit_code"] == code
+    assert "failed today: MDT, MRK" in (data / "report.html").read_text()
+    yahoo.faults.clear()
+    if code == 5:  # it was asked to wait
+        yahoo.move_clock(yahoo.now + timedelta(hours=2))
+    assert lstm("daily", "-q").code == 0
+    assert issued(data) == [(ticker, f"{session:%Y-%m-%d}") for ticker in ("MDT", "MRK")]
+
+
+def test_a_session_that_failed_is_missing_with_its_reason(data, yahoo, lstm: Lstm):
+    lstm("daily", "-q")
+    failed = go_to(yahoo, 1)
+    yahoo.faults.append(Fault(status=500, body="oops"))
+    lstm("daily", "-q")
+    yahoo.faults.clear()
+    go_to(yahoo, 3)
+    lstm("daily", "-q")
+    missing = json.loads(lstm("score", "MRK", "--json").out)["live"]["missing"]
+    assert [(each["session"], "did not run" in each["reason"]) for each in missing] == [
+        (f"{failed:%Y-%m-%d}", False),
+        (f"{SESSIONS[SETTLED + 1]:%Y-%m-%d}", True),
+    ]
+    assert "2 sessions without a forecast" in (data / "report.html").read_text()
+
+
+def test_a_hole_stops_its_ticker_alone(data, yahoo, lstm: Lstm):
+    session = f"{go_to(yahoo, 1):%Y-%m-%d}"
+    yahoo.listings["MDT"].holes.add(session)
+    answer = lstm("daily", "-q")
+    assert answer.code in (4, 6)
+    assert "MDT" in answer.err
+    assert issued(data) == [("MRK", session)]
+    yahoo.listings["MDT"].holes.clear()
+    assert lstm("daily", "-q").code == 0
+    assert issued(data) == [("MRK", session), ("MDT", session)]
+
+
+def test_a_ticker_without_a_run_is_named_and_the_others_go_on(data, yahoo, lstm: Lstm):
+    yahoo.listings["KO"] = Listing(traded(FIRST, SETTLED, seed=9))
+    (data.parent / "list.txt").write_text("MRK\nKO # no run yet\n")
+    answer = lstm("daily", "--universe", "list.txt", "-q")
+    assert answer.code == 3
+    assert "KO" in answer.err
+    assert hinted(answer) == ["lstm train KO --config lstm.yaml"]
+    assert issued(data) == [("MRK", f"{TODAY:%Y-%m-%d}")]
+
+
+def test_a_new_month_trains_anew_once(data, yahoo, lstm: Lstm):
+    runs = len(Workspace(data).runs.names())
+    number = next(n for n in range(1, 40) if SESSIONS[SETTLED - 1 + n].month != TODAY.month)
+    go_to(yahoo, number)
+    answer = lstm("daily")
+    assert answer.code == 0, answer.err
+    assert "2 retrained" in answer.err
+    assert len(Workspace(data).runs.names()) == runs + 2
+    rows = Workspace(data).ledger.read()
+    assert set(rows["run"]) == set(Workspace(data).runs.names()[-2:])
+    assert lstm("daily", "-q").code == 0
+    go_to(yahoo, number + 1)
+    assert lstm("daily", "-q").code == 0
+    assert len(Workspace(data).runs.names()) == runs + 2
+
+
+@pytest.mark.parametrize(
+    ("schedule", "trained", "now", "due"),
+    [
+        ("never", "2015-01-31", "2019-02-01", False),
+        ("weekly", "2015-01-30", "2015-02-01", False),
+        ("weekly", "2015-01-30", "2015-02-02", True),
+        ("monthly", "2015-01-01", "2015-01-31", False),
+        ("monthly", "2014-12-31", "2015-01-01", True),
+        ("quarterly", "2015-01-31", "2015-03-31", False),
+        ("quarterly", "2015-03-31", "2015-04-01", True),
+        ("yearly", "2015-01-01", "2015-12-31", False),
+        ("yearly", "2015-12-31", "2016-01-01", True),
+        ("monthly", "2015-02-01", "2015-01-01", False),
+    ],
+)
+def test_a_schedule_looks_at_the_calendar_alone(schedule, trained, now, due):
+    moments = (datetime.fromisoformat(f"{day}T23:00+00:00") for day in (trained, now))
+    assert is_due(schedule, *moments) is due
+
+
+def test_a_split_and_a_dividend_change_no_score(data, yahoo, lstm: Lstm):
+    lstm("daily", "-q")
+    go_to(yahoo, 2)
+    lstm("daily", "-q")
+    before = json.loads(lstm("score", "--json").out)["live"]["scores"]
+    session = go_to(yahoo, 3)
+    yahoo.listings["MRK"].splits[f"{session:%Y-%m-%d}"] = 3.0
+    yahoo.listings["MDT"].dividends[f"{session:%Y-%m-%d}"] = 0.8
+    assert lstm("fetch", "-q").code == 0
+    go_to(yahoo, 2)
+    after = json.loads(lstm("score", "--json").out)["live"]["scores"]
+    for one, two in zip(before, after, strict=True):
+        assert two == pytest.approx(one, rel=1e-9, abs=1e-12, nan_ok=True)
+    assert before
+
+
+@pytest.mark.parametrize("damage", ["junk", "cut", "newer"])
+def test_a_ledger_of_no_use_is_named_and_the_rest_goes_on(data, yahoo, lstm: Lstm, damage):
+    lstm("daily", "-q")
+    path = data / "ledger.sqlite"
+    if damage == "newer":
+        with sqlite3.connect(path) as plain:
+            plain.execute("PRAGMA user_version = 99")
+    else:
+        whole = path.read_bytes()
+        path.write_bytes(b"junk" * 5000 if damage == "junk" else whole[: len(whole) // 2])
+    broken = path.read_bytes()
+    session = go_to(yahoo, 1)
+    answer = lstm("daily", "-q")
+    assert answer.code == 6
+    assert "ledger.sqlite" in answer.err
+    assert path.read_bytes() == broken
+    assert Workspace(data).bars.read("MRK")[0].index[-1] == session
+    assert "ledger.sqlite" in (data / "report.html").read_text()
+    assert lstm("ledger", "verify").code == 6
+    doctor = lstm("doctor")
+    assert doctor.code == 6
+    assert "newer lstm" in doctor.hint if damage == "newer" else "recover" in doctor.hint
+    # As the hint says: out of the way, and a new one begins.
+    path.rename(data / "old.sqlite")
+    assert lstm("daily", "-q").code == 0
+    assert [made_on for _, made_on in issued(data)] == [f"{session:%Y-%m-%d}"] * 2
+
+
+def test_a_damaged_run_and_damaged_bars_are_named(data, yahoo, lstm: Lstm):
+    run = next(run for run in Workspace(data).runs.manifests() if run.tickers == ("MRK",))
+    path = Workspace(data).runs.path(run.run) / "forecast.tflite"
+    path.write_bytes(path.read_bytes()[:-100])
+    answer = lstm("daily", "-q")
+    assert answer.code == 6
+    assert run.run in answer.err
+    assert issued(data) == [("MDT", f"{TODAY:%Y-%m-%d}")]
+    parquet = data / "bars" / "MDT.parquet"
+    parquet.write_bytes(parquet.read_bytes()[:-50])
+    go_to(yahoo, 1)
+    yahoo.faults.append(Fault(status=500, body="oops"))
+    answer = lstm("daily", "-q")
+    assert answer.code == 6
+    assert "MDT" in answer.err
+
+
+def test_a_clock_that_jumps_back_issues_nothing(data, yahoo, lstm: Lstm):
+    lstm("daily", "-q")
+    rows = issued(data)
+    yahoo.move_clock(evening_of(SESSIONS[SETTLED - 30]))
+    answer = lstm("daily", "-q")
+    assert answer.code == 6
+    assert "nothing is issued in the past" in answer.err
+    assert issued(data) == rows
+
+
+def test_a_summary_is_json_or_text(data, yahoo, lstm: Lstm):
+    assert lstm("daily", "-q", "--summary", "day.json").code == 0
+    told = json.loads(Path("day.json").read_text())
+    assert [each["outcome"] for each in told["tickers"]] == ["forecast", "forecast"]
+    assert lstm("daily", "-q", "--summary", "day.txt").code == 0
+    assert Path("day.txt").read_text().endswith("2 up to date\n")
+    answer = lstm("daily", "--json")
+    assert json.loads(answer.out)["day"]["sentence"] == told["sentence"].replace(
+        "forecast", "up to date"
+    )
+
+
+def test_status_tells_monitoring_how_old_the_last_success_is(data, yahoo, lstm: Lstm):
+    assert lstm("status", "--max-age", "36h").code == 6
+    lstm("daily", "-q")
+    assert lstm("status", "--max-age", "36h").code == 0
+    yahoo.move_clock(yahoo.now + timedelta(hours=37))
+    answer = lstm("status", "--max-age", "36h", "-q")
+    assert (answer.code, answer.out) == (6, "")
+    assert "37.0 hours ago" in answer.err
+    assert lstm("status", "--max-age", "3d").code == 0
+    for wrong in ("", "36", "h", "-1h", "0h", "1w"):
+        assert lstm("status", f"--max-age={wrong}").code == 2
+
+
+def test_a_ticker_that_is_a_tag_is_escaped(data, yahoo, lstm: Lstm):
+    bars = traded(FIRST, SETTLED).rename_axis("Date").assign(Ticker="<script>")
+    bars.to_csv("evil.csv")
+    assert lstm("fetch", "--source", "csv", "--file", "evil.csv", "-q").code == 0
+    answer = lstm("daily", "-q")
+    assert answer.code == 3
+    page = (data / "report.html").read_text()
+    assert "<script" not in page.lower()
+    assert "&lt;SCRIPT&gt;" in page or "&lt;script&gt;" in page
+
+
+def test_nothing_is_asked_of_a_terminal_or_of_the_environment(data, yahoo):
+    """`env -i HOME=… PATH=… lstm daily -q </dev/null`, as cron would."""
+    needed = {**yahoo.environment(data.parent), "HOME": str(data.parent), "PATH": os.defpath}
+    line = [*LSTM, "daily", "-q", "--workspace", str(data)]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            line,
+            env={**needed, "LSTM_NOW": yahoo.now.isoformat()},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd="/",
+            check=False,
+        )
+
+    done = run()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    go_to(yahoo, 1)
+    yahoo.faults.append(Fault(status=503, body="Will be right back"))
+    done = run()
+    assert (done.returncode, done.stdout) == (4, "")
+    assert (done.stderr.count("error: "), done.stderr.count("hint: ")) == (1, 1)
+
+
+def test_two_at_once_issue_nothing_twice(data, yahoo):
+    for number in range(1, 4):
+        session = go_to(yahoo, number)
+        both = [
+            subprocess.Popen(
+                [*LSTM, "daily", "-q"],
+                env={**os.environ, **yahoo.environment(data.parent)},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        said = [process.communicate()[1] for process in both]
+        codes = sorted(process.returncode for process in both)
+        assert codes in ([0, 0], [0, 7]), said
+        assert issued(data)[-2:] == [(ticker, f"{session:%Y-%m-%d}") for ticker in ("MDT", "MRK")]
+    assert len(issued(data)) == 6
+
+
+@pytest.fixture
+def small_disk(data: Path, tmp_path: Path):
+    """Return the workspace on a file system that has hardly any room left."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    size = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
+    options = ["mount", "-t", "tmpfs", "-o", f"size={size + 1_600_000}", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(options, check=False).returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    shutil.copytree(data, folder, dirs_exist_ok=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_loses_nothing(small_disk: Path, yahoo, lstm: Lstm):
+    here = ["--workspace", str(small_disk)]
+    assert lstm("daily", "-q", *here).code == 0
+    verified = Workspace(small_disk).ledger.verify()
+    filler = small_disk / "filler"
+    with filler.open("wb") as stream, pytest.raises(OSError, match="No space"):
+        while True:
+            stream.write(b"x" * 4096)
+            stream.flush()
+    old = {
+        path: path.read_bytes()
+        for path in small_disk.rglob("*")
+        if path.is_file() and path.suffix in (".parquet", ".html", ".tflite", ".json", ".csv")
+    }
+    go_to(yahoo, 1)
+    for line in (["daily", "-q"], ["fetch", "-q"], ["predict"], ["report"], ["plot", "MRK"]):
+        answer = lstm(*line, *here)
+        assert answer.code == 8, (line, answer)
+        assert "unexpected" not in answer.err
+    assert all(path.read_bytes() == content for path, content in old.items())
+    assert Workspace(small_disk).ledger.verify() == verified
+    assert not list(small_disk.rglob("*.tmp"))
+    filler.unlink()
+    assert lstm("daily", "-q", *here).code == 0
+    assert Workspace(small_disk).ledger.verify().rows == 2 * verified.rows
+
+
+@pytest.mark.slow
+def test_thirty_disturbed_evenings_end_as_thirty_calm_ones(trained: Path, tmp_path: Path):
+    sessions = SESSIONS[SETTLED : SETTLED + 30]
+    with year.replaying(tmp_path / "calm", listings()) as calm:
+        shutil.copytree(trained / "data", calm.data)
+        year.undisturbed(calm, sessions)
+    with year.replaying(tmp_path / "rough", listings()) as rough:
+        shutil.copytree(trained / "data", rough.data)
+        year.disturbed(rough, sessions, seed=5, kills=8, longest=4.0)
+    assert rough.kills >= 5
+    now = evening_of(sessions[-1])
+    table = year.compare(calm.data, rough.data, now)
+    lacking = table["hash_two"].isna()
+    assert (table["same"] | lacking).all()
+    missing, unknown = year.missing_without_reason(rough.data, now)
+    assert unknown == []
+    assert table[lacking].groupby(["ticker", "made_on"]).ngroups == missing
+    assert len(table) == 30 * 2 * (20 + 8 * 4)
+
+
+def test_the_crontab_runs_after_every_close_of_the_year(data, lstm: Lstm, monkeypatch):
+    import exchange_calendars
+
+    monkeypatch.setenv("LSTM_NOW", "2026-01-02T12:00:00+00:00")
+    for zone in ("America/New_York", "Europe/Berlin", "Asia/Tokyo", "UTC"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        answer = lstm("schedule", "-q")
+        assert answer.code == 0
+        lines = [line.split(maxsplit=5) for line in answer.out.splitlines() if line[0] != "#"]
+        runs = set()
+        for minute, hours, _, _, days, command in lines:
+            assert command.startswith("/")
+            assert f"--workspace {data.resolve()}" in command
+            first, _, last = days.partition("-")
+            wanted = (
+                range(int(first), int(last) + 1) if last else [int(day) for day in days.split(",")]
+            )
+            runs |= {
+                (int(day), int(hour), int(minute)) for day in wanted for hour in hours.split(",")
+            }
+        closes = exchange_calendars.get_calendar("XNYS", start="2025-12-01", end="2026-12-31")
+        for close in closes.schedule["close"].loc["2026-01-05":"2026-12-20"]:
+            local = close.tz_convert(zone)
+            later = [(local + pd.Timedelta(wait, "min")) for wait in range(45, 12 * 60)]
+            hits = [at for at in later if (at.isoweekday() % 7, at.hour, at.minute) in runs]
+            assert hits, (zone, close)
+            assert hits[0] - local < pd.Timedelta("4h")
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_the_units_of_systemd_are_sound(data, lstm: Lstm, tmp_path):
+    folder = tmp_path / "units"
+    answer = lstm("schedule", "systemd", "--output", str(folder))
+    assert answer.code == 0
+    service, timer = ((folder / f"lstm-daily.{kind}").read_text() for kind in ("service", "timer"))
+    assert "Type=oneshot" in service
+    assert f"ReadWritePaths={data.resolve()}" in service
+    assert "Persistent=true" in timer
+    assert "RandomizedDelaySec=" in timer
+    assert "OnCalendar=Mon,Tue,Wed,Thu,Fri 16:45:00 America/New_York" in timer
+    if shutil.which("systemd-analyze"):
+        units = [str(path) for path in folder.iterdir()]
+        done = subprocess.run(
+            ["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (["schedule", "launchd"], 2),
+        (["schedule", "--calendar", "XNIS"], 2),
+        (["schedule", "--universe", "nowhere.txt"], 2),
+        (["daily", "--universe", "nowhere.txt"], 2),
+        (["daily", "../x"], 2),
+        (["ledger"], 2),
+        (["ledger", "export", "-o", "ledger.xls"], 2),
+        (["ledger", "verify", "--holds", "abc"], 6),
+    ],
+)
+def test_bad_words_are_refused(data, yahoo, lstm: Lstm, line, code):
+    if "--holds" in line:
+        lstm("daily", "-q")
+    answer = lstm(*line)
+    assert (answer.code, answer.out) == (code, "")
+    hinted(answer)
+
+
+def test_an_empty_workspace_says_what_comes_first(empty: Path, lstm: Lstm):
+    answer = lstm("daily")
+    assert answer.code == 3
+    assert hinted(answer)[0] == "lstm fetch MRK"
+    for line in (["score"], ["report"]):
+        assert lstm(*line).code == 3
+    assert lstm("ledger", "verify").out.startswith("0 rows")
+
+
+def test_the_ledger_goes_into_other_tools(data, yahoo, lstm: Lstm):
+    lstm("daily", "-q")
+    verified = lstm("ledger", "verify")
+    assert verified.out.startswith("104 rows")
+    head = verified.out.split()[-1]
+    assert lstm("ledger", "verify", "--holds", head).code == 0
+    stored = Workspace(data).ledger.read()
+    for name in ("ledger.csv", "ledger.parquet"):
+        assert lstm("ledger", "export", "--output", name).code == 0
+    pd.testing.assert_frame_equal(pd.read_parquet("ledger.parquet"), stored)
+    csv = pd.read_csv("ledger.csv")
+    assert csv["q50"].tolist() == stored["q50"].tolist()
+    assert len(lstm("ledger", "export").out.splitlines()) == 105
+
+
+def test_a_process_of_its_own_works_too(data, yahoo):
+    answer = spawn("daily", workspace=data, changes=yahoo.environment(data.parent))
+    assert answer.code == 0, answer.err
+    assert "2 forecast" in answer.err
