@@ -227,13 +227,16 @@ class _Evening:
             asked, each.error = each.error, None
             if self._is_fresh(each):
                 continue
-            unread = each.error
-            if asked is None and unread is None:
-                asked = SourceError(
-                    f"{each.ticker}: stale: the source has no bar of {each.session:%Y-%m-%d} yet.",
-                    hint="lstm daily again later goes on with it; LSTM_NOW replays old bars",
+            found = [error for error in (asked, each.error) if error is not None]
+            if not found:
+                found.append(
+                    SourceError(
+                        f"{each.ticker}: stale: there is no bar of {each.session:%Y-%m-%d} yet.",
+                        hint="lstm daily again later goes on with it; LSTM_NOW replays old bars",
+                    )
                 )
-            self._fail(each, "look", asked or unread or SourceError(f"{each.ticker}: stale."))
+            # Damaged bars weigh more than a source that could not mend them.
+            self._fail(each, "look", max(found, key=lambda error: error.exit_code))
 
     def _ready(self) -> list[TickerDay]:
         return [each for each in self.day.tickers if each.error is None]

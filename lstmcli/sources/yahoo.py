@@ -99,6 +99,12 @@ class YahooSource(SourceConfig):
             # Nearly every type is possible here, from curl's OSErrors to the KeyError of an odd
             # answer; yfinance promises none of them.
             if _is_cache_fault(error):
+                if "full" in str(error) or "readonly" in str(error):
+                    raise DiskError(
+                        f"{cache}: yfinance cannot write its cache: {error}.",
+                        hint="free some space, or choose a folder that you may write with "
+                        "--workspace",
+                    ) from error
                 shutil.rmtree(cache / "yfinance", ignore_errors=True)
                 _open_cache(cache)
                 raise SourceError(f"{ticker}: yfinance's cache in {cache} was damaged.") from error

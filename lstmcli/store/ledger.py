@@ -283,8 +283,8 @@ _INSERT = (
 )
 
 _RECOVERY = (
-    "keep a copy of {name}; `sqlite3 {name} .recover | sqlite3 recovered.sqlite` saves what can "
-    "be read; move {name} away, and the next `lstm daily` begins a new one"
+    "keep a copy of {name}; sqlite3 {name} .recover | sqlite3 recovered.sqlite saves what can be "
+    "read; then move {name} away: lstm daily starts a new one"
 )
 
 
