@@ -220,7 +220,16 @@ class Ledger:
             if write:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            try:
+                version = connection.execute(_VERSION).fetchone()[0]
+            except sqlite3.Error as error:
+                if write or _code(error) not in _DISK or self._has_wal():
+                    raise
+                # Where no file can be made beside it, it can still be read.
+                connection.close()
+                address = f"{self.path.resolve().as_uri()}?immutable=1"
+                connection = sqlite3.connect(address, uri=True, isolation_level=None)
+                version = connection.execute(_VERSION).fetchone()[0]
             if version > SCHEMA:
                 raise DataError(
                     f"{self.path}: Expected a ledger of version {SCHEMA} or older. "
@@ -245,7 +254,7 @@ class Ledger:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         # Another process may have been faster.
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        version = connection.execute(_VERSION).fetchone()[0]
         if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise _damaged(self.path, "it is a database of something else")
         for script in _MIGRATIONS[version:]:
@@ -254,9 +263,13 @@ class Ledger:
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
         connection.execute("COMMIT")
 
+    def _has_wal(self) -> bool:
+        """Return whether rows wait in a log beside the file."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        return log.exists() and log.stat().st_size > 0
+
     def _translated(self, error: sqlite3.Error) -> LstmError:
-        code = getattr(error, "sqlite_errorcode", None)
-        primary = None if code is None else code & 0xFF
+        primary = _code(error)
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return LockError(
                 f"{self.path} is in use by another process.", hint="wait until it has finished"
@@ -268,6 +281,14 @@ class Ledger:
             )
         return _damaged(self.path, str(error))
 
+
+def _code(error: sqlite3.Error) -> int | None:
+    """Return SQLite's primary result code."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+_VERSION = "PRAGMA user_version"
 
 _DISK = {
     sqlite3.SQLITE_FULL,
