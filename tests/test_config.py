@@ -412,7 +412,7 @@ def test_an_override_may_replace_a_whole_section():
         (
             "nosuch.key=3",
             "--set nosuch.key=3: nosuch: unknown key; choose from tickers, seed, features, scale, "
-            "har_weight, window, split, model, training, backtest",
+            "har_weight, window, split, model, training, backtest, retrain",
         ),
     ],
 )

@@ -23,6 +23,8 @@ FONT = "DejaVu Sans"  # ships with matplotlib, so that a chart is the same every
 STYLE = {
     "font.family": FONT,
     "font.size": 10,
+    "text.color": "#222222",
+    "axes.titlecolor": "#222222",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#666666",
