@@ -154,7 +154,8 @@ def stored(workspace: Path) -> dict[Path, bytes]:
     return {
         path.relative_to(workspace): path.read_bytes()
         for path in workspace.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.parts[-2:])
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(workspace).parts)
     }
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
 import warnings
 from datetime import datetime, timedelta
@@ -582,7 +583,23 @@ def test_the_ledger_goes_into_other_tools(data, yahoo, lstm: Lstm):
     assert len(lstm("ledger", "export").out.splitlines()) == 105
 
 
-def test_a_process_of_its_own_works_too(data, yahoo):
-    answer = spawn("daily", workspace=data, changes=yahoo.environment(data.parent))
+def test_a_process_of_its_own_works_too_and_loads_no_tensorflow(data, yahoo):
+    changes = yahoo.environment(data.parent)
+    answer = spawn("daily", workspace=data, changes=changes)
     assert answer.code == 0, answer.err
     assert "2 forecast" in answer.err
+    for line in (["report"], ["score"]):
+        script = f"""
+import sys
+from lstmcli.cli import run
+assert run({line!r}) == 0
+assert not {{"tensorflow", "keras", "sklearn", "arch", "yfinance"}} & set(sys.modules)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, **changes, "LSTM_WORKSPACE": str(data)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

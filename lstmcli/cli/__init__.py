@@ -20,7 +20,7 @@ Forecast stocks with LSTM networks, and say how sure the forecast is.
   lstm predict MRK                          the next sessions, with their cone
   lstm plot MRK                             the same as a picture
   lstm backtest MRK --config stacked.yaml   is it better than a random walk?
-  lstm daily                                all of it, every evening, from cron
+  lstm daily                                all that, every evening, by cron
 
 Results go to stdout, everything else to stderr. Not investment advice.
 
