@@ -51,7 +51,7 @@ lock: $(READY) ## bring requirements.lock in step with pyproject.toml (UPGRADE=1
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		$(if $(UPGRADE),--upgrade) --output-file requirements.lock
 
-bench: $(READY) ## measure speed and memory against other libraries (about 30 minutes)
+bench: $(READY) ## measure speed and memory against other libraries (about 45 minutes)
 	$(BIN)/python benchmarks/speed.py
 
 wheel: $(READY) ## build dist/*.whl
