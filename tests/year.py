@@ -219,7 +219,7 @@ def compare(one: Path, two: Path, now: datetime) -> pd.DataFrame:
         rows = follow_up(place.ledger.read(), load_panel(place, TICKERS).panel, now)
         assert not rows.duplicated(keys).any(), "a forecast came twice"
         tables.append(rows.assign(crps=crps(rows)).set_index(keys))
-    both = tables[0].join(tables[1], how="outer", lsuffix="_one", rsuffix="_two")
+    both = pd.concat([tables[0].add_suffix("_one"), tables[1].add_suffix("_two")], axis=1)
     same = np.ones(len(both), bool)
     for name in ("q025", "q50", "q975", "lo80", "hi80", "sigma", "realised", "crps"):
         values = both[f"{name}_one"], both[f"{name}_two"]
