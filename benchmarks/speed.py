@@ -1,6 +1,6 @@
 """Measure training, start-up, forecasting and memory against other libraries.
 
-    make bench          # about an hour on two idle cores
+    make bench          # about 45 minutes on two idle cores
 
 Builds an environment for the peers (`peers.txt`), then runs ours and theirs in
 turn, A B A B, each in a process of its own, and prints medians with ratios.

@@ -123,6 +123,7 @@ def test_a_second_run_is_up_to_date_and_asks_nobody(data, yahoo, lstm: Lstm):
     assert {path for path in after if after[path] != before.get(path)} <= {
         data / ".lock",
         data / ".lock-holder",
+        data / "daily.json",  # when all was well last
     }
     # A lost page comes back.
     (data / "report.html").unlink()
@@ -147,6 +148,7 @@ def test_a_weekend_changes_nothing(data, yahoo, lstm: Lstm):
     yahoo.move_clock(yahoo.now + timedelta(hours=9))
     assert lstm("daily", "-q").code == 0
     assert (len(yahoo.requests), issued(data)) == (asked, rows)
+    assert lstm("status", "--max-age", "1h").code == 0
 
 
 def test_the_next_evening_scores_the_first(data, yahoo, lstm: Lstm):

@@ -25,6 +25,7 @@ from lstmcli.cli._terminal import (
     say_next,
     upper,
 )
+from lstmcli.errors import LstmError
 
 if TYPE_CHECKING:
     from lstmcli.pipeline.daily import Day
@@ -99,8 +100,6 @@ def _text(day: Day) -> str:
 
 def _together(day: Day) -> list:
     """Return the day's errors; what fails for many tickers in the same words is said once."""
-    from lstmcli.errors import LstmError
-
     groups: dict[tuple[int, str], list[tuple[str, LstmError]]] = {}
     for each in day.tickers:
         if each.error is not None:

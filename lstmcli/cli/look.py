@@ -59,7 +59,7 @@ def status(
     \b
     lstm status
     lstm status --json | jq -r '.tickers[] | select(.sessions_behind > 0).ticker'
-    lstm status --max-age 36h -q || echo "no forecast" | mail me
+    lstm status --max-age 4d -q || echo "no forecast" | mail me
     """
     prepare(quiet=quiet, debug=debug)
     most = None if max_age is None else _age(max_age)

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from lstmcli.pipeline.predict import Prediction
 
-SHOWN_STEPS = (1, 5, 10, 20)
-
 
 def predict(
     tickers: Tickers = None,
@@ -138,8 +136,10 @@ def _print_forecast(each: Prediction, *, in_full: bool) -> None:
 
 
 def _rows(prices: pd.DataFrame, digits: int) -> list[list[str]]:
+    from lstmcli.evaluation.backtest import judged_steps
+
     rows = []
-    for step in [step for step in SHOWN_STEPS if step <= len(prices)]:
+    for step in judged_steps(len(prices)):
         row = prices.iloc[step - 1]
         cones = [("lo50", "hi50"), ("lo80", "hi80"), ("lo95", "hi95")]
         rows.append(

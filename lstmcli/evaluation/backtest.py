@@ -27,6 +27,11 @@ LEAST_HISTORY = 504
 """Sessions, two years, that a ticker needs before a fold to take part in it."""
 
 
+def judged_steps(horizon: int) -> tuple[int, ...]:
+    """Return the steps of a horizon that are judged and shown."""
+    return tuple(step for step in STEPS if step <= horizon)
+
+
 class BacktestConfig(Section):
     """How the past is replayed.
 

@@ -12,12 +12,10 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from lstmcli.evaluation.metrics import covered, crps, realise
+from lstmcli.evaluation.metrics import covered, crps, direction, realise
+from lstmcli.forecasters.calibrated import SUFFIX
 from lstmcli.frames import COVERAGES, Panel
-from lstmcli.sessions import opening_times, settled_session
-
-PUBLISHED = "+calibrated"
-"""Ends the name of the recipe whose cones are shown."""
+from lstmcli.sessions import WEEKDAYS, opening_times, settled_session
 
 LEAST_OUTCOMES = 60
 """Dates with an outcome without which there is no verdict."""
@@ -51,7 +49,7 @@ def follow_up(issued: pd.DataFrame, panel: Panel, now: datetime) -> pd.DataFrame
     parts = []
     for ticker, rows in issued.groupby("ticker", sort=False):
         bars = panel[str(ticker)] if ticker in panel else None
-        calendar = panel.calendars.get(str(ticker), "weekdays")
+        calendar = panel.calendars.get(str(ticker), WEEKDAYS)
         targets = pd.DatetimeIndex(rows["target_on"])
         distinct = targets.unique().sort_values()
         opens = pd.Series(opening_times(calendar, distinct), index=distinct)
@@ -75,7 +73,7 @@ def follow_up(issued: pd.DataFrame, panel: Panel, now: datetime) -> pd.DataFrame
 
 def is_published(rows: pd.DataFrame) -> pd.Series:
     """Return which rows are of a network whose cones are shown."""
-    return rows["recipe"].str.endswith(PUBLISHED)
+    return rows["recipe"].str.endswith(SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,7 @@ def live_table(scored: pd.DataFrame) -> pd.DataFrame:
                 "forecasts": len(theirs),
                 "crps": theirs["crps"].mean(),
                 **_coverages(theirs, int(step)),
-                "direction": _direction(theirs),
+                "direction": float(pd.Series(direction(theirs)).mean()),
             }
             if name != published:
                 means = [each.groupby("made_on")["crps"].mean() for each in (ours, theirs)]
@@ -235,9 +233,3 @@ def _coverages(rows: pd.DataFrame, step: int) -> dict[str, float]:
         found[f"{name}_low"] = max(0.0, float(last["low"]))
         found[f"{name}_high"] = min(1.0, float(last["high"]))
     return found
-
-
-def _direction(rows: pd.DataFrame) -> float:
-    median, came = np.sign(rows["q50"].to_numpy(float)), np.sign(rows["realised"].to_numpy(float))
-    signed = (median != 0) & (came != 0)
-    return float((median == came)[signed].mean()) if signed.any() else float("nan")

@@ -148,6 +148,15 @@ def score_fully(rows: pd.DataFrame) -> pd.DataFrame:
     return scores.dropna(subset="value").reset_index(drop=True)
 
 
+def direction(rows: pd.DataFrame) -> np.ndarray:
+    """Return 1.0 where the median has the sign of the outcome, else 0.0, (N,).
+
+    NaN where either is exactly zero: it names no direction.
+    """
+    median, came = np.sign(rows["q50"].to_numpy(float)), np.sign(rows["realised"].to_numpy(float))
+    return np.where((median != 0) & (came != 0), median == came, np.nan)
+
+
 def _coverages(rows: pd.DataFrame) -> dict[str, np.ndarray]:
     return {f"coverage{share * 100:.0f}": covered(rows, share).astype(float) for share in COVERAGES}
 
@@ -166,9 +175,7 @@ def _every_metric(rows: pd.DataFrame) -> pd.DataFrame:
     miss = rows["last_close"].to_numpy(float) * np.abs(np.exp(median) - np.exp(came))
     naive = rows["naive"].to_numpy(float)
     values["mase"] = np.divide(miss, naive, out=np.full(len(rows), np.nan), where=naive > 0)
-    # A median of exactly zero names no direction, a return of zero has none.
-    signed = (median != 0) & (came != 0)
-    values["direction"] = np.where(signed, np.sign(median) == np.sign(came), np.nan)
+    values["direction"] = direction(rows)
     values["always_up"] = np.where(came != 0, came > 0, np.nan)
     return pd.DataFrame(values, index=rows.index).join(losses.add_prefix("pinball_"))
 

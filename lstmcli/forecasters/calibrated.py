@@ -34,6 +34,9 @@ from lstmcli.frames import (
     cumulative_returns,
 )
 
+SUFFIX = "+calibrated"
+"""Ends the name of a calibrated recipe: what is published."""
+
 MEMORY = 1000
 """Realised origins whose errors move the quantiles: about four years."""
 
@@ -112,7 +115,7 @@ class Calibrated:
 
     @property
     def name(self) -> str:
-        return f"{self.recipe.name}+calibrated"
+        return f"{self.recipe.name}{SUFFIX}"
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> FittedCalibrated:
         return FittedCalibrated(self.recipe.fit(panel, until))
@@ -135,7 +138,7 @@ class FittedCalibrated:
 
     @property
     def name(self) -> str:
-        return f"{self.inner.name}+calibrated"
+        return f"{self.inner.name}{SUFFIX}"
 
     @property
     def fit_end(self) -> pd.Timestamp:

@@ -18,11 +18,11 @@ from lstmcli.config import RunConfig
 from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.backtest import (
     LEAST_HISTORY,
-    STEPS,
     Fold,
     check_span,
     cut_folds,
     forecast_fold,
+    judged_steps,
     taking_part,
 )
 from lstmcli.evaluation.metrics import score_fully
@@ -30,6 +30,7 @@ from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.fanout import fan_out
 from lstmcli.forecasters._base import Recipe
 from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.forecasters.calibrated import SUFFIX
 from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.frames import Panel
 from lstmcli.models._tensorflow import usable_cores
@@ -176,7 +177,7 @@ def plan_backtest(
             versions=versions(),
         ),
         left_out={number: names for number, names in left_out.items() if names},
-        steps=tuple(step for step in STEPS if step <= horizon) or (horizon,),
+        steps=judged_steps(horizon),
     )
 
 
@@ -232,7 +233,7 @@ def run_task(task: Task) -> tuple[pd.DataFrame, dict[str, Any]]:
         if task.config is None
         else recipe_of(task.config, label=task.label)
     )
-    steps = tuple(step for step in STEPS if step <= task.horizon) or (task.horizon,)
+    steps = judged_steps(task.horizon)
     # Workers that each use every core wait for each other.
     with threadpool_limits(1):
         fitted = recipe.fit(panel, task.fold.until)
@@ -259,8 +260,8 @@ def _judge(
     rows = shared_rows(rows)
     scores = score_fully(rows)
     baselines = [label for label in BASELINES if label in set(rows["recipe"])]
-    judged = judge(outcomes(rows), [f"{label}+calibrated" for label in plan.configs], baselines)
-    verdicts = {label: judged[f"{label}+calibrated"] for label in plan.configs}
+    judged = judge(outcomes(rows), [f"{label}{SUFFIX}" for label in plan.configs], baselines)
+    verdicts = {label: judged[f"{label}{SUFFIX}"] for label in plan.configs}
     spans = plan.record.folds
     manifest = BacktestManifest(
         backtest=name,

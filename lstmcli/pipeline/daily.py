@@ -18,7 +18,7 @@ import pandas as pd
 from lstmcli import __version__, clock
 from lstmcli.config import Retrain
 from lstmcli.errors import DataError, LstmError, NoDataError, SourceError
-from lstmcli.evaluation.backtest import STEPS
+from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.pipeline._panel import load_panel
 from lstmcli.pipeline.fetch import fetch_each
 from lstmcli.pipeline.predict import Prediction, find_run, predict
@@ -62,7 +62,6 @@ class Day:
     Attributes:
         errors: of steps that concern no single ticker.
         retrained: runs that were trained because their schedule said so.
-        live: the record after it; None where nothing was issued yet.
         report: where the page was written; None where nothing had changed, or it failed.
     """
 
@@ -70,7 +69,6 @@ class Day:
     tickers: list[TickerDay] = field(default_factory=list)
     errors: list[LstmError] = field(default_factory=list)
     retrained: list[str] = field(default_factory=list)
-    live: Live | None = None
     report: Path | None = None
 
     @property
@@ -162,15 +160,15 @@ class _Evening:
     def run(self) -> Day:
         day = self.day
         self._fetch()
-        self._look()
         self._retrain()
         self._forecast()
-        if day.exit_code == 0 and not day.count("forecast") and self._is_reported():
-            day.live = None
+        last = last_day(self.workspace)
+        if day.exit_code == 0 and not day.count("forecast") and last and self._is_reported(last):
+            # Nothing is new but that all is well, which monitoring wants to know.
+            self._write_day({**last, "succeeded_at": day.as_dict()["at"]})
             return day
-        self._score()
-        self._report()
-        self._finish()
+        self._report(self._score())
+        self._finish(last)
         return day
 
     def _log(self, step: str, status: str, each: TickerDay | None = None, **details: Any) -> None:
@@ -208,6 +206,8 @@ class _Evening:
                 self._log("fetch", "failed", each, message=str(result.error))
             else:
                 self._log("fetch", result.status, each, rows=result.rows, added=result.added)
+        for each in behind.values():
+            self._look(each)
 
     def _is_fresh(self, each: TickerDay) -> bool:
         """Return whether the last settled session is stored; notes which one that is."""
@@ -221,22 +221,21 @@ class _Evening:
         each.session = settled_session(calendar, self.day.at, observed=sessions)
         return bool(sessions[-1] >= each.session)
 
-    def _look(self) -> None:
+    def _look(self, each: TickerDay) -> None:
         """Refuse what is stale: yesterday's cone must not pass for today's."""
-        for each in self.day.tickers:
-            asked, each.error = each.error, None
-            if self._is_fresh(each):
-                continue
-            found = [error for error in (asked, each.error) if error is not None]
-            if not found:
-                found.append(
-                    SourceError(
-                        f"{each.ticker}: stale: there is no bar of {each.session:%Y-%m-%d} yet.",
-                        hint="lstm daily again later goes on with it; LSTM_NOW replays old bars",
-                    )
+        asked, each.error = each.error, None
+        if self._is_fresh(each):
+            return
+        found = [error for error in (asked, each.error) if error is not None]
+        if not found:
+            found.append(
+                SourceError(
+                    f"{each.ticker}: stale: there is no bar of {each.session:%Y-%m-%d} yet.",
+                    hint="lstm daily again later goes on with it; LSTM_NOW replays old bars",
                 )
-            # Damaged bars weigh more than a source that could not mend them.
-            self._fail(each, "look", max(found, key=lambda error: error.exit_code))
+            )
+        # Damaged bars weigh more than a source that could not mend them.
+        self._fail(each, "look", max(found, key=lambda error: error.exit_code))
 
     def _ready(self) -> list[TickerDay]:
         return [each for each in self.day.tickers if each.error is None]
@@ -339,7 +338,7 @@ class _Evening:
     def _issue(self, prediction: Prediction) -> None:
         """Write the forecast into the ledger, with everything that stands beside it."""
         horizon = len(prediction.forecast)
-        steps = [step for step in STEPS if step <= horizon] or [horizon]
+        steps = judged_steps(horizon)
         # What is published is kept whole; what it is compared with, where it is judged.
         judged = [
             rows[rows["step"].isin(steps)] for rows in (prediction.raw, *prediction.beside.values())
@@ -352,45 +351,43 @@ class _Evening:
             config_sha=prediction.manifest.config_sha,
         )
 
-    def _is_reported(self) -> bool:
+    def _is_reported(self, last: dict[str, Any]) -> bool:
         """Return whether the page stands that the ledger as it is would give."""
-        last = last_day(self.workspace)
         return bool(
-            last
-            and last.get("exit_code") == 0
+            last.get("exit_code") == 0
             and last.get("head") == self.workspace.ledger.head()
             and self.workspace.report.exists()
         )
 
-    def _score(self) -> None:
+    def _score(self) -> Live | None:
+        """Return the record; None where nothing was issued yet, or it cannot be read."""
         if not self.workspace.ledger.exists():
-            return
+            return None
         self.on_step("scoring …")
         try:
-            self.day.live = score(self.workspace)
+            live = score(self.workspace)
         except NoDataError:
-            return
+            return None
         except LstmError as error:
             self._failed_step(error)
             self._log("score", "failed", message=str(error))
-            return
-        missing = len(self.day.live.missing)
-        self._log("score", "ok", counts=self.day.live.counts(), missing=missing)
+            return None
+        self._log("score", "ok", counts=live.counts(), missing=len(live.missing))
+        return live
 
-    def _report(self) -> None:
+    def _report(self, live: Live | None) -> None:
         self.on_step("drawing the report …")
         try:
-            self.day.report = write_report(self.workspace, self.day.as_dict(), self.day.live)
+            self.day.report = write_report(self.workspace, self.day.as_dict(), live)
         except LstmError as error:
             self._failed_step(error)
             self._log("report", "failed", message=str(error))
             return
         self._log("report", "ok", message=str(self.day.report))
 
-    def _finish(self) -> None:
-        before = last_day(self.workspace) or {}
+    def _finish(self, last: dict[str, Any] | None) -> None:
         answer = self.day.as_dict()
-        succeeded = answer["at"] if not self.day.exit_code else before.get("succeeded_at")
+        succeeded = answer["at"] if not self.day.exit_code else (last or {}).get("succeeded_at")
         try:
             answer["head"] = self.workspace.ledger.head()
         except LstmError as error:
@@ -398,6 +395,9 @@ class _Evening:
             answer["head"] = None
         answer["succeeded_at"] = succeeded
         self._log("daily", "ok" if not self.day.exit_code else "failed", message=answer["sentence"])
+        self._write_day(answer)
+
+    def _write_day(self, answer: dict[str, Any]) -> None:
         try:
             text = json.dumps(answer, indent=2, default=str, ensure_ascii=False) + "\n"
             self.workspace.write(self.workspace.last_day, text.encode())

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lstmcli import __version__, charts, clock, report
 from lstmcli.errors import LstmError
+from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.live import (
     LATE,
     LEAST_OUTCOMES,
@@ -32,7 +33,6 @@ from lstmcli.store.runs import Manifest
 MOST_IN_ONE_PAGE = 30
 """Tickers with their charts in one page, about 3 MB; more get a page each beside an index."""
 
-SHOWN_STEPS = (1, 5, 10, 20)
 LAST_OUTCOMES = 10
 
 _HEAD = ("ticker", "80 % cone", "last close", "median", "made on", "live in 80 %", "today")
@@ -216,7 +216,7 @@ def _change(ratio: float) -> str:
 
 def _steps(prices: pd.DataFrame, caption: str) -> report.Table:
     rows = []
-    for step in [step for step in SHOWN_STEPS if step in set(prices["step"])]:
+    for step in judged_steps(int(prices["step"].max())):
         row = prices[prices["step"] == step].iloc[0]
         cones = [f"{row[f'lo{c}']:,.2f} – {row[f'hi{c}']:,.2f}" for c in (50, 80, 95)]
         rows.append((f"{step}: {row['target_on']:%a %d %b}", f"{row['q50']:,.2f}", *cones))

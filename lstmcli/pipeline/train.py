@@ -14,11 +14,11 @@ import pandas as pd
 from lstmcli import __version__, clock
 from lstmcli.config import RunConfig, config_sha, parse_config
 from lstmcli.errors import ConfigError, DataError, NoDataError
-from lstmcli.evaluation.backtest import STEPS
+from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.metrics import realise, score, summary
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
-from lstmcli.forecasters.calibrated import FittedCalibrated
+from lstmcli.forecasters.calibrated import SUFFIX, FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import Epoch
 from lstmcli.frames import Panel
@@ -323,14 +323,14 @@ def score_blocks(plan: TrainPlan, scored: FittedNetwork) -> tuple[pd.DataFrame, 
     raw, published = FittedCalibrated(scored).with_inner(panel, test)
     rows = _realised([raw, published, *(each.forecast(panel, test) for each in baselines)], panel)
     scores.append(score(rows).assign(block="test"))
-    steps = [step for step in STEPS if step <= horizon] or [horizon]
+    name = f"{scored.name}{SUFFIX}"
     judged = judge(
-        outcomes(rows[rows["step"].isin(steps)]),
-        [f"{scored.name}+calibrated"],
+        outcomes(rows[rows["step"].isin(judged_steps(horizon))]),
+        [name],
         [each.name for each in baselines],
     )
     every = pd.concat(scores, ignore_index=True)
-    return every[["block", *every.columns.drop("block")]], judged[f"{scored.name}+calibrated"]
+    return every[["block", *every.columns.drop("block")]], judged[name]
 
 
 def _sample(panel: Panel) -> Panel:
