@@ -97,8 +97,15 @@ def new_figure(*, title: str, lines: Sequence[str], note: str | None, footer: st
 
 def settle(figure: Figure) -> None:
     """Lay the figure out once and for all, so that every format gets the same."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    lay_out(figure)
+    figure.set_layout_engine(None)  # "none" would be an engine that draws everything twice
+
+
+def lay_out(figure: Figure) -> None:
+    """Give the axes their places, without the cost of a drawing."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
 
 
 def _shortened(figure: Figure, text: str, style: dict[str, Any]) -> str:
@@ -131,14 +138,20 @@ def price(price: float, scale: float) -> str:
 
 def number_axis(axis: Axis, *, suffix: str = "") -> None:
     """Write ticks with thousands separators and no more decimals than they need."""
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import Formatter
 
-    def write(value: float, _position: int | None) -> str:
-        step = np.diff(axis.get_majorticklocs()[:2])
-        needed = (d for d in range(12) if np.allclose(step, np.round(step, d), rtol=1e-6, atol=0))
-        return f"{value:,.{next(needed, 12)}f}{suffix}"
+    class Numbers(Formatter):
+        # Asked some hundred times a chart, for which numpy would be slow.
+        def format_ticks(self, values: Sequence[float]) -> list[str]:
+            step = float(values[1]) - float(values[0]) if len(values) > 1 else 0.0
+            rounded = ((d, round(step, d)) for d in range(12))
+            decimals = next((d for d, r in rounded if abs(step - r) <= 1e-6 * abs(r)), 12)
+            return [f"{value:,.{decimals}f}{suffix}" for value in values]
 
-    axis.set_major_formatter(FuncFormatter(write))
+        def __call__(self, value: float, _position: int | None = None) -> str:
+            return self.format_ticks([value])[0]
+
+    axis.set_major_formatter(Numbers())
 
 
 def session_axis(axes: Axes, dates: pd.DatetimeIndex, *, first: int) -> None:

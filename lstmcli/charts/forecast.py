@@ -16,6 +16,7 @@ from lstmcli.charts._style import (
     SIZE,
     STYLE,
     drawable,
+    lay_out,
     new_figure,
     number_axis,
     price,
@@ -174,7 +175,7 @@ def _label_cone_edges(figure: Figure, axes: Axes, prices: pd.DataFrame) -> None:
     )
 
     # Only a finished layout knows how far apart the edges are on paper.
-    figure.draw_without_rendering()
+    lay_out(figure)
     height = axes.get_window_extent().height * 72 / figure.dpi  # points
     wanted = [axes.transLimits.transform((step, edges[column]))[1] * height for column in columns]
     places = _spread(wanted, gap=LABEL_GAP, top=height)

@@ -174,44 +174,60 @@ def live_table(scored: pd.DataFrame) -> pd.DataFrame:
     published recipe's skill against this one `skill low high` (NaN in its own row) with
     `word`. Both are taken on the origins that both have.
     """
-    rows = []
+    rows: list[dict[str, object]] = []
     if not len(scored):
         return pd.DataFrame(columns=_TABLE)
-    scored = scored.assign(crps=crps(scored))
-    for (published, step), own in scored[is_published(scored)].groupby(["recipe", "step"]):
-        of_step = scored[scored["step"] == step]
-        keys = ["ticker", "made_on"]
-        others = [name for name in of_step["recipe"].unique() if name != published]
-        if not others:
-            continue
-        for name in (published, *others):
-            other = of_step[of_step["recipe"] == name]
-            both = own[keys].merge(other[keys], on=keys)
-            ours, theirs = own.merge(both, on=keys), other.merge(both, on=keys)
-            if not len(both):
-                continue
-            row = {
-                "published": published,
-                "step": int(step),
-                "recipe": name,
-                "origins": theirs["made_on"].nunique(),
-                "forecasts": len(theirs),
-                "crps": theirs["crps"].mean(),
-                **_coverages(theirs, int(step)),
-                "direction": float(pd.Series(direction(theirs)).mean()),
-            }
-            if name != published:
-                means = [each.groupby("made_on")["crps"].mean() for each in (ours, theirs)]
-                last = skill_sequence(means[0], means[1], int(step)).iloc[-1]
-                row |= {key: float(last[key]) for key in ("skill", "low", "high")}
-                row["word"] = live_word(row["origins"], row["low"], row["high"])
-            rows.append(row)
+    inside = {_coverage(share): covered(scored, share).astype(float) for share in COVERAGES}
+    values = scored.assign(crps=crps(scored), direction=direction(scored), **inside)
+    for published in sorted(scored.loc[is_published(scored), "recipe"].unique()):
+        for step, of_step in values.groupby("step"):
+            rows += _compared(of_step, str(published), int(str(step)))
     return pd.DataFrame(rows, columns=_TABLE)
+
+
+def _compared(of_step: pd.DataFrame, published: str, step: int) -> list[dict[str, object]]:
+    """Return the rows of a published recipe at one step; none where it stands alone."""
+    names = list(of_step["recipe"].unique())
+    if published not in names or len(names) == 1:
+        return []
+    wide = of_step.set_index(["ticker", "made_on", "recipe"]).sort_index()
+    wide = wide[["crps", "direction", *map(_coverage, COVERAGES)]].unstack("recipe")
+    found = []
+    for name in (published, *(name for name in names if name != published)):
+        both = wide[wide["crps", published].notna() & wide["crps", name].notna()]
+        if not len(both):
+            continue
+        own = both.xs(name, axis=1, level="recipe")
+        by_date = own.groupby(level="made_on").mean()
+        row: dict[str, object] = {
+            "published": published,
+            "step": step,
+            "recipe": name,
+            "origins": len(by_date),
+            "forecasts": len(own),
+            "crps": own["crps"].mean(),
+            "direction": own["direction"].mean(),
+        }
+        for key in map(_coverage, COVERAGES):
+            last = confidence_sequence(by_date[key], step).iloc[-1]
+            row |= {key: own[key].mean(), f"{key}_low": max(0.0, last["low"])}
+            row[f"{key}_high"] = min(1.0, last["high"])
+        if name != published:
+            ours = both["crps", published].groupby(level="made_on").mean()
+            last = skill_sequence(ours, by_date["crps"], step).iloc[-1]
+            row |= {key: float(last[key]) for key in ("skill", "low", "high")}
+            row["word"] = live_word(len(by_date), float(last["low"]), float(last["high"]))
+        found.append(row)
+    return found
+
+
+def _coverage(share: float) -> str:
+    return f"coverage{share * 100:.0f}"
 
 
 _TABLE = [
     *("published", "step", "recipe", "origins", "forecasts", "crps"),
-    *(f"coverage{share * 100:.0f}{end}" for share in COVERAGES for end in ("", "_low", "_high")),
+    *(f"{_coverage(share)}{end}" for share in COVERAGES for end in ("", "_low", "_high")),
     *("direction", "skill", "low", "high", "word"),
 ]
 
@@ -221,15 +237,3 @@ def live_word(origins: int, low: float, high: float) -> str:
     if origins < LEAST_OUTCOMES:
         return f"no verdict before {LEAST_OUTCOMES}"
     return "ahead" if low > 0 else "behind" if high < 0 else "not told apart"
-
-
-def _coverages(rows: pd.DataFrame, step: int) -> dict[str, float]:
-    found = {}
-    for share in COVERAGES:
-        inside = pd.Series(covered(rows, share), index=rows["made_on"].to_numpy(), dtype=float)
-        last = confidence_sequence(inside.groupby(level=0).mean(), step).iloc[-1]
-        name = f"coverage{share * 100:.0f}"
-        found[name] = float(inside.mean())
-        found[f"{name}_low"] = max(0.0, float(last["low"]))
-        found[f"{name}_high"] = min(1.0, float(last["high"]))
-    return found
