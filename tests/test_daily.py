@@ -28,7 +28,7 @@ FIRST = "2013-01-02"
 SETTLED = 520
 """Sessions that are stored when the first evening comes."""
 
-EVENINGS = 8
+EVENINGS = 30
 """Of the replay; a month begins among them, and both tickers are trained anew."""
 
 
@@ -479,8 +479,8 @@ def test_disturbed_evenings_end_as_calm_ones(trained: Path, tmp_path: Path):
         year.undisturbed(calm, sessions)
     with year.replaying(tmp_path / "rough", listings()) as rough:
         shutil.copytree(trained / "data", rough.data)
-        year.disturbed(rough, sessions, seed=5, kills=4, longest=4.0)
-    assert rough.kills >= 2
+        year.disturbed(rough, sessions, seed=5, kills=12, longest=5.0)
+    assert rough.kills >= 6
     now = evening_of(sessions[-1])
     table = year.compare(calm.data, rough.data, now)
     lacking = table["hash_two"].isna()

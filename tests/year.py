@@ -1,6 +1,6 @@
 """Evenings replayed day by day: `lstm daily` against a Yahoo whose clock moves.
 
-    python tests/year.py FOLDER MARKET_DATA     # 2016, about an hour
+    python tests/year.py FOLDER MARKET_DATA     # 2016, about an hour on two cores
 
 Disturbed, with faults of Yahoo, holes that are filled in later, and processes that are
 killed; and undisturbed, to compare with.
@@ -15,9 +15,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -256,21 +258,36 @@ def real_listings(market: Path, sessions: slice) -> dict[str, Listing]:
     return listings
 
 
-def main(folder: Path, market: Path) -> None:
-    """Replay a year of real bars, twice, and print what came of it."""
-    span = slice("2010-01-01", "2016-12-30")
-    every = real_listings(market, span)["MRK"].bars.index
-    sessions = every[every >= "2015-12-15"]
+SPAN = slice("2010-01-01", "2016-12-30")
+FIRST = "2015-12-15"
+
+
+def calm_year(folder: Path, market: Path) -> float:
+    """Replay the year undisturbed; return the minutes it took."""
     started = time.monotonic()
-    with replaying(folder / "calm", real_listings(market, span), inside=True) as calm:
-        calm.prepare(every[every < sessions[0]][-1])
-        undisturbed(calm, sessions)
-    between = time.monotonic()
-    with replaying(folder / "rough", real_listings(market, span)) as rough:
-        rough.prepare(every[every < sessions[0]][-1])
-        done = disturbed(rough, sessions, seed=1, kills=60, longest=6.0)
+    listings = real_listings(market, SPAN)
+    every = listings["MRK"].bars.index
+    with replaying(folder, listings, inside=True) as replay:
+        replay.prepare(every[every < FIRST][-1])
+        undisturbed(replay, every[every >= FIRST])
+    return (time.monotonic() - started) / 60
+
+
+def main(folder: Path, market: Path) -> None:
+    """Replay a year of real bars, twice at a time, and print what came of it."""
+    listings = real_listings(market, SPAN)
+    every = listings["MRK"].bars.index
+    sessions = every[every >= FIRST]
+    started = time.monotonic()
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        calm = pool.submit(calm_year, folder / "calm", market)
+        with replaying(folder / "rough", listings) as rough:
+            rough.prepare(every[every < FIRST][-1])
+            done = disturbed(rough, sessions, seed=1, kills=60, longest=6.0)
+        minutes = (time.monotonic() - started) / 60
+        calm_minutes = calm.result()
     now = evening_of(sessions[-1])
-    table = compare(calm.data, rough.data, now)
+    table = compare(folder / "calm" / "data", rough.data, now)
     count, unknown = missing_without_reason(rough.data, now)
     lacking = table["hash_two"].isna()
     print(f"{len(sessions)} sessions, {len(table):,} rows, {rough.kills} kills")
@@ -279,8 +296,7 @@ def main(folder: Path, market: Path) -> None:
     print(f"forecasts missing: {count}, without a reason: {unknown}")
     print(f"rows of the calm replay that are missing: {lacking.sum()}")
     print(f"rows that differ among the others: {(~table['same'] & ~lacking).sum()}")
-    print(f"minutes: calm {(between - started) / 60:.0f}, ", end="")
-    print(f"rough {(time.monotonic() - between) / 60:.0f}")
+    print(f"minutes, side by side: calm {calm_minutes:.0f}, rough {minutes:.0f}")
     subprocess.run([*LSTM, "score", "--workspace", str(rough.data)], check=True)
 
 
