@@ -160,8 +160,10 @@ def log_returns(bars: pd.DataFrame) -> pd.Series:
     gives, computed from sessions up to t alone: a later dividend rewrites every
     adjusted *level*, and no return.
     """
-    paid = bars["close"].shift(1) - bars["dividend"]
-    return pd.Series(np.log(bars["close"] / paid), index=bars.index, name="log_return")
+    close, dividend = bars["close"].to_numpy(float), bars["dividend"].to_numpy(float)
+    returns = np.full(len(bars), np.nan)
+    np.log(close[1:] / (close[:-1] - dividend[1:]), out=returns[1:])
+    return pd.Series(returns, index=bars.index, name="log_return")
 
 
 def cumulative_returns(bars: pd.DataFrame, horizon: int) -> np.ndarray:
@@ -178,10 +180,11 @@ def total_return_prices(bars: pd.DataFrame) -> pd.DataFrame:
 
     The index runs forward, so that a row never changes when later bars arrive.
     """
-    growth = log_returns(bars).fillna(0.0).cumsum()
-    close = bars["close"].iloc[0] * np.exp(growth) if len(bars) else bars["close"]
-    factor = close / bars["close"]
-    return bars[["open", "high", "low", "close"]].mul(factor, axis=0)
+    names = ["open", "high", "low", "close"]
+    prices = bars[names].to_numpy(float)
+    growth = log_returns(bars).fillna(0.0).cumsum().to_numpy()
+    factor = prices[:1, 3] * np.exp(growth) / prices[:, 3]
+    return pd.DataFrame(prices * factor[:, None], index=bars.index, columns=names)
 
 
 def check_forecast(forecast: pd.DataFrame) -> None:

@@ -14,9 +14,9 @@ from scipy.stats import t as student
 from simulate import panel_of, simulate_bars
 
 from lstmcli.features import ewma_volatility
+from lstmcli.forecasters import _order as order
 from lstmcli.forecasters import calibrated as module
 from lstmcli.forecasters._base import forecast_rows, join_forecasts
-from lstmcli.forecasters._order import order_statistics
 from lstmcli.forecasters.baselines import Ewma
 from lstmcli.forecasters.calibrated import CAUTION, REFRESH, Calibrated, FittedCalibrated
 from lstmcli.frames import (
@@ -385,14 +385,16 @@ def test_intervals_that_are_far_too_narrow_come_to_cover():
             assert coverage(rows[at], interval_columns(share)) == pytest.approx(share, abs=0.01)
 
 
-def test_order_statistics_are_those_of_sorted_windows():
+@pytest.mark.parametrize("at_once", [0, order.AT_ONCE])
+def test_order_statistics_are_those_of_sorted_windows(at_once, monkeypatch):
+    monkeypatch.setattr(order, "AT_ONCE", at_once)
     generator = np.random.default_rng(0)
     for rows in (1, 2, 7, 150):
         values = generator.integers(0, 40, (3, rows)).astype(float)  # with ties
         start = generator.integers(0, rows, 60)
         stop = start + 1 + generator.integers(0, rows - start)
         rank = generator.integers(0, stop - start, (3, 60))
-        found = order_statistics(values, start, stop, rank)
+        found = order.order_statistics(values, start, stop, rank)
         for level in range(3):
             for n in range(60):
                 window = sorted(values[level, start[n] : stop[n]])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+AT_ONCE = 2_000_000
+"""Cells of levels, windows and values that are looked at without cutting them into blocks."""
+
 
 def order_statistics(
     values: np.ndarray, start: np.ndarray, stop: np.ndarray, rank: np.ndarray
@@ -11,8 +14,9 @@ def order_statistics(
     """Return the value of a rank within each window, (L, N), as sorting it would.
 
     To sort each window anew would take most of the time of a backtest. Here
-    all values are sorted once and cut into blocks of neighbours by size: counts
-    say which block holds the wanted value, and only that block is searched.
+    all values are sorted once. Few of them are searched whole, all levels
+    together. Many are cut into blocks of neighbours by size: counts say which block
+    holds the wanted value, and only that block is searched.
 
     Args:
         values: (L, M), each row in the order of time.
@@ -20,6 +24,8 @@ def order_statistics(
         rank: (L, N) integers from 0.
     """
     levels, rows = values.shape
+    if levels * rows * len(start) <= AT_ONCE:
+        return _search_whole(values, start, stop, rank)
     size = max(int(np.sqrt(rows)), 1)
     blocks = -(-rows // size)
     window = np.arange(len(start))
@@ -47,3 +53,12 @@ def order_statistics(
         place = (hit.cumsum(axis=1, dtype=np.int32) <= left[:, None]).sum(axis=1)
         found[level] = values[level, members[window, place]]
     return found
+
+
+def _search_whole(
+    values: np.ndarray, start: np.ndarray, stop: np.ndarray, rank: np.ndarray
+) -> np.ndarray:
+    order = np.argsort(values, axis=1)  # (L, M)
+    hit = (order[:, None] >= start[:, None]) & (order[:, None] < stop[:, None])  # (L, N, M)
+    place = (hit.cumsum(axis=2, dtype=np.int32) <= rank[..., None]).sum(axis=2)
+    return np.take_along_axis(values, np.take_along_axis(order, place, axis=1), axis=1)

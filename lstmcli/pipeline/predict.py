@@ -173,6 +173,9 @@ def predict(
             failed |= {ask.ticker: Failure(ask.ticker, error) for ask in asks}
             continue
         of_published, of_raw = _by_ticker(published), _by_ticker(raw)
+        of_prices, beside_prices = (
+            _by_ticker(in_prices(rows)) for rows in (published, baselines[strongest])
+        )
         of_baselines = {each: _by_ticker(rows) for each, rows in baselines.items()}
         for ask in asks:
             try:
@@ -183,12 +186,13 @@ def predict(
                     _Forecasts(
                         published=of_published.get(ask.ticker),
                         raw=of_raw.get(ask.ticker),
+                        prices=of_prices.get(ask.ticker),
+                        baseline=beside_prices.get(ask.ticker),
                         baselines={
                             each: rows[ask.ticker]
                             for each, rows in of_baselines.items()
                             if ask.ticker in rows
                         },
-                        strongest=strongest,
                     ),
                     as_of,
                 )
@@ -251,12 +255,13 @@ def _by_ticker(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 @dataclass(frozen=True)
 class _Forecasts:
-    """What was forecast for one ticker, in log returns."""
+    """What was forecast for one ticker; in log returns, but for `prices` and `baseline`."""
 
     published: pd.DataFrame | None
     raw: pd.DataFrame | None
+    prices: pd.DataFrame | None
+    baseline: pd.DataFrame | None
     baselines: Mapping[str, pd.DataFrame]
-    strongest: str
 
 
 def _baseline(
@@ -283,8 +288,8 @@ def _prediction(
         NoDataError: the history up to the origin is too short for a window.
         DiskError: the CSV cannot be written.
     """
-    forecast, raw = forecasts.published, forecasts.raw
-    if forecast is None or raw is None:
+    forecast, raw, prices = forecasts.published, forecasts.raw, forecasts.prices
+    if forecast is None or raw is None or prices is None:
         lookback = fitted.recipe.window.lookback
         raise NoDataError(
             f"{ask.ticker}: Expected {lookback} sessions with every feature before "
@@ -297,9 +302,6 @@ def _prediction(
     if as_of is None:
         sessions = pd.DatetimeIndex(ask.bars.index)
         behind = sessions_behind(ask.meta.calendar, ask.origin, clock.now(), observed=sessions)
-    prices = in_prices(forecast)
-    strongest = forecasts.baselines.get(forecasts.strongest)
-    baseline = None if strongest is None else in_prices(strongest)
     return Prediction(
         ticker=ask.ticker,
         manifest=ask.manifest,
@@ -308,7 +310,7 @@ def _prediction(
         forecast=forecast,
         raw=raw,
         prices=prices,
-        baseline=baseline,
+        baseline=forecasts.baseline,
         beside=forecasts.baselines,
         bars_sha=ask.meta.sha256,
         currency=ask.meta.currency,
@@ -316,7 +318,7 @@ def _prediction(
         sessions_behind=behind,
         seen=ask.origin < fitted.fit_end,
         path=workspace.write_forecast(
-            with_baseline(prices, baseline), ticker=ask.ticker, run=ask.manifest.run
+            with_baseline(prices, forecasts.baseline), ticker=ask.ticker, run=ask.manifest.run
         ),
     )
 
