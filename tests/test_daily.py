@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import year
-from command import LSTM, Lstm, hinted, spawn
+from command import LSTM, TINY, Lstm, hinted, spawn
 from yahoo_server import Fault, Listing, YahooServer, traded
 from year import TICKERS, evening_of
 
@@ -444,7 +444,9 @@ def small_disk(data: Path, tmp_path: Path):
 
 def test_a_full_disk_loses_nothing(small_disk: Path, yahoo, lstm: Lstm):
     here = ["--workspace", str(small_disk)]
-    assert lstm("daily", "-q", *here).code == 0
+    evening = ["daily", *TICKERS, "-q"]
+    assert lstm(*evening, *here).code == 0
+    assert lstm("fetch", "GOOG", "--source", "sample", *here).code == 0
     verified = Workspace(small_disk).ledger.verify()
     filler = small_disk / "filler"
     stream = os.open(filler, os.O_CREAT | os.O_WRONLY)
@@ -458,15 +460,24 @@ def test_a_full_disk_loses_nothing(small_disk: Path, yahoo, lstm: Lstm):
         if path.is_file() and path.suffix in (".parquet", ".html", ".tflite", ".json", ".csv")
     }
     go_to(yahoo, 1)
-    for line in (["daily", "-q"], ["fetch", "-q"], ["predict"], ["report"], ["plot", "MRK"]):
-        answer = lstm(*line, *here)
+    units = ["--output", str(small_disk / "units")]
+    export = ["ledger", "export", "--output", str(small_disk / "all.csv")]
+    for line in (
+        *(evening, ["fetch", *TICKERS], ["predict"], ["report"], ["plot", "MRK"], export),
+        *(["train", "MRK", *TINY, "-q"], ["backtest", "GOOG", *TINY, "--set", "backtest.folds=2"]),
+        *(["schedule", "systemd", *units], ["init", str(small_disk / "new")]),
+    ):
+        answer = lstm(*line, *(here if line[0] != "init" else []))
         assert answer.code == 8, (line, answer)
         assert "unexpected" not in answer.err
+        assert hinted(answer) or "free" in answer.hint, (line, answer)
+    for line in (["score"], ["status"], ["runs"], ["ledger", "verify"], ["doctor"]):
+        assert lstm(*line, *here).code in (0, 8), line
     assert all(path.read_bytes() == content for path, content in old.items())
     assert Workspace(small_disk).ledger.verify() == verified
     assert not list(small_disk.rglob("*.tmp"))
     filler.unlink()
-    assert lstm("daily", "-q", *here).code == 0
+    assert lstm(*evening, *here).code == 0
     assert Workspace(small_disk).ledger.verify().rows == 2 * verified.rows
 
 
