@@ -212,6 +212,16 @@ def test_a_session_that_failed_is_missing_with_its_reason(data, yahoo, lstm: Lst
     assert "2 sessions without a forecast" in (data / "report.html").read_text()
 
 
+def test_a_page_drawn_later_calls_its_forecasts_stale(data, yahoo, lstm: Lstm):
+    lstm("daily", "-q")
+    assert "stale" not in (data / "report.html").read_text().lower()
+    go_to(yahoo, 3)
+    assert lstm("report", "-q").code == 0
+    page = (data / "report.html").read_text()
+    assert "0 of 2 forecasts are up to date; stale: MDT, MRK." in page
+    assert page.count("3 sessions have settled since this forecast was made") == 2
+
+
 def test_a_hole_stops_its_ticker_alone(data, yahoo, lstm: Lstm):
     session = f"{go_to(yahoo, 1):%Y-%m-%d}"
     yahoo.listings["MDT"].holes.add(session)

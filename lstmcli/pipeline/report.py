@@ -26,6 +26,7 @@ from lstmcli.frames import COVERAGES
 from lstmcli.pipeline._panel import load_panel
 from lstmcli.pipeline.predict import in_prices
 from lstmcli.pipeline.score import Live
+from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store._files import file_name
 from lstmcli.store.runs import Manifest
@@ -108,11 +109,13 @@ def _page(
 def _sentence(sections: list[report.Section], failures: list[str]) -> str:
     """Return what the reader of the page wants to know first."""
     failed = [section.ticker for section in sections if section.failed]
-    fresh = len(sections) - len(failed)
+    stale = [section.ticker for section in sections if section.stale and not section.failed]
+    fresh = len(sections) - len(failed) - len(stale)
     parts = [f"{fresh} of {len(sections)} forecasts are up to date"]
-    if failed:
-        more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-        parts.append(f"failed today: {', '.join(failed[:5])}{more}")
+    for what, tickers in (("failed today", failed), ("stale", stale)):
+        if tickers:
+            more = f" and {len(tickers) - 5} more" if len(tickers) > 5 else ""
+            parts.append(f"{what}: {', '.join(tickers[:5])}{more}")
     if failures:
         parts.append(f"{len(failures)} step{'s' * (len(failures) > 1)} failed")
     return "; ".join(parts) + "."
@@ -151,6 +154,14 @@ def _section(
     made_on, close = pd.Timestamp(last["made_on"].iloc[0]), float(last["last_close"].iloc[0])
     first = prices.iloc[0]
     coverage = _live_coverage(live)
+    if bars is not None:
+        since = sessions_behind(meta.calendar, made_on, clock.now(), observed=bars.index)
+        if since:
+            section.stale = (
+                f"{since:,} session{'s have' if since > 1 else ' has'} settled since this forecast "
+                f"was made, on {made_on:%Y-%m-%d}. Next: lstm daily."
+            )
+            today = "stale" if not failed else today
     section.line = (
         f"{_change(first['lo80'] / close)} to {_change(first['hi80'] / close)}",
         f"{close:,.2f}{currency}",

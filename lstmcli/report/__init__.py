@@ -66,6 +66,7 @@ class Section:
     Attributes:
         anchor: its id, unique in the page.
         line: its row of the overview; as many cells as the overview has heads.
+        stale: what to do about a forecast that others should have followed.
         link: another page that holds the details; None where they stand here.
         facts: names and what they are, in the order in which they are shown.
     """
@@ -74,6 +75,7 @@ class Section:
     anchor: str
     line: tuple[str, ...]
     failed: str | None = None
+    stale: str | None = None
     note: str | None = None
     sentence: str = ""
     verdict: str | None = None
