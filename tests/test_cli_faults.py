@@ -51,10 +51,15 @@ def test_a_damaged_run_is_refused_by_name(lstm, workspace, name, how):
             assert f"{path.relative_to(workspace.parent)} is damaged" in answer.err
             assert answer.err.count("error: ") == 1
         assert hinted(answer)
-    if name != "manifest.json":
+    if (name, how) != ("manifest.json", "gone"):
         check = lstm("doctor")
         assert check.code == 6
         assert name in check.err
+    if (name, how) == ("manifest.json", "cut"):
+        for options in ([], ["--json"]):
+            listed = lstm("runs", *options)
+            assert listed.code == 6
+            assert name in listed.err
 
 
 def test_a_run_of_another_format_is_refused(lstm, workspace):

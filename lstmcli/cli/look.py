@@ -126,12 +126,12 @@ def runs(
     from lstmcli.pipeline import workspace as pipeline
     from lstmcli.store import Workspace
 
-    finished, interrupted = pipeline.runs(Workspace(workspace))
+    finished, interrupted, errors = pipeline.runs(Workspace(workspace))
     if as_json:
         answer = [manifest.model_dump(mode="json") for manifest in finished]
         print_json({"runs": answer, "interrupted": interrupted})
-        return 0
-    if not finished and not interrupted:
+        return highest(errors, as_json=True, debug=debug)
+    if not finished and not interrupted and not errors:
         print(f"no runs in {workspace}")
         say_next("lstm train MRK --config lstm.yaml", quiet=quiet)
     if finished:
@@ -142,7 +142,7 @@ def runs(
         print_table(["run", "tickers", "seconds"], rows, left=2)
     for run in interrupted:
         print(f"{run}  interrupted: lstm train --resume")
-    return 0
+    return highest(errors, debug=debug)
 
 
 def models(as_json: AsJson = False, debug: Debug = False) -> int:

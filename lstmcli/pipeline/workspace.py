@@ -97,9 +97,15 @@ def check_age(workspace: Workspace, most: timedelta) -> datetime:
     return at
 
 
-def runs(workspace: Workspace) -> tuple[list[Manifest], list[str]]:
-    """Return readable manifests, oldest first, and the names of interrupted runs."""
-    return workspace.runs.manifests(), workspace.runs.interrupted()
+def runs(workspace: Workspace) -> tuple[list[Manifest], list[str], list[LstmError]]:
+    """Return manifests, oldest first, names of interrupted runs, and what is wrong with others."""
+    finished, errors = [], []
+    for run in workspace.runs.names():
+        try:
+            finished.append(workspace.runs.manifest(run))
+        except LstmError as error:
+            errors.append(error)
+    return finished, workspace.runs.interrupted(), errors
 
 
 @dataclass(frozen=True)
