@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from command import LSTM, TINY
+from command import LSTM, TINY, kept_logging
 from yahoo_server import Fault, Listing, YahooServer
 
 TICKERS = ("MRK", "MDT")
@@ -111,7 +111,8 @@ class Replay:
         before = dict(os.environ)
         try:
             os.environ.update(self.environment())
-            return run(["daily", "-q"])
+            with kept_logging():
+                return run(["daily", "-q"])
         finally:
             os.environ.clear()
             os.environ.update(before)
