@@ -228,3 +228,11 @@ def test_the_decoder_reads_the_weekday_of_its_targets():
 def test_a_lookback_that_does_not_fit_is_refused(name: str, lookback: int, says: str):
     with pytest.raises(ValueError, match=says):
         VARIANTS[name]().check_window(lookback)
+
+
+def test_one_network_after_the_other_gives_no_warning(capfd):
+    import tensorflow as tf
+
+    for number in range(8):
+        tf.function(lambda x: x)(tf.constant(number))  # a graph of its own each time
+    assert capfd.readouterr().err == ""

@@ -105,6 +105,8 @@ def load_tensorflow(wanted: Threads | None = None) -> Threads:
 
         tf.config.threading.set_intra_op_parallelism_threads(wanted.intra_op)
         tf.config.threading.set_inter_op_parallelism_threads(wanted.inter_op)
+        # It warns of retracing when a fifth network is built; each is a graph of its own.
+        tf.get_logger().setLevel("ERROR")
         # The first operation makes the runtime print once more.
         tf.constant(0.0)
         import keras  # noqa: F401
