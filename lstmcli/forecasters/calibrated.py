@@ -165,18 +165,20 @@ class FittedCalibrated:
         history = sessions[sessions >= start]
         raw = self.inner.forecast(past, history.union(sessions.intersection(origins)))
         tracks = [
-            _track(past[str(ticker)], rows, start)
+            _track(past[str(ticker)], rows, start, origins)
             for ticker, rows in raw.groupby("ticker", sort=False)
         ]
         if not tracks:
             return raw, pd.DataFrame(columns=[*FORECAST_COLUMNS, *INTERVAL_COLUMNS])
+        # The history of a universe is large, and its tracks hold what is left to do.
+        wanted = raw[raw["made_on"].isin(origins)].reset_index(drop=True)
+        del raw
         moved, ends = _move_quantiles(tracks, history[::REFRESH].to_numpy())
         reach = _move_endpoints(tracks, ends)
         parts = [
-            _rows(self.name, track, quantiles, ends, np.isin(track.made_on, origins.to_numpy()))
+            _rows(self.name, track, quantiles, ends)
             for track, quantiles, ends in zip(tracks, moved, reach, strict=True)
         ]
-        wanted = raw[raw["made_on"].isin(origins)].reset_index(drop=True)
         return wanted, pd.concat(parts, ignore_index=True)
 
 
@@ -184,7 +186,8 @@ class _Track(NamedTuple):
     """What one ticker was forecast from N origins, and what came.
 
     Attributes:
-        rows: the inner forecast, N·H rows.
+        rows: the inner forecast from the W origins that are wanted, W·H rows.
+        wanted: (N,) which ones those are.
         made_on: (N,) datetime64, ascending.
         target_on: (N, H) datetime64.
         bar: (N,) position among the bars since `learns_from`; negative before.
@@ -194,6 +197,7 @@ class _Track(NamedTuple):
     """
 
     rows: pd.DataFrame
+    wanted: np.ndarray
     made_on: np.ndarray
     target_on: np.ndarray
     bar: np.ndarray
@@ -202,7 +206,9 @@ class _Track(NamedTuple):
     outcome: np.ndarray
 
 
-def _track(bars: pd.DataFrame, rows: pd.DataFrame, learns_from: pd.Timestamp) -> _Track:
+def _track(
+    bars: pd.DataFrame, rows: pd.DataFrame, learns_from: pd.Timestamp, origins: pd.DatetimeIndex
+) -> _Track:
     horizon = int(rows["step"].max())
     quantiles = rows[list(QUANTILE_COLUMNS)].to_numpy(float)
     quantiles = quantiles.reshape(-1, horizon, len(QUANTILES))
@@ -214,8 +220,10 @@ def _track(bars: pd.DataFrame, rows: pd.DataFrame, learns_from: pd.Timestamp) ->
     # Across a hole the h-th next bar is not the session that was forecast.
     labelled = sessions[np.minimum(ahead, len(bars) - 1)] == target_on
     labelled &= (made_on >= learns_from.to_datetime64())[:, None]
+    wanted = np.isin(made_on, origins.to_numpy())
     return _Track(
-        rows=rows,
+        rows=rows[np.repeat(wanted, horizon)],
+        wanted=wanted,
         made_on=made_on,
         target_on=target_on,
         bar=at - int(np.searchsorted(sessions, learns_from.to_datetime64())),
@@ -228,13 +236,15 @@ def _track(bars: pd.DataFrame, rows: pd.DataFrame, learns_from: pd.Timestamp) ->
 def _move_quantiles(
     tracks: Sequence[_Track], refreshed: np.ndarray
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return each track's quantiles after A, (N, H, Q), and those that the endpoints start from.
+    """Return each track's quantiles after A, and those that the endpoints start from.
+
+    The first from the origins that are wanted, (W, H, Q), the second from all, (N, H, Q).
 
     Args:
         refreshed: (R,) sessions on which the errors are looked at, ascending; the
             origins up to the next one share what was seen.
     """
-    moved = [track.quantiles.copy() for track in tracks]
+    moved = [track.quantiles[track.wanted] for track in tracks]
     ends = [track.quantiles.copy() for track in tracks]
     latest = [np.searchsorted(refreshed, track.made_on, side="right") - 1 for track in tracks]
     for h in range(moved[0].shape[1]):
@@ -248,11 +258,15 @@ def _move_quantiles(
             shift = weight * own + (1 - weight) * pool
             shift[dates < MIN_MEMORY] = 0.0
             shift[:, MEDIAN] = 0.0
-            known = latest[k] >= 0
             seen = dates / (h + 1)
             cautious = shift * (seen / (seen + CAUTION))[:, None]
-            for quantiles, move in ((moved[k], _shrunk(shift, seen)), (ends[k], cautious)):
-                quantiles[known, h] += move[latest[k][known]] * track.width[known, h, None]
+            _move(
+                moved[k][:, h],
+                _shrunk(shift, seen),
+                latest[k][track.wanted],
+                track.width[track.wanted, h],
+            )
+            _move(ends[k][:, h], cautious, latest[k], track.width[:, h])
     for quantiles in (*moved, *ends):
         # Held to its side of the median, no quantile moves the median when all are sorted.
         median = quantiles[..., MEDIAN, None]
@@ -260,6 +274,12 @@ def _move_quantiles(
         np.maximum(quantiles[..., MEDIAN:], median, out=quantiles[..., MEDIAN:])
         quantiles.sort(axis=-1)
     return moved, ends
+
+
+def _move(quantiles: np.ndarray, shift: np.ndarray, latest: np.ndarray, width: np.ndarray) -> None:
+    """Add to quantiles (N, Q), in place, the shift (R, Q) seen latest before each origin."""
+    known = latest >= 0
+    quantiles[known] += shift[latest[known]] * width[known, None]
 
 
 def _shrunk(shift: np.ndarray, effective: np.ndarray) -> np.ndarray:
@@ -354,16 +374,13 @@ def _move_endpoints(tracks: Sequence[_Track], quantiles: Sequence[np.ndarray]) -
     return start
 
 
-def _rows(
-    name: str, track: _Track, quantiles: np.ndarray, reach: np.ndarray, wanted: np.ndarray
-) -> pd.DataFrame:
+def _rows(name: str, track: _Track, quantiles: np.ndarray, reach: np.ndarray) -> pd.DataFrame:
     """Return the Forecast of a ticker from its wanted origins, with its intervals."""
-    rows = track.rows[np.repeat(wanted, quantiles.shape[1])]
-    levels = quantiles[wanted].reshape(len(rows), -1)
-    ends = (
-        levels[:, MEDIAN, None, None] + reach[wanted].reshape(len(rows), 2, -1) * _OUTWARD[:, None]
-    )
-    width = track.width[wanted].reshape(-1)
+    rows = track.rows
+    levels = quantiles.reshape(len(rows), -1)
+    reach = reach[track.wanted].reshape(len(rows), 2, -1)
+    ends = levels[:, MEDIAN, None, None] + reach * _OUTWARD[:, None]
+    width = track.width[track.wanted].reshape(-1)
     spread = levels[:, _SPREAD[1]] - levels[:, _SPREAD[0]]
     wider = np.divide(spread, width, out=np.ones(len(rows)), where=width > 0)
     columns = dict(zip(QUANTILE_COLUMNS, levels.T, strict=True))
