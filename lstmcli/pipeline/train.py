@@ -316,8 +316,9 @@ def score_blocks(plan: TrainPlan, scored: FittedNetwork) -> tuple[pd.DataFrame, 
             # HAR needs a longer history than a network may do with.
             log.info("%s: too few sessions, left out of the table", name)
     validation = plan.scored["validation"].origins
-    rows = _realised([each.forecast(panel, validation) for each in (scored, *baselines)], panel)
-    scores = [score(rows).assign(block="validation")]
+    forecasts = (each.forecast(panel, validation) for each in (scored, *baselines))
+    # Without names for what a universe makes large: the next block needs the room.
+    scores = [score(_realised(list(forecasts), panel)).assign(block="validation")]
 
     test = plan.scored["test"].origins
     raw, published = FittedCalibrated(scored).with_inner(panel, test)
