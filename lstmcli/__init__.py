@@ -7,4 +7,9 @@ Shape letters, used in every docstring:
     U  units
 """
 
+import os
+
+# It would import numba, a second's work, for loops that it brings compiled.
+os.environ.setdefault("ARCH_DISABLE_NUMBA", "1")
+
 __version__ = "0.1.0"

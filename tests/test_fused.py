@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -14,9 +15,11 @@ load_tensorflow(Threads(intra_op=1, inter_op=2, shards=2))
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from lstmcli.models._layers import LSTM, missing  # noqa: E402
+from lstmcli.models import _kernel, _layers, _memory  # noqa: E402
+from lstmcli.models._layers import LSTM, Adam  # noqa: E402
 
-SHAPES = [(1, 1, 1, 1), (7, 5, 3, 4), (33, 20, 2, 16), (64, 60, 5, 64)]
+# The last has more columns and units than a panel, and no whole number of blocks.
+SHAPES = [(1, 1, 1, 1), (7, 5, 3, 4), (33, 20, 2, 16), (64, 60, 5, 64), (75, 4, 40, 70)]
 FORMS = [
     {},
     {"return_sequences": True},
@@ -65,6 +68,12 @@ def assert_close(found, expected):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=3e-6 * scale)
 
 
+def test_the_kernel_serves_the_layer():
+    layer = LSTM(3)
+    graph = tf.function(lambda: layer(tf.zeros((4, 5, 2)))).get_concrete_function().graph
+    assert [each.type for each in graph.get_operations()].count("PyFuncStateless") == 2  # shards
+
+
 @pytest.mark.parametrize("with_state", [False, True])
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: "-".join(form) or "last")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -78,27 +87,174 @@ def test_outputs_and_gradients_are_those_of_the_stock_layer(shape, form, with_st
     assert_close(found[1], expected[1])
 
 
-def test_version_two_of_the_kernel_would_fail_this_test(monkeypatch):
-    """BlockLSTMV2 has the gradient of version 1, whose gates have another order."""
+def block_lstm_2(x, h, c, weights, *, every, keep):
+    """TensorFlow's own kernel, whose second version has the gradient of the first.
+
+    The first orders its gates i, c, f, o; the second, like Keras, i, f, c, o.
+    """
+    kernel, recurrent, bias = weights
+    _, cells, _, _, _, _, outputs = tf.raw_ops.BlockLSTMV2(
+        seq_len_max=tf.cast(x.shape[1], tf.int64),
+        x=tf.transpose(x, [1, 0, 2]),
+        cs_prev=c,
+        h_prev=h,
+        w=tf.concat([kernel, recurrent], axis=0),
+        b=bias,
+        wci=bias[: c.shape[-1]],
+        wcf=bias[: c.shape[-1]],
+        wco=bias[: c.shape[-1]],
+        cell_clip=0.0,
+        use_peephole=False,
+    )
+    return tf.transpose(outputs if every else outputs[-1:], [1, 0, 2]), cells[-1]
+
+
+def test_a_kernel_with_a_wrong_gradient_would_fail_this_test(monkeypatch):
     x, state = data(7, 5, 3, 4)
     stock, fused = pair(4, (7, 5, 3))
-    version_2 = tf.raw_ops.BlockLSTMV2
-
-    def in_its_place(*, forget_bias, w, b, **rest):
-        # The same numbers in the gate order of version 2: i, c, f, o → i, f, c, o.
-        i, c, f, o = tf.split(w, 4, axis=1)
-        bi, bc, bf, bo = tf.split(b, 4)
-        assert forget_bias == 0.0
-        return version_2(w=tf.concat([i, f, c, o], 1), b=tf.concat([bi, bf, bc, bo], 0), **rest)
-
-    class RawOps:
-        BlockLSTM = staticmethod(in_its_place)
-
-    monkeypatch.setattr(tf, "raw_ops", RawOps)
+    monkeypatch.setattr(_layers, "_whole_sequence", block_lstm_2)
     expected, found = run(stock, x, state), run(fused, x, state)
     assert_close(found[0], expected[0])  # its forward pass is right …
     with pytest.raises(AssertionError):
         assert_close(found[1], expected[1])  # … and its gradient wrong
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_are_the_same_whether_memory_was_kept_for_them_or_not(training: bool):
+    x, state = data(33, 20, 2, 16)
+    stock, fused = pair(16, (33, 20, 2))
+    expected, found = run(stock, x, state), run(fused, x, state, training=training)
+    assert_close(found[1], expected[1])
+
+
+def arguments(windows: int, lookback: int, features: int, units: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    shapes = [(windows, lookback, features), (windows, units), (windows, units)]
+    shapes += [(features, 4 * units), (units, 4 * units), (4 * units,)]
+    return [0.3 * generator.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+def test_memory_is_not_handed_on_while_somebody_holds_it():
+    given = arguments(33, 5, 2, 4)
+    outputs, state, memory = _kernel.forward(*given, every=True, keep=True)
+    copies = [array.copy() for array in (outputs, state, memory)]
+    view = outputs[3:5]
+    del outputs
+    for _ in range(3):
+        _kernel.forward(*(2 * each for each in given), every=True, keep=True)
+    np.testing.assert_array_equal(view, copies[0][3:5])
+    np.testing.assert_array_equal(state, copies[1])
+    np.testing.assert_array_equal(memory, copies[2])
+
+
+def test_memory_that_nobody_holds_is_handed_on():
+    _memory.release()
+    given = arguments(33, 5, 2, 4)
+    places = {_kernel.forward(*given, every=True, keep=True)[2].ctypes.data for _ in range(3)}
+    assert len(places) == 1
+    _memory.release()
+    assert not _memory._Memory.free
+
+
+def test_a_network_that_has_diverged_shows_it():
+    given = arguments(9, 5, 2, 4)
+    given[4][2, 7] = np.nan  # a weight of the second unit's forget gate … of one unit
+    outputs, state, _ = _kernel.forward(*given, every=False, keep=False)
+    assert np.isnan(outputs).all(axis=(0, 1)).any()
+    assert np.isnan(state).any()
+
+
+def test_numbers_beyond_float32s_exponential_saturate_the_gates():
+    given = arguments(9, 5, 2, 4)
+    given[3] *= 1e30
+    outputs, state, _ = _kernel.forward(*given, every=True, keep=False)
+    assert np.isfinite(outputs).all()
+    assert np.isfinite(state).all()
+    assert np.abs(outputs).max() <= 1
+
+
+ELSEWHERE = """
+import sys
+import numpy as np
+from lstmcli.models import _kernel
+
+assert not _kernel._WIDE
+with np.load(sys.argv[1]) as saved:
+    given = [saved[f"arr_{n}"] for n in range(6)]
+outputs, state, memory = _kernel.forward(*given, every=True, keep=True)
+found = _kernel.backward(outputs, state, given[0], given[4], memory)
+dx = _kernel.input_gradient(found[0], given[3], given[0])
+np.savez(sys.argv[2], outputs, state, dx, *found[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_cpu_with_narrower_registers_finds_the_same(tmp_path):
+    if not _kernel._WIDE:
+        pytest.skip("this machine has them")
+    given = arguments(37, 6, 5, 20)
+    np.savez(tmp_path / "given.npz", *given)
+    environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"}
+    command = [sys.executable, "-c", ELSEWHERE, tmp_path / "given.npz", tmp_path / "found.npz"]
+    subprocess.run(command, env=environment, check=True)
+    outputs, state, memory = _kernel.forward(*given, every=True, keep=True)
+    expected = _kernel.backward(outputs, state, given[0], given[4], memory)
+    dx = _kernel.input_gradient(expected[0], given[3], given[0])
+    with np.load(tmp_path / "found.npz") as saved:
+        found = [saved[name] for name in saved]
+    assert_close(found, [outputs, state, dx, *expected[1:]])
+
+
+ABSENT = """
+import logging, sys
+sys.modules["numba"] = None  # as where its package is broken
+from lstmcli.models._tensorflow import load_tensorflow
+load_tensorflow()
+import numpy as np
+from lstmcli.models._layers import LSTM
+logging.basicConfig(format="%(message)s")
+for _ in range(2):
+    print(LSTM(3)(np.ones((2, 4, 1), "f4")).shape)
+"""
+
+
+def test_a_platform_without_the_kernel_goes_on_and_says_so_once():
+    done = subprocess.run([sys.executable, "-c", ABSENT], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["(2, 3)", "(2, 3)"], done.stderr
+    lines = [line for line in done.stderr.splitlines() if "stock LSTM" in line]
+    assert len(lines) == 1
+    assert "numba" in lines[0]
+
+
+@pytest.mark.slow
+def test_without_a_folder_for_what_was_compiled_it_compiles_anew(tmp_path):
+    """A package that another user installed, on a disk that is full."""
+    if os.geteuid() != 0:
+        pytest.skip("needs the right to mount")
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], check=True, timeout=10
+    )
+    try:
+        code = "from lstmcli.models import _kernel"
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_adam_is_that_of_keras():
+    x = np.random.default_rng(0).standard_normal((64, 5)).astype("f4")
+    found = []
+    for optimizer in (Adam, keras.optimizers.Adam):
+        keras.utils.set_random_seed(1)
+        network = keras.Sequential([keras.Input((5,)), keras.layers.Dense(7, activation="tanh")])
+        network.compile(optimizer(1e-2, global_clipnorm=1.0), "mse")
+        network.fit(x, 3 * np.tile(x[:, :1], 7), epochs=5, batch_size=16, verbose=0)
+        found.append(
+            [np.asarray(each) for each in (*network.weights, *network.optimizer.variables)]
+        )
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
 
 def test_a_batch_smaller_than_the_shards_has_a_gradient():
@@ -219,30 +375,32 @@ from lstmcli.models._tensorflow import load_tensorflow
 load_tensorflow()
 import keras
 import tensorflow as tf
-from lstmcli.forecasters.training import _in_memory
+from lstmcli.forecasters.training import _in_memory, _Passes
 from lstmcli.models._layers import LSTM
 
 logging.basicConfig(format="%(message)s")
 inputs = keras.Input((5, 2))
 network = keras.Model(inputs, LSTM(3)(inputs))
 network.compile("sgd", "mse")
-x, y = np.ones((4, 5, 2), "f4"), np.zeros((4, 3), "f4")
+x, y = tf.ones((4, 5, 2)), tf.zeros((4, 3))
 before = network.predict(x, verbose=0)
+passes = _Passes(network, lambda rows: (tf.gather(x, rows), tf.gather(y, rows)))
 tries = []
 
 def kernels():
-    traced = tf.function(lambda: network(x)).get_concrete_function().graph
-    return [node.op_def.name for node in traced.get_operations()]
+    graph = passes._evaluate.get_concrete_function().graph.as_graph_def(add_shapes=False)
+    nodes = [node.op for function in graph.library.function for node in function.node_def]
+    return "PyFuncStateless" in nodes
 
 def work():
-    tries.append("BlockLSTM" in kernels())
+    tries.append(kernels())
     if len(tries) == 1:
         tf.zeros(2**44)  # 64 TB
-    return float(network.evaluate(x, y, verbose=0)), 0.0
+    return passes.evaluate(np.arange(4)), 0.0
 
-print(np.isclose(_in_memory(network, work, 64)[0], np.mean(before**2), rtol=1e-5), tries)
+print(np.isclose(_in_memory(passes, work, 64)[0], np.mean(before**2), rtol=1e-5), tries)
 try:
-    _in_memory(network, lambda: tf.zeros(2**44), 64)
+    _in_memory(passes, lambda: tf.zeros(2**44), 64)
 except Exception as error:
     print(type(error).__name__, error, error.hint)
 """
@@ -257,14 +415,3 @@ def test_out_of_memory_goes_on_with_the_stock_layer_and_says_so_once():
     assert "training.batch_size=16" in second
     lines = [line for line in done.stderr.splitlines() if "stock LSTM" in line]
     assert lines == ["going on with the stock LSTM layer, several times slower: out of memory"]
-
-
-def test_a_kernel_that_the_platform_lacks_is_noticed():
-    """cuDNN's is one that a machine without a GPU lacks."""
-    x, state = tf.zeros((1, 1, 1)), tf.zeros((1, 1, 1))
-
-    def absent():
-        tf.raw_ops.CudnnRNN(input=x, input_h=state, input_c=state, params=tf.zeros(1))
-
-    assert "CudnnRNN" in missing(absent)
-    assert missing(lambda: tf.raw_ops.Tanh(x=x)) is None

@@ -14,19 +14,22 @@ from pydantic import Field
 from lstmcli.errors import ConfigError
 from lstmcli.frames import Section
 from lstmcli.models import WindowShape
+from lstmcli.models._memory import release
 from lstmcli.models._tensorflow import Threads, load_tensorflow
 from lstmcli.windows import Windows
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
     from lstmcli.models import ModelConfig
 
 HISTORY_COLUMNS = ("fit", "member", "epoch", "loss", "validation_loss", "seconds")
 
 STEPS_PER_EXECUTION = 16
-"""Batches that TensorFlow runs before Python looks again; the numbers are the same."""
+"""Batches that TensorFlow runs before Python looks again, for a Ctrl-C, say."""
+
+EVALUATED = 1024
+"""Windows in a batch that trains nothing."""
 
 
 class TrainingConfig(Section):
@@ -146,41 +149,31 @@ def train_member(
     load_tensorflow(Threads.choose(training.threads, training.shards))
     import keras
 
-    from lstmcli.models._layers import QuantileLoss
+    from lstmcli.models._layers import Adam, QuantileLoss
 
     keras.utils.set_random_seed(_seed(seed, member))
     network = model.build(data.shape, data.base_quantiles)
     network.compile(
-        optimizer=keras.optimizers.Adam(training.learning_rate, global_clipnorm=1.0),
+        optimizer=Adam(training.learning_rate, global_clipnorm=1.0),
         loss=QuantileLoss(data.step_weights),
-        steps_per_execution=STEPS_PER_EXECUTION,
     )
     network.optimizer.build(network.trainable_variables)
-    gather = _gather(data, model)
-    validation = _dataset(data.validation, gather, 1024)
+    passes = _Passes(network, _gather(data, model))
 
     def evaluate() -> tuple[float, float]:
-        every = _dataset(data.train, gather, 1024), validation
-        train, untrained = (float(network.evaluate(each, verbose=0)) for each in every)
-        return train, untrained
+        return passes.evaluate(data.train), passes.evaluate(data.validation)
 
     def fit_epoch() -> tuple[float, float]:
         # A first try that ran out of memory has stopped half way.
         state.restore(network, kept)
         order = np.random.default_rng((seed, member, epoch)).permutation(data.train)
-        logs = network.fit(
-            _dataset(order, gather, training.batch_size),
-            validation_data=validation,
-            shuffle=False,
-            verbose=0,
-        ).history
-        return logs["loss"][0], logs["val_loss"][0]
+        return passes.train(order, training.batch_size), passes.evaluate(data.validation)
 
     state = _State.start(network)
     saved = watch.load(f"{fit}-{member}")
     if saved is None:
         started = time.perf_counter()
-        losses = _in_memory(network, evaluate, training.batch_size)
+        losses = _in_memory(passes, evaluate, training.batch_size)
         state.add(network, 0, *losses, time.perf_counter() - started)
     else:
         state.restore(network, saved)
@@ -188,7 +181,7 @@ def train_member(
     while state.goes_on(training):
         epoch = state.epoch + 1
         started = time.perf_counter()
-        loss, validation_loss = _in_memory(network, fit_epoch, training.batch_size)
+        loss, validation_loss = _in_memory(passes, fit_epoch, training.batch_size)
         state.add(network, epoch, loss, validation_loss, time.perf_counter() - started)
         kept = state.arrays(network)
         watch.save(f"{fit}-{member}", kept)
@@ -205,6 +198,7 @@ def train_member(
                 seconds=state.rows[-1][3],
             )
         )
+    release()
     network.set_weights(state.best)
     history = pd.DataFrame(state.rows, columns=["epoch", "loss", "validation_loss", "seconds"])
     history.insert(0, "fit", fit)
@@ -213,7 +207,7 @@ def train_member(
 
 
 def _in_memory(
-    network: keras.Model, work: Callable[[], tuple[float, float]], batch_size: int
+    passes: _Passes, work: Callable[[], tuple[float, float]], batch_size: int
 ) -> tuple[float, float]:
     """Return what `work` does; out of memory, try it once more with the stock LSTM layer.
 
@@ -229,8 +223,7 @@ def _in_memory(
     except tf.errors.ResourceExhaustedError as error:
         if not use_stock_lstm("out of memory"):
             raise _too_large(batch_size) from error
-    network.make_train_function(force=True)
-    network.make_test_function(force=True)
+    passes.trace()
     try:
         return work()
     except tf.errors.ResourceExhaustedError as error:
@@ -306,6 +299,51 @@ Gather = Callable[[Any], tuple[dict[str, Any], Any]]
 """From rows of origins (N,) to the inputs and the scaled targets of their windows."""
 
 
+class _Passes:
+    """Passes of a compiled network over windows, many batches in one call of TensorFlow.
+
+    `fit` of Keras would build two data pipelines and their iterators for every epoch, which
+    takes as long as fifty batches.
+    """
+
+    def __init__(self, network: keras.Model, gather: Gather) -> None:
+        self._network = network
+        self._gather = gather
+        self.trace()
+
+    def trace(self) -> None:
+        """Build the graphs; once more where what they consist of has changed."""
+        import tensorflow as tf
+
+        def steps(step: Callable[[Any], Any]) -> Any:
+            step = tf.autograph.experimental.do_not_convert(step)
+
+            def run(rows: Any, batch_size: Any) -> None:
+                for start in tf.range(0, tf.shape(rows)[0], batch_size):
+                    step(self._gather(rows[start : start + batch_size]))
+
+            signature = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
+            return tf.function(run, input_signature=signature)
+
+        self._train = steps(self._network.train_step)
+        self._evaluate = steps(self._network.test_step)
+
+    def train(self, rows: np.ndarray, batch_size: int) -> float:
+        """Return the mean loss of one epoch over the windows that end at `rows`, in that order."""
+        return self._run(self._train, rows, batch_size)
+
+    def evaluate(self, rows: np.ndarray) -> float:
+        """Return the mean loss of windows without training."""
+        return self._run(self._evaluate, rows, EVALUATED)
+
+    def _run(self, steps: Any, rows: np.ndarray, batch_size: int) -> float:
+        self._network.reset_metrics()
+        many = STEPS_PER_EXECUTION * batch_size
+        for start in range(0, len(rows), many):
+            steps(rows[start : start + many].astype(np.int32), batch_size)
+        return float(self._network.get_metrics_result()["loss"])
+
+
 def _gather(data: Data, model: ModelConfig) -> Gather:
     """Return what cuts windows by index inside the input pipeline.
 
@@ -331,18 +369,6 @@ def _gather(data: Data, model: ModelConfig) -> Gather:
         return inputs, tf.cast(y / (tf.gather(sigma, row) * root), tf.float32)
 
     return gather
-
-
-def _dataset(rows: np.ndarray, gather: Gather, batch_size: int) -> tf.data.Dataset:
-    """Return batches of (inputs, scaled target)."""
-    import tensorflow as tf
-
-    batches = tf.data.Dataset.from_tensor_slices(rows.astype(np.int32)).batch(batch_size)
-    options = tf.data.Options()
-    # The tuner sleeps 10 ms, 20, 40, … and an epoch does not end before it wakes: at 1.3,
-    # 2.6 or 5.2 seconds, however soon the work was done.
-    options.autotune.enabled = False
-    return batches.map(gather).prefetch(2).with_options(options)
 
 
 def target_table(windows: Windows) -> tuple[np.ndarray, np.ndarray]:

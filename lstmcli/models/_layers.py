@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-import keras
+import keras  # noqa: TID253
 import numpy as np
-import tensorflow as tf
-from keras import ops
+import tensorflow as tf  # noqa: TID253
+from keras import ops  # noqa: TID253
 
 from lstmcli.frames import MEDIAN, QUANTILES
 from lstmcli.models._tensorflow import threads
@@ -42,61 +42,67 @@ def use_stock_lstm(reason: str) -> bool:
     return changed
 
 
-def missing(kernel: Callable[[], Any]) -> str | None:
-    """Return why this platform cannot run a kernel, in the first line of its error, or None."""
-    try:
-        with tf.init_scope():
-            kernel()
-    except (tf.errors.OpError, AttributeError) as error:
-        return str(error).split("\n", 1)[0]
-    return None
-
-
 @cache
 def _kernel_works() -> bool:
-    def kernel() -> Any:
-        state = tf.zeros((1, 1))
-        return _block_lstm(tf.zeros((1, 1, 1)), state, state, tf.zeros((2, 4)), tf.zeros(4))
-
-    reason = missing(kernel)
-    if reason is not None:
-        use_stock_lstm(reason)
-    return reason is None
+    try:
+        from lstmcli.models._kernel import forward  # noqa: F401
+    except Exception as error:  # whatever a compiler on a strange platform raises
+        use_stock_lstm(str(error).split("\n", 1)[0] or type(error).__name__)
+        return False
+    return True
 
 
-def _block_lstm(x: Any, h: Any, state: Any, weights: Any, bias: Any) -> tuple[Any, Any]:
-    """Return outputs and cell states (L, N, U) of a whole sequence x (L, N, F)."""
-    units = state.shape[-1]
-    _, cs, _, _, _, _, hs = tf.raw_ops.BlockLSTM(
-        seq_len_max=tf.cast(tf.shape(x)[0], tf.int64),
-        x=x,
-        cs_prev=state,
-        h_prev=h,
-        w=weights,
-        b=bias,
-        # No peepholes; the kernel wants their weights nevertheless.
-        wci=bias[:units],
-        wcf=bias[:units],
-        wco=bias[:units],
-        forget_bias=0.0,  # Keras has it in the bias
-        cell_clip=0.0,  # the kernel's default clips the state at 3
-        use_peephole=False,
-    )
-    return hs, cs
+def _whole_sequence(
+    x: Any, h: Any, c: Any, weights: tuple[Any, Any, Any], *, every: bool, keep: bool
+) -> tuple[Any, Any]:
+    """Return outputs (N, L or 1, U) and last cell states (N, U) of windows x (N, L, F).
+
+    Args:
+        every: return the outputs of every session, not of the last one alone.
+        keep: keep what the gradient needs. Without it a gradient computes that anew.
+    """
+    from lstmcli.models._kernel import backward, forward, input_gradient
+
+    def call(function: Callable, inputs: list[Any], outputs: int) -> list[Any]:
+        # Without state, so that TensorFlow leaves out a call whose results nothing needs.
+        found = tf.numpy_function(function, inputs, [tf.float32] * outputs, stateful=False)
+        return tf.nest.flatten(found)  # a single one comes alone
+
+    @tf.custom_gradient
+    def run(x: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: Any) -> Any:
+        sources = [x, h, c, kernel, recurrent, bias]
+
+        def run_forward(keep: bool) -> list[Any]:
+            return call(partial(forward, every=every, keep=keep), sources, 3)
+
+        outputs, state, memory = run_forward(keep)
+        outputs.set_shape((x.shape[0], x.shape[1] if every else 1, h.shape[-1]))
+        state.set_shape(h.shape)
+
+        def gradient(d_outputs: Any, d_state: Any) -> list[Any]:
+            kept = memory if keep else run_forward(keep=True)[2]
+            dz, *weights, dh, dc = call(
+                backward, [d_outputs, d_state, x, recurrent, kept], outputs=6
+            )
+            found = [*call(input_gradient, [dz, kernel, x], outputs=1), dh, dc, *weights]
+            for source, its_gradient in zip(sources, found, strict=True):
+                its_gradient.set_shape(source.shape)
+            return found
+
+        return (outputs, state), gradient
+
+    return run(x, h, c, *weights)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class LSTM(keras.layers.LSTM):
     """`keras.layers.LSTM` with the same weights, config and numbers, several times faster on a CPU.
 
-    Stock Keras runs one TensorFlow operation after the other for each session;
-    `BlockLSTM` runs all sessions in one. It serves the default activations in
-    float32; what it cannot do (a mask, recurrent dropout, no bias, unrolling, a
-    GPU, which has cuDNN) falls back to the stock loop, and so does everything
-    after `use_stock_lstm`.
-
-    `BlockLSTMV2` is not used: its registered gradient belongs to the gate order
-    of V1 and is wrong.
+    Stock Keras runs a dozen TensorFlow operations for each session; a kernel of our
+    own, in `_kernel`, runs all sessions in one. It serves the default activations in
+    float32; what it cannot do (a mask, recurrent dropout, no bias, unrolling, a GPU,
+    which has cuDNN) falls back to the stock loop, and so does everything after
+    `use_stock_lstm`.
     """
 
     def inner_loop(
@@ -111,30 +117,25 @@ class LSTM(keras.layers.LSTM):
             sequences = sequences * cell.get_dropout_mask(sequences[:, 0, :])[:, None, :]
         if self.go_backwards:
             sequences = tf.reverse(sequences, axis=[1])
-        # The kernel orders its gates i, c, f, o; Keras stores i, f, c, o.
-        i, f, c, o = tf.split(tf.concat([cell.kernel, cell.recurrent_kernel], axis=0), 4, axis=1)
-        bi, bf, bc, bo = tf.split(cell.bias, 4)
-        weights, bias = tf.concat([i, c, f, o], axis=1), tf.concat([bi, bc, bf, bo], axis=0)
-        x = tf.transpose(sequences, [1, 0, 2])  # (L, N, F)
-        h, state = initial_state[0], initial_state[1]
-        batch, parts = tf.shape(x)[1], threads().shards
-        if parts > 1:
-            # The gradient of a shard without rows is whatever lay in memory.
-            missing = tf.maximum(parts - batch, 0)
-            x = tf.pad(x, [[0, 0], [0, missing], [0, 0]])
-            h, state = (tf.pad(each, [[0, missing], [0, 0]]) for each in (h, state))
-        padded = tf.maximum(batch, parts)
-        outputs, states = [], []
+        weights = tuple(
+            tf.convert_to_tensor(weight)
+            for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)
+        )
+        h, state = initial_state
+        windows, parts = tf.shape(sequences)[0], threads().shards
+        pieces = []
         for part in range(parts):
-            rows = slice(padded * part // parts, padded * (part + 1) // parts)
-            hs, cs = _block_lstm(x[:, rows], h[rows], state[rows], weights, bias)
-            outputs.append(hs)
-            states.append(cs)
-        hs = tf.concat(outputs, axis=1)[:, :batch] if parts > 1 else outputs[0]  # (L, N, U)
-        cs = tf.concat(states, axis=1)[:, :batch] if parts > 1 else states[0]
-        last = hs[-1]
-        sequence = tf.transpose(hs, [1, 0, 2]) if self.return_sequences else last[:, None]
-        return last, sequence, [last, cs[-1]]
+            rows = slice(windows * part // parts, windows * (part + 1) // parts)
+            pieces.append(
+                _whole_sequence(
+                    *(sequences[rows], h[rows], state[rows], weights),
+                    every=self.return_sequences,
+                    keep=bool(training),
+                )
+            )
+        outputs, state = (tf.concat(each, axis=0) for each in zip(*pieces, strict=True))
+        last = outputs[:, -1]
+        return last, outputs, [last, state]
 
     def _kernel_serves(self, sequences: Any, masks: list[Any]) -> bool:
         cell = self.cell
@@ -200,15 +201,19 @@ class QuantileHead(keras.layers.Layer):
         gap, level = np.ogrid[: _Q - 1, :_Q]
         signs = ((gap >= MEDIAN) & (gap < level)) * 1.0 - ((gap < MEDIAN) & (gap >= level)) * 1.0
         self._median = self.base_quantiles[:, MEDIAN : MEDIAN + 1]  # (H, 1)
-        self._gaps = gaps  # (H, Q − 1)
+        self._log_gaps = np.log(gaps)  # (H, Q − 1)
         self._signs = signs.astype(np.float32)
+        self._bounds = np.full(_Q + 1, 0.5, np.float32)  # of m, s and every u
+        self._bounds[1] = 1.5
+        self._slopes = np.ones(_Q + 1, np.float32)
+        self._slopes[1] = 1 / 1.5
 
     def call(self, raw: Any) -> Any:
-        m, s, u = raw[..., :1], raw[..., 1:2], raw[..., 2:]
-        median = self._median + 0.5 * ops.tanh(m)
-        spread = ops.exp(1.5 * ops.tanh(s / 1.5))
-        gaps = spread * self._gaps * ops.exp(0.5 * ops.tanh(u))  # (N, H, Q − 1)
-        return median + ops.matmul(gaps, self._signs)
+        # Few operations: one takes as long as the arithmetic in it.
+        bounded = self._bounds * ops.tanh(self._slopes * raw)
+        m, s, u = ops.split(bounded, (1, 2), axis=-1)
+        gaps = ops.exp(s + (u + self._log_gaps))  # (N, H, Q − 1)
+        return (self._median + m) + ops.matmul(gaps, self._signs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], _Q)
@@ -244,12 +249,48 @@ class QuantileLoss(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         self.step_weights = np.asarray(step_weights, np.float32)
         self._levels = np.asarray(QUANTILES, np.float32)
+        # (H, 1): of one quantile in the mean, twice for the 2·ρ.
+        self._scale = 2 * self.step_weights[:, None] / (len(self.step_weights) * _Q)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         difference = ops.expand_dims(y_true, -1) - y_pred  # (N, H, Q)
-        pinball = ops.maximum(self._levels * difference, (self._levels - 1) * difference)
-        per_step = 2 * ops.mean(pinball, axis=-1)  # (N, H)
-        return ops.mean(per_step * self.step_weights, axis=-1)
+        # ρ_τ(d) = d·(τ − 1{d<0}); the factor is constant where the loss has a gradient.
+        below = ops.cast(difference < 0, difference.dtype)
+        return ops.sum(difference * (self._scale * (self._levels - below)), axis=(1, 2))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "step_weights": self.step_weights.tolist()}
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Adam(keras.optimizers.Adam):
+    """`keras.optimizers.Adam` with the same state and numbers, one operation a variable.
+
+    Keras writes the rule in twenty, which for networks of this size take as long as
+    the network's own.
+
+    Source: Kingma, Ba (2015), Adam: A Method for Stochastic Optimization, arXiv:1412.6980.
+    """
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        step = tf.cast(self.iterations + 1, tf.float32)
+        self._powers = tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
+        super().apply(grads, trainable_variables)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        number = self._get_variable_index(variable)
+        state = variable, self._momentums[number], self._velocities[number]
+        handles = [
+            (each.value if isinstance(each, keras.Variable) else each).handle for each in state
+        ]
+        powers = self._powers
+        tf.raw_ops.ResourceApplyAdam(
+            **dict(zip(("var", "m", "v"), handles, strict=True)),
+            beta1_power=powers[0],
+            beta2_power=powers[1],
+            lr=tf.convert_to_tensor(learning_rate),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
