@@ -45,7 +45,11 @@ def use_stock_lstm(reason: str) -> bool:
 @cache
 def _kernel_works() -> bool:
     try:
-        from lstmcli.models._kernel import forward  # noqa: F401
+        from lstmcli.models._kernel import forward
+
+        # To import it compiles it; whether it runs is known when it has.
+        state, square = np.zeros((1, 1), np.float32), np.zeros((1, 4), np.float32)
+        forward(state[None], state, state, square, square, square[0], every=False, keep=False)
     except Exception as error:  # whatever a compiler on a strange platform raises
         use_stock_lstm(str(error).split("\n", 1)[0] or type(error).__name__)
         return False

@@ -355,5 +355,5 @@ def _realised(forecasts: list[pd.DataFrame], panel: Panel) -> pd.DataFrame:
 
 def versions() -> dict[str, str]:
     """Return the versions that a run depends on."""
-    named = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "TA-Lib")
+    named = ("tensorflow", "keras", "numba", "numpy", "pandas", "scikit-learn", "TA-Lib")
     return {"lstmcli": __version__, **{name: importlib.metadata.version(name) for name in named}}

@@ -124,7 +124,17 @@ def doctor(workspace: Workspace) -> list[Check]:
         Check("python", f"{platform.python_version()} ({sys.executable})"),
         Check("platform", f"{platform.platform()}, {usable_cores()} usable cores"),
     ]
-    for name in ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "yfinance", "TA-Lib"):
+    named = (
+        "tensorflow",
+        "keras",
+        "numba",
+        "numpy",
+        "pandas",
+        "scikit-learn",
+        "yfinance",
+        "TA-Lib",
+    )
+    for name in named:
         checks.append(Check(name, importlib.metadata.version(name)))
     checks.append(Check("configs", str(next(iter(shipped_configs().values())).parent)))
     checks.append(Check("clock", clock.now().isoformat(timespec="seconds")))
