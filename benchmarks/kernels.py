@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmcli.models._tensorflow import load_tensorflow
+from lstmcli.models.runtime import load_tensorflow
 
 load_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from lstmcli.models._layers import LSTM  # noqa: E402
+from lstmcli.models.layers import LSTM  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent / "work"))
 from _task import COLUMNS, HORIZON, LOOKBACK, UNITS, materialised  # noqa: E402

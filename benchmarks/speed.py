@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 import lstmcli
-from lstmcli.models._tensorflow import usable_cores
+from lstmcli.models.runtime import usable_cores
 
 HERE = Path(__file__).parent
 OUTPUT = HERE.parent / "results" / "performance.csv"

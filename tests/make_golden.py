@@ -24,7 +24,7 @@ from test_forecasters import SETTINGS
 from lstmcli.config import parse_config, write_yaml
 from lstmcli.frames import QUANTILE_COLUMNS
 from lstmcli.models import VARIANTS
-from lstmcli.models._tensorflow import load_tensorflow
+from lstmcli.models.runtime import load_tensorflow
 from lstmcli.pipeline.fetch import fetch
 from lstmcli.pipeline.predict import predict
 from lstmcli.pipeline.train import plan_training, start_run, train

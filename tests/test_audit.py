@@ -15,7 +15,7 @@ from simulate import panel_of, simulate_bars
 
 from lstmcli.evaluation import audit
 from lstmcli.features import feature_matrix
-from lstmcli.forecasters._base import forecast_rows, join_forecasts
+from lstmcli.forecasters.base import forecast_rows, join_forecasts
 from lstmcli.forecasters.baselines import Ewma, Garch, Historical, RandomWalk
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import TrainingConfig

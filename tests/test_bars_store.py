@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import ConfigError, DataError, DiskError, NoDataError
 from lstmcli.frames import BAR_COLUMNS
-from lstmcli.store._files import check_ticker, file_name, ticker_of, write_atomically
 from lstmcli.store.bars import BarsMeta, BarsStore
+from lstmcli.store.files import check_ticker, file_name, ticker_of, write_atomically
 
 
 def some_bars(count: int = 300, *, seed: int = 0) -> pd.DataFrame:

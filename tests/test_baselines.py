@@ -21,7 +21,7 @@ from lstmcli.forecasters.baselines import (
     Historical,
     learned,
 )
-from lstmcli.forecasters.baselines._memory import filtered_simulation, rolling_quantiles
+from lstmcli.forecasters.baselines.filtered import filtered_simulation, rolling_quantiles
 from lstmcli.forecasters.baselines.garch import PERCENT, fit_garch
 from lstmcli.forecasters.baselines.har import FittedHarVolatility, HarVolatility
 from lstmcli.forecasters.baselines.regressors import har_regressors, report_regressors

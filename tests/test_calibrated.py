@@ -14,9 +14,9 @@ from scipy.stats import t as student
 from simulate import panel_of, simulate_bars
 
 from lstmcli.features import ewma_volatility
-from lstmcli.forecasters import _order as order
 from lstmcli.forecasters import calibrated as module
-from lstmcli.forecasters._base import forecast_rows, join_forecasts
+from lstmcli.forecasters import order_statistics as order
+from lstmcli.forecasters.base import forecast_rows, join_forecasts
 from lstmcli.forecasters.baselines import Ewma
 from lstmcli.forecasters.calibrated import CAUTION, REFRESH, Calibrated, FittedCalibrated
 from lstmcli.frames import (

@@ -11,7 +11,7 @@ from simulate import panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
 from lstmcli.forecasters.baselines import BASELINES, Ewma, RandomWalk
-from lstmcli.forecasters.baselines._memory import MEMORY
+from lstmcli.forecasters.baselines.filtered import MEMORY
 from lstmcli.forecasters.baselines.har import FittedHar, HarVolatility
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import Epoch, Silent, TrainingConfig

@@ -9,14 +9,14 @@ import sys
 import numpy as np
 import pytest
 
-from lstmcli.models._tensorflow import Threads, _quota, load_tensorflow, threads, usable_cores
+from lstmcli.models.runtime import Threads, _quota, load_tensorflow, threads, usable_cores
 
 load_tensorflow(Threads(intra_op=1, inter_op=2, shards=2))
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from lstmcli.models import _kernel, _layers, _memory  # noqa: E402
-from lstmcli.models._layers import LSTM, Adam  # noqa: E402
+from lstmcli.models import _kernel, _memory, layers  # noqa: E402
+from lstmcli.models.layers import LSTM, Adam  # noqa: E402
 
 # The last has more columns and units than a panel, and no whole number of blocks.
 SHAPES = [(1, 1, 1, 1), (7, 5, 3, 4), (33, 20, 2, 16), (64, 60, 5, 64), (75, 4, 40, 70)]
@@ -112,7 +112,7 @@ def block_lstm_2(x, h, c, weights, *, every, keep):
 def test_a_kernel_with_a_wrong_gradient_would_fail_this_test(monkeypatch):
     x, state = data(7, 5, 3, 4)
     stock, fused = pair(4, (7, 5, 3))
-    monkeypatch.setattr(_layers, "_whole_sequence", block_lstm_2)
+    monkeypatch.setattr(layers, "_whole_sequence", block_lstm_2)
     expected, found = run(stock, x, state), run(fused, x, state)
     assert_close(found[0], expected[0])  # its forward pass is right …
     with pytest.raises(AssertionError):
@@ -210,10 +210,10 @@ def test_a_cpu_with_narrower_registers_finds_the_same(tmp_path):
 ABSENT = """
 import logging, sys
 sys.modules["numba"] = None  # as where its package is broken
-from lstmcli.models._tensorflow import load_tensorflow
+from lstmcli.models.runtime import load_tensorflow
 load_tensorflow()
 import numpy as np
-from lstmcli.models._layers import LSTM
+from lstmcli.models.layers import LSTM
 logging.basicConfig(format="%(message)s")
 for _ in range(2):
     print(LSTM(3)(np.ones((2, 4, 1), "f4")).shape)
@@ -373,12 +373,12 @@ def test_threads_follow_the_usable_cores():
 OUT_OF_MEMORY = """
 import logging
 import numpy as np
-from lstmcli.models._tensorflow import load_tensorflow
+from lstmcli.models.runtime import load_tensorflow
 load_tensorflow()
 import keras
 import tensorflow as tf
 from lstmcli.forecasters.training import _in_memory, _Passes
-from lstmcli.models._layers import LSTM
+from lstmcli.models.layers import LSTM
 
 logging.basicConfig(format="%(message)s")
 inputs = keras.Input((5, 2))

@@ -10,15 +10,15 @@ import pytest
 
 from lstmcli.frames import MEDIAN, QUANTILES
 from lstmcli.models import VARIANTS, WindowShape
-from lstmcli.models._base import TARGET_CHANNELS
-from lstmcli.models._litert import LiteNetwork, export, unrolled_steps
-from lstmcli.models._tensorflow import load_tensorflow
+from lstmcli.models.base import TARGET_CHANNELS
+from lstmcli.models.litert import LiteNetwork, export, unrolled_steps
+from lstmcli.models.runtime import load_tensorflow
 
 load_tensorflow()
 import keras  # noqa: E402
 
-from lstmcli.models._layers import AdditiveAttention, QuantileHead, QuantileLoss  # noqa: E402
 from lstmcli.models.attention import attention_weights  # noqa: E402
+from lstmcli.models.layers import AdditiveAttention, QuantileHead, QuantileLoss  # noqa: E402
 
 SHAPE = WindowShape(lookback=12, features=2, horizon=3)
 BASE = np.sort(np.random.default_rng(1).standard_normal((3, len(QUANTILES))), axis=1)
@@ -235,7 +235,7 @@ def test_a_lookback_that_does_not_fit_is_refused(name: str, lookback: int, says:
 
 def test_many_graphs_in_one_process_bring_no_warning():
     lines = (
-        "from lstmcli.models._tensorflow import load_tensorflow",
+        "from lstmcli.models.runtime import load_tensorflow",
         "load_tensorflow()",
         "import tensorflow as tf",
         "traced = tf.function(lambda x: x)",

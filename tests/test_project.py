@@ -102,7 +102,7 @@ def test_ruff_lets_heavy_imports_and_only_those_into_functions(tmp_path):
         pytest.skip("ruff is not installed")
     module = tmp_path / "module.py"
     module.write_text(
-        "def f():\n    import keras\n    from lstmcli.models import _layers\n    import json\n\n\n"
+        "def f():\n    import keras\n    from lstmcli.models import layers\n    import json\n\n\n"
         "import tensorflow\n"
     )
     command = [ruff, "check", "--no-cache", "--output-format", "concise", module]

@@ -24,7 +24,7 @@ from lstmcli.sources import (
     YahooSource,
     check_series,
 )
-from lstmcli.sources._validation import unadjusted_split
+from lstmcli.sources.validation import unadjusted_split
 
 YAHOO_HEADER = "Date,Open,High,Low,Close,Adj Close,Volume\n"
 

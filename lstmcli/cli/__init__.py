@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from lstmcli import __version__
-from lstmcli.cli import audit, backtest, daily, fetch, ledger, look, predict, train
-from lstmcli.cli._terminal import INTERRUPTED, need_command, report, say
+from lstmcli.cli import audit, backtest, configs, daily, fetch, ledger, predict, runs, status, train
+from lstmcli.cli.terminal import INTERRUPTED, need_command, report, say, show_traceback
 
 EPILOG = """
 Forecast stocks with LSTM networks, and say how sure the forecast is.
@@ -22,7 +22,8 @@ Forecast stocks with LSTM networks, and say how sure the forecast is.
   lstm backtest MRK --config stacked.yaml   is it better than a random walk?
   lstm daily                                all that, every evening, by cron
 
-Results go to stdout, everything else to stderr. Not investment advice.
+Results go to stdout, everything else to stderr. Every command takes --debug,
+which shows the traceback of what failed. Not investment advice.
 
 \b
 Exit codes:
@@ -80,17 +81,20 @@ app.command("score")(ledger.score)
 app.command("report")(daily.report)
 app.command("schedule")(daily.schedule)
 app.add_typer(ledger.ledger, name="ledger")
-app.command("status")(look.status)
-app.command("runs")(look.runs)
-app.command("models")(look.models)
-app.command("doctor")(look.doctor)
-app.command("init")(look.init)
-app.add_typer(look.config, name="config")
+app.command("status")(status.status)
+app.command("runs")(runs.runs)
+app.command("models")(configs.models)
+app.command("doctor")(status.doctor)
+app.command("init")(configs.init)
+app.add_typer(configs.config, name="config")
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
-    as_json, debug = "--json" in arguments, "--debug" in arguments
+    as_json = "--json" in arguments
+    # Every command takes --debug, and none has a use for it.
+    debug = show_traceback.set("--debug" in arguments)
+    arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         code = app(args=arguments, prog_name="lstm", standalone_mode=False)
         sys.stdout.flush()
@@ -104,7 +108,9 @@ def run(arguments: list[str]) -> int:
         sys.stdout = None
         return 0
     except Exception as error:
-        return report(error, as_json=as_json, debug=debug)
+        return report(error, as_json=as_json)
+    finally:
+        show_traceback.reset(debug)
 
 
 def main() -> None:

@@ -6,20 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from lstmcli.cli._terminal import (
+from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsJson,
     Config,
-    Debug,
     Quiet,
     Set,
     Tickers,
     Universe,
     WorkspaceFolder,
+    named_tickers,
     prepare,
     print_json,
     say,
-    upper,
 )
 from lstmcli.cli.train import DEFAULT_CONFIG
 from lstmcli.errors import DataError
@@ -39,7 +38,6 @@ def audit(
     as_json: AsJson = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> int:
     """Look for leaks in a config, on your bars.
 
@@ -51,7 +49,7 @@ def audit(
     lstm audit MRK --config stacked.yaml
     lstm audit --thorough
     """
-    prepare(quiet=quiet, debug=debug)
+    prepare(quiet=quiet)
     say("reading bars …", quiet=quiet)
     from lstmcli.config import load_config
     from lstmcli.pipeline import audit as pipeline
@@ -62,7 +60,7 @@ def audit(
     for check in pipeline.audit(
         Workspace(workspace),
         chosen,
-        upper(tickers, universe),
+        named_tickers(tickers, universe),
         simulations=pipeline.THOROUGH if thorough else pipeline.SIMULATIONS,
         workers=workers,
         on_stage=lambda stage: say(f"{stage} …", quiet=quiet),

@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmcli.cli._terminal import (
+from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     DISCLAIMER,
     INTERRUPTED,
     AsJson,
-    Debug,
     Quiet,
     Set,
     Tickers,
     Universe,
     WorkspaceFolder,
+    named_tickers,
     prepare,
     print_json,
     print_table,
     say,
     say_next,
-    upper,
 )
 from lstmcli.cli.train import DEFAULT_CONFIG
 from lstmcli.errors import ConfigError
@@ -55,7 +54,6 @@ def backtest(
     as_json: AsJson = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> int:
     """Prove a network on the past, beside every baseline.
 
@@ -68,14 +66,14 @@ def backtest(
     lstm backtest MRK MDT -c lstm -c cnn_lstm --set backtest.folds=2
     lstm backtest --dry-run
     """
-    prepare(quiet=quiet, debug=debug)
+    prepare(quiet=quiet)
     say("reading bars …", quiet=quiet)
     from lstmcli.pipeline import backtest as pipeline
     from lstmcli.store import Workspace
 
     place = Workspace(workspace)
     configs = _configs(config or [DEFAULT_CONFIG], overrides or [])
-    plan = pipeline.plan_backtest(place, configs, upper(tickers, universe))
+    plan = pipeline.plan_backtest(place, configs, named_tickers(tickers, universe))
     if dry_run:
         _print_folds(plan)
         return 0

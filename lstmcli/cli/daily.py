@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmcli.cli._terminal import (
+from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsJson,
-    Debug,
     Quiet,
     Tickers,
     Universe,
     WorkspaceFolder,
     highest,
+    named_tickers,
     prepare,
     print_json,
     print_table,
     say,
     say_next,
-    upper,
 )
 from lstmcli.errors import LstmError
 
@@ -43,7 +42,6 @@ def daily(
     as_json: AsJson = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> int:
     """Do what every evening needs; made for cron.
 
@@ -54,13 +52,13 @@ def daily(
     lstm daily
     lstm daily --universe watchlist.txt -q --summary today.txt
     """
-    prepare(quiet=quiet, debug=debug)
+    prepare(quiet=quiet)
     from lstmcli.pipeline import daily as pipeline
     from lstmcli.store import Workspace
 
     place = Workspace(workspace)
     day = pipeline.daily(
-        place, upper(tickers, universe), on_step=lambda line: say(line, quiet=quiet)
+        place, named_tickers(tickers, universe), on_step=lambda line: say(line, quiet=quiet)
     )
     if summary is not None:
         answer = json.dumps(day.as_dict(), indent=2, default=str, ensure_ascii=False)
@@ -73,7 +71,7 @@ def daily(
     say(f"daily {day.sentence()}", quiet=quiet)
     if day.report:
         say(f"report {day.report}", quiet=quiet)
-    return highest(_together(day), as_json=as_json, debug=debug)
+    return highest(_together(day), as_json=as_json)
 
 
 def _print_day(day: Day) -> None:
@@ -125,7 +123,6 @@ def report(
     ] = None,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> int:
     """Draw the page of the last forecasts and their record.
 
@@ -135,7 +132,7 @@ def report(
     lstm report
     lstm report --output ~/forecasts.html
     """
-    prepare(quiet=quiet, debug=debug)
+    prepare(quiet=quiet)
     say("drawing …", quiet=quiet)
     from lstmcli.pipeline.daily import last_day
     from lstmcli.pipeline.report import write_report
@@ -167,7 +164,6 @@ def schedule(
     ] = None,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> int:
     """Print what makes cron or systemd run `lstm daily`.
 
@@ -179,7 +175,7 @@ def schedule(
     (crontab -l; lstm schedule -q) | crontab -
     lstm schedule systemd --output ~/.config/systemd/user
     """
-    prepare(quiet=quiet, debug=debug)
+    prepare(quiet=quiet)
     from lstmcli.pipeline import schedule as pipeline
     from lstmcli.store import Workspace
 

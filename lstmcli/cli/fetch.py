@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmcli.cli._terminal import (
+from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsJson,
-    Debug,
     Quiet,
     Tickers,
     Universe,
     WorkspaceFolder,
     highest,
+    named_tickers,
     parse_day,
     prepare,
     print_json,
     say,
     say_next,
-    upper,
 )
 from lstmcli.errors import ConfigError
 
@@ -56,7 +55,6 @@ def fetch(
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> int:
     """Bring bars up to date.
 
@@ -67,7 +65,7 @@ def fetch(
     lstm fetch GOOG --source sample
     lstm fetch MRK --source csv --file MRK.csv
     """
-    prepare(quiet=quiet, debug=debug)
+    prepare(quiet=quiet)
     from lstmcli.pipeline import fetch as pipeline
     from lstmcli.store import Workspace
 
@@ -77,7 +75,7 @@ def fetch(
 
     results = pipeline.fetch(
         Workspace(workspace),
-        upper(tickers, universe),
+        named_tickers(tickers, universe),
         source=_source(source, file),
         start=parse_day(start, "--start"),
         calendar=calendar,
@@ -85,7 +83,7 @@ def fetch(
     )
     if as_json:
         print_json({"tickers": [_answer(result) for result in results]})
-    code = highest((each.error for each in results if each.error), as_json=as_json, debug=debug)
+    code = highest((each.error for each in results if each.error), as_json=as_json)
     if not code:
         say_next(f"lstm train {results[0].ticker} --config lstm.yaml", quiet=quiet)
     return code

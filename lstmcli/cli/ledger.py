@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstmcli.cli._terminal import (
+from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     DISCLAIMER,
     AsJson,
-    Debug,
     Quiet,
     Tickers,
     WorkspaceFolder,
     highest,
+    named_tickers,
     need_command,
     prepare,
     print_json,
     print_table,
     say,
-    upper,
 )
 from lstmcli.errors import ConfigError
 
@@ -53,7 +52,6 @@ def score(
     ] = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> int:
     """Score issued forecasts whose outcomes have come.
 
@@ -64,19 +62,19 @@ def score(
     lstm score
     lstm score MRK --json | jq .live.counts
     """
-    prepare(quiet=quiet, debug=debug)
+    prepare(quiet=quiet)
     say("scoring …", quiet=quiet)
     from lstmcli.pipeline import score as pipeline
     from lstmcli.store import Workspace
 
-    live = pipeline.score(Workspace(workspace), upper(tickers, None))
+    live = pipeline.score(Workspace(workspace), named_tickers(tickers, None))
     if as_json:
         print_json({"live": _answer(live), "note": DISCLAIMER})
     elif as_csv:
         live.rows.to_csv(sys.stdout, index=False, float_format="%.17g")
     else:
         _print_live(live)
-    return highest(live.failed.values(), as_json=as_json, debug=debug)
+    return highest(live.failed.values(), as_json=as_json)
 
 
 def _answer(live: Live) -> dict[str, Any]:
@@ -155,7 +153,6 @@ def verify(
     ] = None,
     as_json: AsJson = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
-    debug: Debug = False,
 ) -> int:
     """Compute every hash of the ledger again; name what was changed.
 
@@ -163,7 +160,7 @@ def verify(
     lstm ledger verify
     lstm ledger verify --holds 3f5a…
     """
-    prepare(quiet=False, debug=debug)
+    prepare()
     from lstmcli.store import Workspace
 
     verified = Workspace(workspace).ledger.verify(holds=holds)
@@ -181,7 +178,6 @@ def export(
         typer.Option("--output", "-o", metavar="FILE", help="A .csv or .parquet file."),
     ] = None,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
-    debug: Debug = False,
 ) -> int:
     """Write every row, as CSV to stdout or into a file.
 
@@ -189,7 +185,7 @@ def export(
     lstm ledger export > ledger.csv
     lstm ledger export --output ledger.parquet
     """
-    prepare(quiet=False, debug=debug)
+    prepare()
     import io
 
     from lstmcli.store import Workspace

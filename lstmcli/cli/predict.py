@@ -9,25 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstmcli.cli._terminal import (
+from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     DISCLAIMER,
     AsJson,
     AsOf,
-    Debug,
     Quiet,
     Run,
     Tickers,
     Universe,
     WorkspaceFolder,
     highest,
+    named_tickers,
     parse_day,
     prepare,
     print_json,
     print_table,
     say,
     say_next,
-    upper,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ def predict(
     ] = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> int:
     """Forecast the next sessions, as table and CSV.
 
@@ -58,14 +56,14 @@ def predict(
     lstm predict --json | jq '.forecasts[0].steps[0].q50'
     lstm predict MRK --as-of 2016-06-30
     """
-    prepare(quiet=quiet, debug=debug)
+    prepare(quiet=quiet)
     say("loading the networks …", quiet=quiet)
     from lstmcli.pipeline import predict as pipeline
     from lstmcli.store import Workspace
 
     done, failed = pipeline.predict(
         Workspace(workspace),
-        upper(tickers, universe),
+        named_tickers(tickers, universe),
         run=run,
         as_of=_timestamp(as_of),
     )
@@ -85,7 +83,7 @@ def predict(
         if done:
             print(DISCLAIMER)
             say_next(f"lstm plot {done[0].ticker}", quiet=quiet)
-    return highest((each.error for each in failed), as_json=as_json, debug=debug)
+    return highest((each.error for each in failed), as_json=as_json)
 
 
 def _timestamp(text: str | None) -> pd.Timestamp | None:
@@ -219,7 +217,6 @@ def plot(
     universe: Universe = None,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> int:
     """Draw a forecast, a training, attention or a backtest.
 
@@ -229,14 +226,14 @@ def plot(
     lstm plot --kind training
     lstm plot --kind backtest
     """
-    prepare(quiet=quiet, debug=debug)
+    prepare(quiet=quiet)
     say("drawing …", quiet=quiet)
     from lstmcli.pipeline import plot as pipeline
     from lstmcli.store import Workspace
 
     paths, failed = pipeline.plot(
         Workspace(workspace),
-        upper(tickers, universe),
+        named_tickers(tickers, universe),
         kind=kind.value,
         run=run,
         as_of=_timestamp(as_of),
@@ -244,4 +241,4 @@ def plot(
     )
     for path in paths:
         print(path)
-    return highest((each.error for each in failed), debug=debug)
+    return highest(each.error for each in failed)

@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmcli.cli._terminal import (
+from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     DISCLAIMER,
     INTERRUPTED,
     Config,
-    Debug,
     Quiet,
     Set,
     Tickers,
     Universe,
     WorkspaceFolder,
+    named_tickers,
     prepare,
     print_table,
     say,
     say_next,
-    upper,
 )
 from lstmcli.errors import ConfigError
 
@@ -53,7 +52,6 @@ def train(
     ] = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> int:
     """Fit a network and score it beside baselines.
 
@@ -66,7 +64,7 @@ def train(
     lstm train MRK MDT -c lstm --set model.units=64 --set seed=8
     lstm train --dry-run
     """
-    prepare(quiet=quiet, debug=debug)
+    prepare(quiet=quiet)
     say("reading bars …", quiet=quiet)
     from lstmcli.config import load_config
     from lstmcli.pipeline import train as pipeline
@@ -84,7 +82,7 @@ def train(
         say(f"going on with {run}", quiet=quiet)
     else:
         chosen = load_config(config, overrides=overrides or [])
-        run, plan = None, pipeline.plan_training(place, chosen, upper(tickers, universe))
+        run, plan = None, pipeline.plan_training(place, chosen, named_tickers(tickers, universe))
     if dry_run:
         _print_plan(plan)
         return 0

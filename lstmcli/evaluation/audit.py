@@ -16,7 +16,7 @@ from lstmcli.evaluation.backtest import STEPS
 from lstmcli.evaluation.metrics import covered, crps, realise
 from lstmcli.evaluation.verdict import BEATS, judge, outcomes
 from lstmcli.features import SIGMA_FLOOR
-from lstmcli.forecasters._base import Fitted, Recipe
+from lstmcli.forecasters.base import Fitted, Recipe
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.frames import COVERAGES, QUANTILE_COLUMNS, QUANTILES, Panel, log_returns
 from lstmcli.windows import Windows

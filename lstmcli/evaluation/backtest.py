@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.metrics import realise
-from lstmcli.forecasters._base import Fitted
+from lstmcli.forecasters.base import Fitted
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.frames import Panel, Section
 

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters._base import Fitted, Recipe
-from lstmcli.forecasters._order import order_statistics
+from lstmcli.forecasters.base import Fitted, Recipe
+from lstmcli.forecasters.order_statistics import order_statistics
 from lstmcli.frames import (
     COVERAGES,
     FORECAST_COLUMNS,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.features import ewma_volatility, feature_matrix
-from lstmcli.forecasters._base import forecast_rows, join_forecasts
+from lstmcli.forecasters.base import forecast_rows, join_forecasts
 from lstmcli.forecasters.baselines.har import FittedHar, FittedHarVolatility, HarVolatility
 from lstmcli.forecasters.training import (
     Data,
@@ -22,8 +22,8 @@ from lstmcli.forecasters.training import (
 )
 from lstmcli.frames import QUANTILE_COLUMNS, QUANTILES, Panel, Section
 from lstmcli.models import ModelConfig
-from lstmcli.models._litert import LiteNetwork
 from lstmcli.models.attention import attention_weights
+from lstmcli.models.litert import LiteNetwork
 from lstmcli.windows import (
     Block,
     SplitConfig,
@@ -71,7 +71,7 @@ class NetworkState(Section):
 
 @dataclass(frozen=True)
 class NetworkRecipe:
-    """Forecast with a network; equations in `models/`, head and loss in `_layers`.
+    """Forecast with a network; equations in `models/`, head and loss in `layers`.
 
     The target is the cumulative log return over 1…H sessions, divided by a
     volatility known at the origin; all steps at once, never recursive. Several

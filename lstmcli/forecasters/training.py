@@ -15,7 +15,7 @@ from lstmcli.errors import ConfigError
 from lstmcli.frames import Section
 from lstmcli.models import WindowShape
 from lstmcli.models._memory import release
-from lstmcli.models._tensorflow import Threads, load_tensorflow
+from lstmcli.models.runtime import Threads, load_tensorflow
 from lstmcli.windows import Windows
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def train_member(
     load_tensorflow(Threads.choose(training.threads, training.shards))
     import keras
 
-    from lstmcli.models._layers import Adam, QuantileLoss
+    from lstmcli.models.layers import Adam, QuantileLoss
 
     keras.utils.set_random_seed(_seed(seed, member))
     network = model.build(data.shape, data.base_quantiles)
@@ -216,7 +216,7 @@ def _in_memory(
     """
     import tensorflow as tf
 
-    from lstmcli.models._layers import use_stock_lstm
+    from lstmcli.models.layers import use_stock_lstm
 
     try:
         return work()

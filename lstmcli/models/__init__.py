@@ -10,8 +10,8 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from lstmcli.models._base import ModelConfig, WindowShape
 from lstmcli.models.attention import Attention
+from lstmcli.models.base import ModelConfig, WindowShape
 from lstmcli.models.bidirectional import Bidirectional
 from lstmcli.models.cnn_lstm import CnnLstm
 from lstmcli.models.conv_lstm import ConvLstm

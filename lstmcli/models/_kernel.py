@@ -1,6 +1,6 @@
 """An LSTM over whole sequences, forward and backward, compiled for this machine's CPU.
 
-Imports numba at its top, which takes a second or two: only `_layers` imports it, and late.
+Imports numba at its top, which takes a second or two: only `layers` imports it, and late.
 
 A matrix is kept in *panels*: `COLUMNS` neighbouring columns, row after row, then the
 next `COLUMNS`. A product then reads memory in the order in which it lies, and the weights

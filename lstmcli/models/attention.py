@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lstmcli.models._base import Dropout, ModelConfig, Units
+from lstmcli.models.base import Dropout, ModelConfig, Units
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +30,7 @@ class Attention(ModelConfig):
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers
 
-        from lstmcli.models._layers import LSTM, AdditiveAttention
+        from lstmcli.models.layers import LSTM, AdditiveAttention
 
         x = LSTM(self.units, return_sequences=True)(inputs["window"])
         context, _ = AdditiveAttention(name=LAYER)(x)

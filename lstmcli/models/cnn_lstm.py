@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lstmcli.models._base import Dropout, ModelConfig, Units
+from lstmcli.models.base import Dropout, ModelConfig, Units
 
 
 class CnnLstm(ModelConfig):
@@ -36,7 +36,7 @@ class CnnLstm(ModelConfig):
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers
 
-        from lstmcli.models._layers import LSTM
+        from lstmcli.models.layers import LSTM
 
         x = inputs["window"]
         x = layers.Conv1D(self.filters, self.kernel_size, padding="causal", activation="relu")(x)

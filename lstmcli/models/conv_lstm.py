@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lstmcli.models._base import Dropout, ModelConfig, Units
+from lstmcli.models.base import Dropout, ModelConfig, Units
 
 
 class ConvLstm(ModelConfig):

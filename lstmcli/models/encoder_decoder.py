@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from lstmcli.models._base import Dropout, ModelConfig, Units
+from lstmcli.models.base import Dropout, ModelConfig, Units
 
 
 class EncoderDecoder(ModelConfig):
@@ -27,7 +27,7 @@ class EncoderDecoder(ModelConfig):
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers
 
-        from lstmcli.models._layers import LSTM
+        from lstmcli.models.layers import LSTM
 
         horizon = inputs["targets"].shape[1]
         encoding, *state = LSTM(self.units, return_state=True)(inputs["window"])

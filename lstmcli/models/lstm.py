@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from lstmcli.models._base import Dropout, ModelConfig, Units
+from lstmcli.models.base import Dropout, ModelConfig, Units
 
 
 class Lstm(ModelConfig):
@@ -24,7 +24,7 @@ class Lstm(ModelConfig):
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers
 
-        from lstmcli.models._layers import LSTM
+        from lstmcli.models.layers import LSTM
 
         x = LSTM(self.units)(inputs["window"])
         return layers.Dropout(self.dropout)(x)

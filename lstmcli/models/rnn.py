@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from lstmcli.models._base import Dropout, ModelConfig, Units
+from lstmcli.models.base import Dropout, ModelConfig, Units
 
 
 class Rnn(ModelConfig):

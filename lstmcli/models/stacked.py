@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lstmcli.models._base import Dropout, ModelConfig, Units
+from lstmcli.models.base import Dropout, ModelConfig, Units
 
 
 class Stacked(ModelConfig):
@@ -24,7 +24,7 @@ class Stacked(ModelConfig):
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers
 
-        from lstmcli.models._layers import LSTM
+        from lstmcli.models.layers import LSTM
 
         x = inputs["window"]
         for depth, units in enumerate(self.units, start=1):

@@ -12,7 +12,7 @@ from lstmcli.evaluation.metrics import realise
 from lstmcli.fanout import fan_out
 from lstmcli.features import feature_matrix
 from lstmcli.forecasters.calibrated import Calibrated, FittedCalibrated
-from lstmcli.models._tensorflow import usable_cores
+from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.train import plan_training, recipe_of
 from lstmcli.store import Workspace
 

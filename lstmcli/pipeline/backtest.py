@@ -28,12 +28,12 @@ from lstmcli.evaluation.backtest import (
 from lstmcli.evaluation.metrics import score_fully
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.fanout import fan_out
-from lstmcli.forecasters._base import Recipe
+from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.calibrated import SUFFIX
 from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.frames import Panel
-from lstmcli.models._tensorflow import usable_cores
+from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline._panel import Loaded, load_panel
 from lstmcli.pipeline.train import recipe_of, versions
 from lstmcli.store import Workspace

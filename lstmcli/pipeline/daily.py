@@ -27,7 +27,7 @@ from lstmcli.pipeline.score import Live, score
 from lstmcli.pipeline.train import plan_training, start_run, stored_config, train
 from lstmcli.sessions import settled_session
 from lstmcli.store import Workspace
-from lstmcli.store._files import check_ticker
+from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
 
 BESIDE = ("random_walk", "drift", "historical", "ewma", "garch", "har", "har_ridge")

@@ -26,8 +26,8 @@ from lstmcli.sources import (
     update_start,
 )
 from lstmcli.store import Workspace
-from lstmcli.store._files import check_ticker
 from lstmcli.store.bars import BarsMeta, BarsStore
+from lstmcli.store.files import check_ticker
 
 log = logging.getLogger(__name__)
 

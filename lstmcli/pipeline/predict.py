@@ -12,7 +12,7 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError
-from lstmcli.forecasters._base import join_forecasts
+from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork
@@ -28,8 +28,8 @@ from lstmcli.pipeline._panel import load_panel
 from lstmcli.pipeline.train import recipe_of, stored_config
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
-from lstmcli.store._files import check_ticker
 from lstmcli.store.bars import BarsMeta
+from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
 
 log = logging.getLogger(__name__)

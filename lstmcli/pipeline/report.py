@@ -28,7 +28,7 @@ from lstmcli.pipeline.predict import in_prices
 from lstmcli.pipeline.score import Live
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
-from lstmcli.store._files import file_name
+from lstmcli.store.files import file_name
 from lstmcli.store.runs import Manifest
 
 MOST_IN_ONE_PAGE = 30

@@ -16,7 +16,7 @@ import pandas as pd
 from lstmcli import __version__, clock
 from lstmcli.config import shipped_configs
 from lstmcli.errors import ConfigError, DataError, LstmError
-from lstmcli.models._tensorflow import usable_cores
+from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.daily import last_day
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace

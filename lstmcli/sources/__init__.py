@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lstmcli.sources._base import Delivery, SourceConfig
-from lstmcli.sources._update import joined, restatement, same, update_start
-from lstmcli.sources._validation import check_series
+from lstmcli.sources.base import Delivery, SourceConfig
 from lstmcli.sources.csv import CsvSource
 from lstmcli.sources.sample import SampleSource
+from lstmcli.sources.update import joined, restatement, same, update_start
+from lstmcli.sources.validation import check_series
 from lstmcli.sources.yahoo import YahooSource
 
 AnySource = Annotated[

@@ -15,7 +15,7 @@ from pydantic import field_validator
 
 from lstmcli.errors import DataError, NoDataError
 from lstmcli.frames import BAR_COLUMNS, check_bars
-from lstmcli.sources._base import (
+from lstmcli.sources.base import (
     PRICES,
     Delivery,
     SourceConfig,

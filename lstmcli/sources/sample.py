@@ -11,7 +11,7 @@ import pandas as pd
 
 from lstmcli.errors import NoDataError
 from lstmcli.frames import BAR_COLUMNS
-from lstmcli.sources._base import Delivery, SourceConfig
+from lstmcli.sources.base import Delivery, SourceConfig
 
 TICKER = "GOOG"
 LABEL = "sample data: GOOG 2004-08-19 to 2008-10-14, ships with matplotlib"

@@ -19,7 +19,7 @@ from lstmcli import clock
 from lstmcli.errors import DiskError, NoDataError, RateLimitError, SourceError
 from lstmcli.frames import BAR_COLUMNS
 from lstmcli.sessions import SETTLE_MARGIN, calendar_for, settled_session
-from lstmcli.sources._base import Delivery, SourceConfig, enclosing, without_absent_sessions
+from lstmcli.sources.base import Delivery, SourceConfig, enclosing, without_absent_sessions
 
 log = logging.getLogger(__name__)
 

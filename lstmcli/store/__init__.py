@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from lstmcli.store._files import file_name, write_atomically
-from lstmcli.store._lock import hold
 from lstmcli.store.backtests import BacktestStore
 from lstmcli.store.bars import BarsStore
+from lstmcli.store.files import file_name, write_atomically
 from lstmcli.store.ledger import NAME as LEDGER
 from lstmcli.store.ledger import Ledger
+from lstmcli.store.locks import hold
 from lstmcli.store.log import RunLog
 from lstmcli.store.runs import RunStore
 

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 
 from lstmcli.errors import DataError, NoDataError
 from lstmcli.frames import Section
-from lstmcli.store._files import write_atomically
-from lstmcli.store._lock import forget, hold
+from lstmcli.store.files import write_atomically
+from lstmcli.store.locks import forget, hold
 
 _PLAN = "plan.json"
 _PIECES = "pieces"

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from lstmcli import __version__
 from lstmcli.errors import DataError, DiskError, NoDataError
 from lstmcli.frames import BAR_COLUMNS, Section
-from lstmcli.store._files import check_ticker, file_name, ticker_of, write_atomically
+from lstmcli.store.files import check_ticker, file_name, ticker_of, write_atomically
 
 FORMAT = 1
 _KEY = b"lstm"

@@ -26,10 +26,10 @@ from lstmcli.errors import DataError, NoDataError
 from lstmcli.features import FEATURES
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe, NetworkState
 from lstmcli.frames import Section
-from lstmcli.models._litert import LiteNetwork
-from lstmcli.models._tensorflow import load_tensorflow
-from lstmcli.store._files import write_atomically
-from lstmcli.store._lock import forget, hold
+from lstmcli.models.litert import LiteNetwork
+from lstmcli.models.runtime import load_tensorflow
+from lstmcli.store.files import write_atomically
+from lstmcli.store.locks import forget, hold
 
 if TYPE_CHECKING:
     import keras
@@ -296,7 +296,7 @@ class RunStore:
         load_tensorflow()
         import keras
 
-        from lstmcli.models import _layers  # noqa: F401  (its layers must be registered)
+        from lstmcli.models import layers  # noqa: F401  (its layers must be registered)
 
         folder = self.path(manifest.run)
         paths = sorted(folder / name for name in manifest.files if name.endswith(".keras"))

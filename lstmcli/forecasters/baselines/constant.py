@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters._base import join_forecasts
-from lstmcli.forecasters.baselines._memory import (
+from lstmcli.forecasters.base import join_forecasts
+from lstmcli.forecasters.baselines.filtered import (
     MIN_MEMORY,
     check_history,
     root_of_steps,

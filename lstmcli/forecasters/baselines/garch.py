@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.features import SIGMA_FLOOR
-from lstmcli.forecasters.baselines._memory import MIN_MEMORY, check_history, filtered_simulation
+from lstmcli.forecasters.baselines.filtered import MIN_MEMORY, check_history, filtered_simulation
 from lstmcli.forecasters.baselines.simulation import ewma_scale
 from lstmcli.frames import Panel, log_returns
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.baselines._memory import MIN_MEMORY, POOL_WEIGHT, filtered_simulation
+from lstmcli.forecasters.baselines.filtered import MIN_MEMORY, POOL_WEIGHT, filtered_simulation
 from lstmcli.forecasters.baselines.regressors import (
     har_regressors,
     labelled_rows,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lstmcli.errors import NoDataError
 from lstmcli.features import SIGMA_FLOOR, ewma_volatility, garman_klass_variance
-from lstmcli.forecasters.baselines._memory import root_of_steps
+from lstmcli.forecasters.baselines.filtered import root_of_steps
 from lstmcli.frames import Panel, log_returns
 
 SPANS = (1, 5, 22, 66)

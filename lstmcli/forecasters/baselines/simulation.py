@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.features import SIGMA_FLOOR, ewma_volatility
-from lstmcli.forecasters._base import join_forecasts
-from lstmcli.forecasters.baselines._memory import (
+from lstmcli.forecasters.base import join_forecasts
+from lstmcli.forecasters.baselines.filtered import (
     MEMORY,
     MIN_MEMORY,
     arrived,

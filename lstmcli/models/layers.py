@@ -16,7 +16,7 @@ import tensorflow as tf  # noqa: TID253
 from keras import ops  # noqa: TID253
 
 from lstmcli.frames import MEDIAN, QUANTILES
-from lstmcli.models._tensorflow import threads
+from lstmcli.models.runtime import threads
 
 log = logging.getLogger(__name__)
 

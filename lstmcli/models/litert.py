@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstmcli.models._tensorflow import stderr_held
+from lstmcli.models.runtime import stderr_held
 
 if TYPE_CHECKING:
     import keras

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +36,6 @@ WorkspaceFolder = Annotated[
     typer.Option("--workspace", envvar="LSTM_WORKSPACE", help="Where everything is kept."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and results.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and errors as JSON too.")]
 Config = Annotated[
     str, typer.Option("--config", "-c", metavar="FILE", help="A path, or a name: lstm models.")
@@ -53,6 +53,10 @@ AsOf = Annotated[
 ]
 
 DEFAULT_WORKSPACE = Path("data")
+
+
+show_traceback: ContextVar[bool] = ContextVar("show_traceback", default=False)
+"""Whether `--debug` was given. An error may come before any command runs."""
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -84,7 +88,7 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int
         print("  ".join(cells).rstrip())
 
 
-def upper(tickers: Sequence[str] | None, universe: Path | None) -> list[str]:
+def named_tickers(tickers: Sequence[str] | None, universe: Path | None) -> list[str]:
     """Return the tickers of the command line and of the universe file, in capitals, once each.
 
     Raises:
@@ -130,9 +134,8 @@ def need_command(context: typer.Context) -> None:
         raise typer.Exit(ConfigError.exit_code)
 
 
-def prepare(*, quiet: bool, debug: bool) -> None:
+def prepare(*, quiet: bool = False) -> None:
     """Send warnings of the package to stderr, as one line each."""
-    del debug  # `main` looks for it: an error may come before any command runs.
     root = logging.getLogger("lstmcli")
     root.handlers = [_Warnings()]
     root.setLevel(logging.ERROR if quiet else logging.WARNING)
@@ -144,9 +147,9 @@ class _Warnings(logging.Handler):
         say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
-def report(error: Exception, *, as_json: bool, debug: bool) -> int:
+def report(error: Exception, *, as_json: bool) -> int:
     """Print an error with its hint to stderr and return the exit code."""
-    if debug:
+    if show_traceback.get():
         import traceback
 
         traceback.print_exception(error)
@@ -181,13 +184,13 @@ def _known(error: Exception) -> LstmError | None:
     return None
 
 
-def highest(errors: Iterable[LstmError], *, as_json: bool = False, debug: bool = False) -> int:
+def highest(errors: Iterable[LstmError], *, as_json: bool = False) -> int:
     """Print each ticker's error and return the highest exit code, 0 without errors.
 
     What fails for several tickers in the same words, such as a damaged run, is said once.
     """
     distinct = {(error.exit_code, str(error)): error for error in reversed([*errors])}
     return max(
-        (report(error, as_json=as_json, debug=debug) for error in reversed(distinct.values())),
+        (report(error, as_json=as_json) for error in reversed(distinct.values())),
         default=0,
     )

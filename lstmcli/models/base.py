@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from lstmcli.frames import Section
-from lstmcli.models._tensorflow import load_tensorflow
+from lstmcli.models.runtime import load_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -75,7 +75,7 @@ class ModelConfig(Section):
         load_tensorflow()
         import keras
 
-        from lstmcli.models._layers import quantile_head
+        from lstmcli.models.layers import quantile_head
 
         inputs = {"window": keras.Input((shape.lookback, shape.features), name="window")}
         if self.reads_targets:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.errors import NoDataError
-from lstmcli.forecasters._base import forecast_rows, join_forecasts
+from lstmcli.forecasters.base import forecast_rows, join_forecasts
 from lstmcli.frames import QUANTILES, Panel, cumulative_returns
 from lstmcli.windows import target_sessions
 

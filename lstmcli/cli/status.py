@@ -1,0 +1,113 @@
+"""`lstm status` and `lstm doctor`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from lstmcli.cli.terminal import (
+    DEFAULT_WORKSPACE,
+    AsJson,
+    Quiet,
+    WorkspaceFolder,
+    highest,
+    prepare,
+    print_json,
+    print_table,
+    say,
+    say_next,
+)
+from lstmcli.errors import ConfigError
+
+
+def status(
+    max_age: Annotated[
+        str | None,
+        typer.Option(
+            "--max-age",
+            metavar="AGE",
+            help="Exit 6 unless lstm daily succeeded within 36h, 3d, ….",
+        ),
+    ] = None,
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Show how old each stored ticker is.
+
+    \b
+    lstm status
+    lstm status --json | jq -r '.tickers[] | select(.sessions_behind > 0).ticker'
+    lstm status --max-age 4d -q || echo "no forecast" | mail me
+    """
+    prepare(quiet=quiet)
+    most = None if max_age is None else _age(max_age)
+    from lstmcli.pipeline import workspace as pipeline
+    from lstmcli.store import Workspace
+
+    if most is not None:
+        at = pipeline.check_age(Workspace(workspace), most)
+        say(f"lstm daily last succeeded at {at.isoformat()}", quiet=quiet)
+        return 0
+    found = pipeline.status(Workspace(workspace))
+    if as_json:
+        print_json({"tickers": [vars(each) for each in found]})
+    elif not found:
+        print(f"nothing is stored in {workspace}")
+        say_next("lstm fetch MRK", quiet=quiet)
+    else:
+        rows = [
+            [
+                each.ticker,
+                each.source or "damaged",
+                f"{each.rows:,}" if each.rows else "",
+                str(each.last_session or ""),
+                "" if each.sessions_behind is None else f"{each.sessions_behind:,}",
+                each.forecast or "",
+                each.run[17:] if each.run else "",  # Without its time: 80 columns.
+            ]
+            for each in found
+        ]
+        head = ["ticker", "source", "sessions", "last", "behind", "forecast", "newest run"]
+        print_table(head, rows, left=2)
+    return highest((each.error for each in found if each.error), as_json=as_json)
+
+
+def _age(text: str) -> timedelta:
+    """Return an age such as 90m, 36h or 3d.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    units = {"m": 60, "h": 3600, "d": 86400}
+    number, unit = text[:-1], text[-1:]
+    if unit not in units or not number.isdecimal() or not 0 < int(number) < 100_000:
+        raise ConfigError(
+            f"Expected an age in minutes, hours or days. Received: {text!r}.",
+            hint="lstm status --max-age 36h",
+        )
+    return timedelta(seconds=int(number) * units[unit])
+
+
+def doctor(
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Show versions, check every stored file.
+
+    \b
+    lstm doctor
+    """
+    prepare(quiet=quiet)
+    from lstmcli.pipeline import workspace as pipeline
+    from lstmcli.store import Workspace
+
+    checks = pipeline.doctor(Workspace(workspace))
+    if as_json:
+        print_json({"checks": [vars(check) for check in checks]})
+    else:
+        print_table(["", ""], [[check.name, check.value] for check in checks], left=2)
+    return highest((check.error for check in checks if check.error), as_json=as_json)
