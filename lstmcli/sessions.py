@@ -302,6 +302,50 @@ def closing_times(calendar: str, first: pd.Timestamp, last: pd.Timestamp) -> pd.
     return closes[(closes >= first) & (closes <= last)]
 
 
+def last_closed(
+    calendar: str,
+    sessions: pd.DatetimeIndex,
+    other: str,
+    other_sessions: pd.DatetimeIndex,
+) -> np.ndarray:
+    """Return which session of another series had closed by each close, (T,) int.
+
+    Row t holds the position in `other_sessions` of its last session that closes
+    no later than `sessions[t]` does; −1 where none does. `calendar` and `other`
+    are the calendars of the two series, whose sessions ascend. Closing times are
+    compared in UTC, so that London's session of a day sees New York's of the day before.
+    """
+    closes = _closes(calendar, sessions).as_unit("ns").asi8
+    others = _closes(other, other_sessions).as_unit("ns").asi8
+    return np.searchsorted(others, closes, side="right") - 1
+
+
+def expected_sessions(
+    calendar: str,
+    sessions: pd.DatetimeIndex,
+    other: str,
+    observed: pd.DatetimeIndex,
+) -> np.ndarray:
+    """Return which session of calendar `other` is due at each close, (T,) datetime64[ns].
+
+    The session that `last_closed` would find if the other series had every session
+    of its calendar: an older one means that the series has a hole or is stale.
+    `observed` are the sessions that it has; they count where no exchange calendar reaches.
+    """
+    if sessions.empty:
+        return np.empty(0, "datetime64[ns]")
+    days = 14
+    while True:
+        first = sessions[0] - timedelta(days=days)
+        # One day more: east of UTC the next session may have closed already.
+        last = sessions[-1] + timedelta(days=1)
+        due = sessions_between(other, first, last, observed=observed)
+        found = last_closed(calendar, sessions, other, due)
+        if found[0] >= 0:
+            return due.to_numpy()[found]
+        days *= 2
+
+
 def time_zone(calendar: str) -> str:
     """Return the name of the exchange's time zone; UTC where nobody knows it."""
     schedule = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from lstmcli.errors import ConfigError
 from lstmcli.sessions import (
     calendar_for,
     check_calendar,
+    expected_sessions,
+    last_closed,
     next_sessions,
     sessions_after,
     sessions_behind,
@@ -234,3 +237,121 @@ def test_many_origins_get_what_each_gets_alone(calendar: str, week: str):
     for origin, found in zip(origins, together, strict=True):
         alone = next_sessions(calendar, origin, 8, observed=observed)
         assert pd.DatetimeIndex(found).tolist() == alone.tolist()
+
+
+def seen(calendar: str, sessions: list[str], other: str, other_sessions: list[str]) -> list[str]:
+    """Return the session of the other series that each session sees, `-` for none."""
+    others = pd.DatetimeIndex(other_sessions)
+    found = last_closed(calendar, pd.DatetimeIndex(sessions), other, others)
+    return [other_sessions[position] if position >= 0 else "-" for position in found]
+
+
+FRIDAY_TO_TUESDAY = ["2024-03-08", "2024-03-11", "2024-03-12"]
+
+
+@pytest.mark.parametrize(
+    ("calendar", "other", "expected"),
+    [
+        ("XNYS", "XNYS", FRIDAY_TO_TUESDAY),
+        ("XLON", "XNYS", ["-", "2024-03-08", "2024-03-11"]),
+        ("XTKS", "XNYS", ["-", "2024-03-08", "2024-03-11"]),
+        ("XNYS", "XLON", FRIDAY_TO_TUESDAY),
+        ("XNYS", "XTKS", FRIDAY_TO_TUESDAY),
+        # Without an exchange a session closes when its day ends in UTC.
+        ("weekdays", "XNYS", FRIDAY_TO_TUESDAY),
+        ("XNYS", "weekdays", ["-", "2024-03-08", "2024-03-11"]),
+        ("XNYS", "24/7", ["-", "2024-03-08", "2024-03-11"]),
+        ("weekdays", "24/7", FRIDAY_TO_TUESDAY),
+    ],
+)
+def test_a_session_sees_what_had_closed_by_its_close(calendar, other, expected):
+    assert seen(calendar, FRIDAY_TO_TUESDAY, other, FRIDAY_TO_TUESDAY) == expected
+
+
+def test_a_weekend_sees_friday_and_a_holiday_the_day_before():
+    weekend = ["2024-03-08", "2024-03-09", "2024-03-10", "2024-03-11"]
+    assert seen("24/7", weekend, "XNYS", FRIDAY_TO_TUESDAY) == [
+        "2024-03-08",
+        "2024-03-08",
+        "2024-03-08",
+        "2024-03-11",
+    ]
+    # Good Friday 2024: Tokyo trades, New York does not.
+    tokyo = ["2024-03-28", "2024-03-29", "2024-04-01", "2024-04-02"]
+    new_york = ["2024-03-27", "2024-03-28", "2024-04-01"]
+    assert seen("XTKS", tokyo, "XNYS", new_york) == [
+        "2024-03-27",
+        "2024-03-28",
+        "2024-03-28",
+        "2024-04-01",
+    ]
+
+
+def test_an_early_close_sees_less():
+    # São Paulo closes at 21:00 UTC, in winter together with New York. On the day after
+    # Thanksgiving New York closes at 18:00 UTC.
+    sao_paulo = ["2024-11-27", "2024-11-28", "2024-11-29", "2024-12-02"]
+    assert seen("XNYS", ["2024-11-27", "2024-11-29"], "BVMF", sao_paulo) == [
+        "2024-11-27",
+        "2024-11-28",
+    ]
+
+
+def test_london_never_sees_new_york_of_the_same_day():
+    # Through both changes of the clocks, which lie weeks apart.
+    span = pd.Timestamp("2020-01-02"), pd.Timestamp("2020-12-31")
+    london = sessions_between("XLON", *span, observed=NONE)
+    new_york = sessions_between("XNYS", *span, observed=NONE)
+    found = last_closed("XLON", london, "XNYS", new_york)
+    assert found.tolist() == [(new_york < day).sum() - 1 for day in london]
+    back = last_closed("XNYS", new_york, "XLON", london)
+    assert back.tolist() == [(london <= day).sum() - 1 for day in new_york]
+
+
+def test_no_session_sees_a_series_without_sessions():
+    assert seen("XNYS", FRIDAY_TO_TUESDAY, "XNYS", []) == ["-", "-", "-"]
+    assert len(last_closed("XNYS", NONE, "XNYS", NONE)) == 0
+    assert len(expected_sessions("XNYS", NONE, "XNYS", NONE)) == 0
+
+
+@pytest.mark.parametrize("calendar", ["XNYS", "XLON", "XTKS", "24/7", "weekdays"])
+@pytest.mark.parametrize("other", ["XNYS", "XLON", "XTKS", "24/7", "weekdays"])
+def test_a_series_without_holes_has_every_expected_session(calendar: str, other: str):
+    span = pd.Timestamp("2023-11-01"), pd.Timestamp("2024-04-30")
+    sessions = sessions_between(calendar, *span, observed=NONE)
+    others = sessions_between(other, *span, observed=NONE)
+    found = last_closed(calendar, sessions, other, others)
+    expected = expected_sessions(calendar, sessions, other, others)
+    assert (others[found[found >= 0]] == expected[found >= 0]).all()
+    # What lies before the series was due, too.
+    assert (expected[found < 0] < others[0]).all()
+
+
+def test_a_hole_and_a_stale_series_differ_from_what_is_expected():
+    span = pd.Timestamp("2024-03-04"), pd.Timestamp("2024-03-15")
+    sessions = sessions_between("XNYS", *span, observed=NONE)
+    others = sessions[sessions != pd.Timestamp("2024-03-06")][:-3]
+    expected = expected_sessions("XNYS", sessions, "XNYS", others)
+    found = others[last_closed("XNYS", sessions, "XNYS", others)]
+    assert days(sessions[found != expected]) == [
+        "2024-03-06",
+        "2024-03-13",
+        "2024-03-14",
+        "2024-03-15",
+    ]
+
+
+def test_a_long_pause_of_a_series_without_calendar_is_no_hole():
+    observed = pd.bdate_range("2023-01-02", "2024-06-28")
+    observed = observed[(observed < "2024-01-01") | (observed > "2024-03-29")]
+    expected = expected_sessions("XNYS", pd.DatetimeIndex(["2024-03-28"]), "weekdays", observed)
+    assert days(pd.DatetimeIndex(expected)) == ["2023-12-29"]
+
+
+def test_many_sessions_are_aligned_quickly():
+    sessions = pd.bdate_range("1950-01-02", periods=20_000)
+    last_closed("XLON", sessions[:1], "XNYS", sessions[-1:])  # builds the calendars
+    started = time.perf_counter()
+    last_closed("XLON", sessions, "XNYS", sessions)
+    expected_sessions("XLON", sessions, "XNYS", sessions)
+    assert time.perf_counter() - started < 2
