@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,18 @@ COVERAGES: tuple[float, ...] = (0.50, 0.80, 0.95)
 """Nominal coverage of the cones that are shown."""
 
 BAR_COLUMNS = ("open", "high", "low", "close", "volume", "dividend", "split")
+
+
+EVENT_COLUMNS = ("ticker", "kind", "session", "timing", "status", "amount", "known_on", "source")
+"""Of the Events table. A row is a statement: on `known_on` it became known that the ticker has
+an event on `session`, or with the status `withdrawn` that it has not."""
+
+
+def empty_events() -> pd.DataFrame:
+    """Return an Events table without rows."""
+    texts = pd.DataFrame(columns=list(EVENT_COLUMNS), dtype=object)
+    types = {"session": "datetime64[ns]", "known_on": "datetime64[ns]", "amount": float}
+    return texts.astype(types)
 
 
 def quantile_column(level: float) -> str:
@@ -72,49 +83,6 @@ class Section(BaseModel):
     """The base of every config section: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-@dataclass(frozen=True)
-class Panel(Mapping[str, pd.DataFrame]):
-    """Bars of several tickers, each with the calendar that dates its sessions.
-
-    A panel of one ticker is as good as any. `calendars` holds names that
-    `lstmcli.sessions` understands; a ticker without one gets the weekdays
-    that its own bars show.
-    """
-
-    bars: Mapping[str, pd.DataFrame]
-    calendars: Mapping[str, str]
-
-    def __getitem__(self, ticker: str) -> pd.DataFrame:
-        return self.bars[ticker]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.bars)
-
-    def __len__(self) -> int:
-        return len(self.bars)
-
-    def until(self, session: pd.Timestamp) -> Panel:
-        """Return the panel without the sessions after `session`."""
-        return Panel(
-            {ticker: bars.loc[:session] for ticker, bars in self.bars.items()}, self.calendars
-        )
-
-    def since(self, session: pd.Timestamp) -> Panel:
-        """Return the panel without the sessions before `session`."""
-        return Panel(
-            {ticker: bars.loc[session:] for ticker, bars in self.bars.items()}, self.calendars
-        )
-
-    def only(self, tickers: Sequence[str]) -> Panel:
-        """Return the panel of some of its tickers."""
-        return Panel({ticker: self.bars[ticker] for ticker in tickers}, self.calendars)
-
-    def sessions(self) -> pd.DatetimeIndex:
-        """Return every session that any ticker has, ascending."""
-        every = [bars.index.to_numpy() for bars in self.bars.values()]
-        return pd.DatetimeIndex(np.unique(np.concatenate(every))) if every else pd.DatetimeIndex([])
 
 
 def check_bars(bars: pd.DataFrame, ticker: str) -> None:

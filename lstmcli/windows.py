@@ -16,7 +16,8 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from lstmcli.errors import NoDataError
-from lstmcli.frames import Panel, Section, log_returns
+from lstmcli.frames import Section, log_returns
+from lstmcli.panel import Panel
 from lstmcli.sessions import WEEKDAYS, next_sessions, sessions_after, sessions_between
 
 MIN_TRAIN = 100

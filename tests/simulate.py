@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lstmcli.frames import BAR_COLUMNS, Panel, check_bars
+from lstmcli.frames import BAR_COLUMNS, check_bars
+from lstmcli.panel import Panel
 
 
 def simulate_bars(

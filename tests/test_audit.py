@@ -19,8 +19,9 @@ from lstmcli.forecasters.base import forecast_rows, join_forecasts
 from lstmcli.forecasters.baselines import Ewma, Garch, Historical, RandomWalk
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import TrainingConfig
-from lstmcli.frames import QUANTILES, Panel, cumulative_returns, log_returns
+from lstmcli.frames import QUANTILES, cumulative_returns, log_returns
 from lstmcli.models import VARIANTS
+from lstmcli.panel import Panel
 from lstmcli.windows import SplitConfig, WindowConfig, target_sessions
 
 H = 3

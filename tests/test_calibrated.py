@@ -25,12 +25,12 @@ from lstmcli.frames import (
     INTERVAL_COLUMNS,
     QUANTILE_COLUMNS,
     QUANTILES,
-    Panel,
     check_forecast,
     cone_columns,
     cumulative_returns,
     interval_columns,
 )
+from lstmcli.panel import Panel
 from lstmcli.sources.csv import CsvSource
 from lstmcli.windows import target_sessions
 

@@ -20,11 +20,11 @@ from lstmcli.frames import (
     MEDIAN,
     QUANTILE_COLUMNS,
     QUANTILES,
-    Panel,
     check_forecast,
     log_returns,
 )
 from lstmcli.models import VARIANTS
+from lstmcli.panel import Panel
 from lstmcli.windows import SplitConfig, WindowConfig
 
 LEVELS = list(QUANTILE_COLUMNS)

@@ -24,7 +24,13 @@ from lstmcli.evaluation.live import (
     live_word,
     skill_sequence,
 )
-from lstmcli.frames import COVERAGES, INTERVAL_COLUMNS, QUANTILE_COLUMNS, QUANTILES, Panel
+from lstmcli.frames import (
+    COVERAGES,
+    INTERVAL_COLUMNS,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+)
+from lstmcli.panel import Panel
 from lstmcli.sessions import next_sessions, opening_times
 
 BARS = simulate_bars(120, seed=5)

@@ -13,7 +13,8 @@ from simulate import panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
 from lstmcli.features import ewma_volatility, feature_matrix
-from lstmcli.frames import Panel, log_returns
+from lstmcli.frames import log_returns
+from lstmcli.panel import Panel
 from lstmcli.windows import (
     MIN_TRAIN,
     SplitConfig,

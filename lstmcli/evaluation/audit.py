@@ -18,7 +18,13 @@ from lstmcli.evaluation.verdict import BEATS, judge, outcomes
 from lstmcli.features import SIGMA_FLOOR
 from lstmcli.forecasters.base import Fitted, Recipe
 from lstmcli.forecasters.baselines import BASELINES
-from lstmcli.frames import COVERAGES, QUANTILE_COLUMNS, QUANTILES, Panel, log_returns
+from lstmcli.frames import (
+    COVERAGES,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    log_returns,
+)
+from lstmcli.panel import Panel
 from lstmcli.windows import Windows
 
 MOST_FALSE = 0.05

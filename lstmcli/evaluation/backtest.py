@@ -15,7 +15,8 @@ from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.metrics import realise
 from lstmcli.forecasters.base import Fitted
 from lstmcli.forecasters.calibrated import FittedCalibrated
-from lstmcli.frames import Panel, Section
+from lstmcli.frames import Section
+from lstmcli.panel import Panel
 
 STEPS = (1, 5, 10, 20)
 """Steps that are judged; the ones between say the same."""

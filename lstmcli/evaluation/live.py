@@ -14,7 +14,8 @@ import pandas as pd
 
 from lstmcli.evaluation.metrics import covered, crps, direction, realise
 from lstmcli.forecasters.calibrated import SUFFIX
-from lstmcli.frames import COVERAGES, Panel
+from lstmcli.frames import COVERAGES
+from lstmcli.panel import Panel
 from lstmcli.sessions import WEEKDAYS, opening_times, settled_session
 
 LEAST_OUTCOMES = 60

@@ -16,11 +16,11 @@ from lstmcli.frames import (
     QUANTILE_COLUMNS,
     QUANTILES,
     SCORE_COLUMNS,
-    Panel,
     cumulative_returns,
     endpoints,
     quantile_column,
 )
+from lstmcli.panel import Panel
 
 CRPS_LEVELS = QUANTILES[1:-1]
 """0.05 … 0.95: equally spaced, so that their mean approximates the integral."""

@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from lstmcli.frames import FORECAST_COLUMNS, QUANTILE_COLUMNS, Panel
+from lstmcli.frames import FORECAST_COLUMNS, QUANTILE_COLUMNS
+from lstmcli.panel import Panel
 
 
 class Fitted(Protocol):

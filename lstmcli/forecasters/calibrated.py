@@ -29,10 +29,10 @@ from lstmcli.frames import (
     MEDIAN,
     QUANTILE_COLUMNS,
     QUANTILES,
-    Panel,
     cone_columns,
     cumulative_returns,
 )
+from lstmcli.panel import Panel
 
 SUFFIX = "+calibrated"
 """Ends the name of a calibrated recipe: what is published."""

@@ -20,10 +20,11 @@ from lstmcli.forecasters.training import (
     target_table,
     train_member,
 )
-from lstmcli.frames import QUANTILE_COLUMNS, QUANTILES, Panel, Section
+from lstmcli.frames import QUANTILE_COLUMNS, QUANTILES, Section
 from lstmcli.models import ModelConfig
 from lstmcli.models.attention import attention_weights
 from lstmcli.models.litert import LiteNetwork
+from lstmcli.panel import Panel
 from lstmcli.windows import (
     Block,
     SplitConfig,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import NoDataError
-from lstmcli.frames import Panel
+from lstmcli.panel import Panel
 from lstmcli.sessions import settled_session
 from lstmcli.store import Workspace
 from lstmcli.store.bars import BarsMeta

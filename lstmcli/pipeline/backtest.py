@@ -32,8 +32,8 @@ from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.calibrated import SUFFIX
 from lstmcli.forecasters.network import FittedNetwork
-from lstmcli.frames import Panel
 from lstmcli.models.runtime import usable_cores
+from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import Loaded, load_panel
 from lstmcli.pipeline.train import recipe_of, versions
 from lstmcli.store import Workspace

@@ -20,10 +20,10 @@ from lstmcli.frames import (
     COVERAGES,
     INTERVAL_COLUMNS,
     QUANTILE_COLUMNS,
-    Panel,
     check_forecast,
     endpoints,
 )
+from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import load_panel
 from lstmcli.pipeline.train import recipe_of, stored_config
 from lstmcli.sessions import sessions_behind

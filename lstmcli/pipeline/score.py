@@ -22,7 +22,7 @@ from lstmcli.evaluation.live import (
     is_published,
     live_table,
 )
-from lstmcli.frames import Panel
+from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import load_panel
 from lstmcli.sessions import next_sessions, opening_times, sessions_between, settled_session
 from lstmcli.store import Workspace

@@ -21,9 +21,9 @@ from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
 from lstmcli.forecasters.calibrated import SUFFIX, FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import Epoch
-from lstmcli.frames import Panel
 from lstmcli.models.litert import MOST_STEPS, export, unrolled_steps
 from lstmcli.models.runtime import threads, usable_cores
+from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import Loaded, load_panel
 from lstmcli.store import Workspace
 from lstmcli.store.runs import FORMAT, Checkpoints, Manifest, Plan

@@ -16,7 +16,8 @@ from lstmcli.forecasters.baselines.filtered import (
     root_of_steps,
     rows_of,
 )
-from lstmcli.frames import QUANTILES, Panel, log_returns
+from lstmcli.frames import QUANTILES, log_returns
+from lstmcli.panel import Panel
 
 
 @dataclass(frozen=True)

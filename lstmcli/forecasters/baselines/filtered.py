@@ -9,7 +9,8 @@ import pandas as pd
 
 from lstmcli.errors import NoDataError
 from lstmcli.forecasters.base import forecast_rows, join_forecasts
-from lstmcli.frames import QUANTILES, Panel, cumulative_returns
+from lstmcli.frames import QUANTILES, cumulative_returns
+from lstmcli.panel import Panel
 from lstmcli.windows import target_sessions
 
 MEMORY = 1000

@@ -13,7 +13,8 @@ import pandas as pd
 from lstmcli.features import SIGMA_FLOOR
 from lstmcli.forecasters.baselines.filtered import MIN_MEMORY, check_history, filtered_simulation
 from lstmcli.forecasters.baselines.simulation import ewma_scale
-from lstmcli.frames import Panel, log_returns
+from lstmcli.frames import log_returns
+from lstmcli.panel import Panel
 
 log = logging.getLogger(__name__)
 

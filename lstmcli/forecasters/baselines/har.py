@@ -16,7 +16,8 @@ from lstmcli.forecasters.baselines.regressors import (
     report_regressors,
     scale_from,
 )
-from lstmcli.frames import Panel, Section
+from lstmcli.frames import Section
+from lstmcli.panel import Panel
 
 
 @dataclass(frozen=True)

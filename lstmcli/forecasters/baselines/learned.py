@@ -17,7 +17,7 @@ from lstmcli.forecasters.baselines.regressors import (
     report_regressors,
     scale_from,
 )
-from lstmcli.frames import Panel
+from lstmcli.panel import Panel
 
 BLOCKS = 4
 """Stretches of training dates, each predicted by a fit that has not seen it."""

@@ -11,7 +11,8 @@ import pandas as pd
 from lstmcli.errors import NoDataError
 from lstmcli.features import SIGMA_FLOOR, ewma_volatility, garman_klass_variance
 from lstmcli.forecasters.baselines.filtered import root_of_steps
-from lstmcli.frames import Panel, log_returns
+from lstmcli.frames import log_returns
+from lstmcli.panel import Panel
 
 SPANS = (1, 5, 22, 66)
 """Sessions over which variance is averaged: a day, a week, a month, a quarter."""

@@ -21,7 +21,8 @@ from lstmcli.forecasters.baselines.filtered import (
     root_of_steps,
     rows_of,
 )
-from lstmcli.frames import Panel, cumulative_returns
+from lstmcli.frames import cumulative_returns
+from lstmcli.panel import Panel
 
 
 @dataclass(frozen=True)
