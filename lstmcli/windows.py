@@ -1,4 +1,4 @@
-"""Feature columns → windows by index; blocks of origins by date.
+"""Feature columns → windows by index.
 
 Nothing is materialised: a `Windows` keeps each ticker's rows once, one ticker
 after the other, and a window is the row of its origin. Memory grows with the
@@ -7,24 +7,20 @@ rows, not with rows x lookback.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from lstmcli.errors import NoDataError
 from lstmcli.frames import Section, log_returns
-from lstmcli.panel import Panel
-from lstmcli.sessions import WEEKDAYS, next_sessions, sessions_after, sessions_between
+from lstmcli.panel import Panel, View
+from lstmcli.sessions import HABIT, next_sessions, sessions_after, sessions_between
 
-MIN_TRAIN = 100
-"""Origins that the training block needs; fewer teach nothing."""
-
-MIN_BLOCK = 10
-"""Origins that each of the other blocks needs to say anything."""
+MAX_FILLED = 5
+"""Sessions in a row that a market series may lack inside a window: the last value stands
+for them there. An origin itself needs its own."""
 
 
 class WindowConfig(Section):
@@ -34,69 +30,39 @@ class WindowConfig(Section):
     horizon: int = Field(20, ge=1, le=250)
 
 
-Share = (
-    Annotated[int, Field(strict=True, ge=MIN_BLOCK)]
-    | Annotated[float, Field(strict=True, gt=0, lt=1)]
-)
+@dataclass(frozen=True)
+class Future:
+    """What is known ahead, by calendar session, and where each row's coming sessions stand.
 
-
-class SplitConfig(Section):
-    """The sizes of the blocks behind the training block.
-
-    A share of all origins, or a whole number of sessions (scikit-learn's
-    convention for `test_size`).
+    Attributes:
+        first: (R,) position of the session after each row; those that follow stand behind it.
+        day: (R,) days since 1970 of each row's session.
+        calendar: (S, C) what the date of a session says, known at every origin.
+        spans: (S, E, D, 2) days between which an event of each kind was known; see
+            `features.events.known_ahead`.
     """
 
-    validation: Share = 0.1
-    calibration: Share = 0.15
-    test: Share = 0.1
-
-    @model_validator(mode="after")
-    def _leave_something_to_train_on(self) -> Self:
-        total = sum(size for size in self._sizes() if isinstance(size, float))
-        if total >= 0.9:
-            raise ValueError(f"the shares leave {1 - total:.0%} to train on; expected over 10 %")
-        return self
-
-    def _sizes(self) -> tuple[int | float, int | float, int | float]:
-        return self.validation, self.calibration, self.test
-
-    def resolve(self, origins: int) -> SplitConfig:
-        """Return the split with every share as a whole number of sessions."""
-        sizes = [
-            size if isinstance(size, int) else max(MIN_BLOCK, round(size * origins))
-            for size in self._sizes()
-        ]
-        return SplitConfig(validation=sizes[0], calibration=sizes[1], test=sizes[2])
-
-    def origins_needed(self, horizon: int) -> int:
-        """Return the fewest origins that leave `MIN_TRAIN` to train on."""
-        each = [size for size in self._sizes() if isinstance(size, float)]
-        shares = sum(each)
-        fixed = sum(size for size in self._sizes() if isinstance(size, int))
-        # Three boundaries, each with `horizon` purged origins before it.
-        least = MIN_TRAIN + fixed + 3 * horizon
-        origins = int(least / (1 - shares))
-        # A share is rounded, by a half at most, and a small one counts as the least block.
-        while origins - sum(max(MIN_BLOCK, s * origins + 0.5) for s in each) < least:
-            origins += 1
-        return origins
-
-
-@dataclass(frozen=True)
-class Block:
-    """A run of origins: sessions, ascending. Its targets reach `horizon` further."""
-
-    name: str
-    origins: pd.DatetimeIndex
+    first: np.ndarray
+    day: np.ndarray
+    calendar: np.ndarray
+    spans: np.ndarray
 
     @property
-    def first(self) -> pd.Timestamp:
-        return self.origins[0]
+    def channels(self) -> int:
+        """K, how many numbers each session has."""
+        return self.calendar.shape[1] + self.spans.shape[1]
 
-    @property
-    def last(self) -> pd.Timestamp:
-        return self.origins[-1]
+    def of(self, rows: np.ndarray, horizon: int) -> np.ndarray:
+        """Return what origins (N,) know of their next sessions, (N, H, K) float32."""
+        at = self.first[rows, None] + np.arange(horizon)  # (N, H)
+        begin, end = self.spans[at, ..., 0], self.spans[at, ..., 1]  # (N, H, E, D)
+        day = self.day[rows, None, None, None]
+        known = ((begin <= day) & (day < end)).any(axis=-1)
+        return np.concatenate([self.calendar[at], known.astype(np.float32)], axis=-1)
+
+    def rows(self, kept: np.ndarray) -> Future:
+        """Return the same for some of the rows."""
+        return replace(self, first=self.first[kept], day=self.day[kept])
 
 
 @dataclass(frozen=True)
@@ -112,11 +78,11 @@ class Windows:
         sigma: (R, 1) or (R, H) ex-ante volatility of one session, a fraction: the same for
             every step, or that of the sessions up to each; NaN at first.
         close: (R,) unadjusted close.
-        targets: (R, H) int8 weekday of the h-th session after each row, by the
-            calendar alone, so that it is known at the origin.
         forecastable: (R,) a whole lookback of finite features ends here.
         trainable: (R,) also the next H sessions exist, and no hole lies between.
+        future: what is known ahead; None where a network reads nothing of the kind.
         lookback: L.
+        horizon: H.
     """
 
     tickers: tuple[str, ...]
@@ -126,14 +92,11 @@ class Windows:
     level: np.ndarray
     sigma: np.ndarray
     close: np.ndarray
-    targets: np.ndarray
     forecastable: np.ndarray
     trainable: np.ndarray
+    future: Future | None
     lookback: int
-
-    @property
-    def horizon(self) -> int:
-        return self.targets.shape[1]
+    horizon: int
 
     def rows(self, origins: pd.DatetimeIndex, *, labelled: bool) -> np.ndarray:
         """Return the (N,) rows whose session is one of `origins`."""
@@ -152,22 +115,65 @@ class Windows:
         """Return the ex-ante volatility (N, H) of each cumulative return: `sigma * sqrt(h)`."""
         return self.sigma[rows] * np.sqrt(np.arange(1, self.horizon + 1))
 
+    def until(self, session: pd.Timestamp) -> Windows:
+        """Return the windows that `cut_windows` would cut of the panel until `session`.
+
+        Features look back only, so that no row changes; those whose labels come later
+        can no longer be trained on.
+        """
+        cut = session.to_datetime64()
+        if not len(self.session) or self.session.max() <= cut:
+            return self
+        # The last label of a row that can be trained on stands H rows further, in its ticker.
+        last = np.minimum(np.arange(len(self.session)) + self.horizon, len(self.session) - 1)
+        trainable = self.trainable & (self.session[last] <= cut)
+        return replace(self, trainable=trainable)._only(self.session <= cut)
+
+    def only(self, tickers: Sequence[str]) -> Windows:
+        """Return the windows of some tickers, in their order here."""
+        wanted = np.isin(np.array(self.tickers), list(tickers))
+        kept = self._only(wanted[self.ticker])
+        place = np.cumsum(wanted) - 1
+        return replace(
+            kept,
+            tickers=tuple(name for name, want in zip(self.tickers, wanted, strict=True) if want),
+            ticker=place[kept.ticker].astype(np.int32),
+        )
+
+    def _only(self, kept: np.ndarray) -> Windows:
+        names = ("ticker", "session", "values", "level", "sigma", "close")
+        arrays = {name: getattr(self, name)[kept] for name in (*names, "forecastable", "trainable")}
+        future = None if self.future is None else self.future.rows(kept)
+        return replace(self, **arrays, future=future)
+
+    def with_sigma(self, sigma: Mapping[str, np.ndarray]) -> Windows:
+        """Return the windows with another volatility, NaN in the same rows.
+
+        Args:
+            sigma: by ticker, (T, 1) or (T, H); see `cut_windows`.
+        """
+        return replace(self, sigma=np.concatenate([sigma[ticker] for ticker in self.tickers]))
+
 
 def cut_windows(
     panel: Panel,
-    features: Callable[[pd.DataFrame], pd.DataFrame],
+    features: Callable[[View], pd.DataFrame],
     sigma: Mapping[str, np.ndarray],
     window: WindowConfig,
+    *,
+    future: Callable[[View, pd.DatetimeIndex], tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Windows:
     """Cut windows from each ticker by index; none crosses two tickers.
 
     Args:
-        features: from bars to columns (T, F), NaN in rows that warm up.
+        features: from a view to columns (T, F), NaN in rows that warm up.
         sigma: of each ticker the volatility of one session, (T, 1) or (T, H).
+        future: from a view and calendar sessions (S,) to what is known ahead of them;
+            see `features.events.known_ahead`.
     """
     # Ticker by ticker: the wide float64 columns of a universe never stand side by side.
     parts = [
-        _ticker_rows(panel, ticker, features(panel[ticker]), sigma[ticker], window)
+        _ticker_rows(panel.view(ticker), features(panel.view(ticker)), sigma[ticker], window)
         for ticker in panel
     ]
     lengths = [len(part["session"]) for part in parts]
@@ -175,19 +181,24 @@ def cut_windows(
     return Windows(
         tickers=tuple(panel),
         ticker=np.repeat(np.arange(len(parts), dtype=np.int32), lengths),
+        future=None if future is None else _future(panel, future, window.horizon),
         lookback=window.lookback,
+        horizon=window.horizon,
         **joined,
     )
 
 
 def _ticker_rows(
-    panel: Panel, ticker: str, features: pd.DataFrame, sigma: np.ndarray, window: WindowConfig
+    view: View, features: pd.DataFrame, sigma: np.ndarray, window: WindowConfig
 ) -> dict[str, np.ndarray]:
-    bars = panel[ticker]
-    sessions = pd.DatetimeIndex(bars.index)
-    position, targets = _calendar_positions(panel, ticker, window.horizon)
+    bars, sessions = view.bars, view.sessions
     values = features.to_numpy(np.float32)
+    # An origin needs all of its own values; inside a window a short hole is filled.
+    complete = np.isfinite(values).all(axis=1) & np.isfinite(sigma).all(axis=1)
+    if len(complete) and not complete[complete.argmax() :].all():
+        values = features.ffill(limit=MAX_FILLED).to_numpy(np.float32)
     usable = np.isfinite(values).all(axis=1) & np.isfinite(sigma).all(axis=1)
+    position = _positions(view)
     hole = np.diff(position, prepend=position[:1]) > 1
 
     rows = np.arange(len(bars))
@@ -197,6 +208,7 @@ def _ticker_rows(
     holes_up_to = np.cumsum(hole)
     whole = first >= 0
     forecastable = whole & (unusable_before[rows + 1] == unusable_before[np.maximum(first, 0)])
+    forecastable &= complete
     labelled = last < len(bars)
     crossed: np.ndarray = (
         holes_up_to[np.minimum(last, len(bars) - 1)] - holes_up_to[np.maximum(first, 0)]
@@ -207,76 +219,68 @@ def _ticker_rows(
         "level": log_returns(bars).fillna(0.0).cumsum().to_numpy(),
         "sigma": sigma,
         "close": bars["close"].to_numpy(float),
-        "targets": targets,
         "forecastable": forecastable,
         "trainable": forecastable & labelled & (crossed == 0),
     }
 
 
-def _calendar_positions(panel: Panel, ticker: str, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return each session's position in its calendar, and the weekdays that follow."""
-    calendar = panel.calendars.get(ticker, WEEKDAYS)
-    observed = pd.DatetimeIndex(panel[ticker].index)
+def _positions(view: View) -> np.ndarray:
+    """Return each session's position in the ticker's calendar, (T,)."""
+    observed = view.sessions
     if not len(observed):
-        return np.zeros(0, int), np.zeros((0, horizon), np.int8)
-    first, last = observed[0], observed[-1]
-    position = sessions_between(calendar, first, last, observed=observed).searchsorted(observed)
+        return np.zeros(0, int)
+    days = sessions_between(view.calendar, observed[0], observed[-1], observed=observed)
+    return days.searchsorted(observed)
+
+
+def _future(
+    panel: Panel,
+    known: Callable[[View, pd.DatetimeIndex], tuple[np.ndarray, np.ndarray]],
+    horizon: int,
+) -> Future:
+    """Return what is known ahead of every session that any row may forecast."""
+    first, day, calendars, spans = [], [], [], []
+    before = 0
+    for view in map(panel.view, panel):
+        observed = view.sessions
+        days = _days(view, horizon)
+        calendar, span = known(view, days)
+        calendars.append(calendar)
+        spans.append(span)
+        first.append(before + days.searchsorted(observed, side="right"))
+        day.append(observed.to_numpy("datetime64[D]").astype(np.int32))
+        before += len(days)
+    depth = max((span.shape[2] for span in spans), default=0)
+    # A span from day 0 to day 0 holds no day.
+    deep = [np.pad(span, ((0, 0), (0, 0), (0, depth - span.shape[2]), (0, 0))) for span in spans]
+    return Future(
+        first=np.concatenate(first).astype(np.int32),
+        day=np.concatenate(day),
+        calendar=np.concatenate(calendars),
+        spans=np.concatenate(deep),
+    )
+
+
+def _days(view: View, horizon: int) -> pd.DatetimeIndex:
+    """Return the sessions of the ticker's calendar from its first bar to H after its last."""
+    observed = view.sessions
+    if not len(observed):
+        return observed
     # Where no exchange lists its holidays, the first sessions alone show which weekdays
     # trade: what follows an origin must not depend on bars that came later.
-    early = observed[:60]
-    days = sessions_between(calendar, first, last, observed=early).append(
-        next_sessions(calendar, last, horizon, observed=early)
-    )
-    after = days.searchsorted(observed, side="right")
-    return position, days.day_of_week.to_numpy(np.int8)[after[:, None] + np.arange(horizon)]
+    early = observed[:HABIT]
+    inside = sessions_between(view.calendar, observed[0], observed[-1], observed=early)
+    return inside.append(next_sessions(view.calendar, observed[-1], horizon, observed=early))
 
 
 def target_sessions(
     panel: Panel, ticker: str, origins: pd.DatetimeIndex, horizon: int
 ) -> np.ndarray:
     """Return the sessions after each origin, (N, H) datetime64, from the calendar alone."""
-    return sessions_after(
-        panel.calendars.get(ticker, WEEKDAYS),
-        origins,
-        horizon,
-        observed=pd.DatetimeIndex(panel[ticker].index),
-    )
+    view = panel.view(ticker)
+    return sessions_after(view.calendar, origins, horizon, observed=view.sessions)
 
 
 def labelled_origins(windows: Windows) -> pd.DatetimeIndex:
     """Return the sessions from which at least one ticker has a labelled window."""
     return pd.DatetimeIndex(np.unique(windows.session[windows.trainable]))
-
-
-def split_origins(
-    origins: pd.DatetimeIndex, split: SplitConfig, horizon: int, *, test: bool
-) -> dict[str, Block]:
-    """Cut origins into train, validation, calibration and, if asked, test blocks.
-
-    By date, over all tickers at once, from the last origin backwards. The
-    `horizon` origins before each boundary are dropped, so that no target
-    straddles two blocks (a purge).
-    Source: López de Prado (2018), Advances in Financial Machine Learning, ch. 7.
-
-    Args:
-        origins: sessions with a labelled window, ascending.
-        split: sizes in sessions, from `SplitConfig.resolve`.
-
-    Raises:
-        NoDataError: fewer than `MIN_TRAIN` origins are left to train on.
-    """
-    sizes = {"validation": split.validation, "calibration": split.calibration}
-    if test:
-        sizes["test"] = split.test
-    end = len(origins)
-    blocks = {}
-    for name, size in reversed(sizes.items()):
-        start = end - int(size)
-        blocks[name] = Block(name, origins[max(start, 0) : max(end, 0)])
-        end = start - horizon
-    if end < MIN_TRAIN:
-        raise NoDataError(
-            f"Expected at least {MIN_TRAIN} sessions to train on. Received: {max(end, 0)}."
-        )
-    blocks["train"] = Block("train", origins[:end])
-    return {name: blocks[name] for name in ("train", *sizes)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lstmcli.frames import BAR_COLUMNS, check_bars
-from lstmcli.panel import Panel
+from lstmcli.frames import BAR_COLUMNS, EVENT_COLUMNS, check_bars
+from lstmcli.panel import Panel, View
 
 
 def simulate_bars(
@@ -48,3 +48,18 @@ def simulate_bars(
 def panel_of(**tickers: pd.DataFrame) -> Panel:
     """Return a panel of bars on the calendar XNYS."""
     return Panel(tickers, dict.fromkeys(tickers, "XNYS"))
+
+
+def view_of(bars: pd.DataFrame) -> View:
+    """Return bars as a feature sees them."""
+    return panel_of(A=bars).view("A")
+
+
+def events_of(kind: str, *rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    """Return statements about events: ticker, session, known_on and status of each."""
+    table = pd.DataFrame(list(rows), columns=["ticker", "session", "known_on", "status"])
+    for name in ("session", "known_on"):
+        table[name] = pd.to_datetime(table[name]).astype("datetime64[ns]")
+    return table.assign(kind=kind, timing="unknown", amount=np.nan, source="user")[
+        list(EVENT_COLUMNS)
+    ]

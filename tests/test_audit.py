@@ -21,8 +21,9 @@ from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import TrainingConfig
 from lstmcli.frames import QUANTILES, cumulative_returns, log_returns
 from lstmcli.models import VARIANTS
-from lstmcli.panel import Panel
-from lstmcli.windows import SplitConfig, WindowConfig, target_sessions
+from lstmcli.panel import Panel, View
+from lstmcli.splits import SplitConfig
+from lstmcli.windows import WindowConfig, target_sessions
 
 H = 3
 
@@ -84,9 +85,9 @@ def test_a_centred_mean_is_found_among_features():
     sound = partial(feature_matrix, names=("log_return", "range", "rsi", "macd"))
     assert audit.check_features(sound, panel()).passed
 
-    def centred(bars: pd.DataFrame) -> pd.DataFrame:
-        smooth = log_returns(bars).rolling(5, center=True).mean()
-        return sound(bars).assign(smooth=smooth)
+    def centred(view: View) -> pd.DataFrame:
+        smooth = log_returns(view.bars).rolling(5, center=True).mean()
+        return sound(view).assign(smooth=smooth)
 
     found = audit.check_features(centred, panel())
     assert not found.passed

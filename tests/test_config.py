@@ -15,7 +15,9 @@ from lstmcli.config import (
     shipped_configs,
 )
 from lstmcli.errors import ConfigError
-from lstmcli.features import FEATURES
+from lstmcli.features import OWN_FEATURES
+from lstmcli.forecasters.baselines.har import Har
+from lstmcli.forecasters.blend import Blend
 from lstmcli.models import VARIANTS
 
 DENSE = "model: {name: dense}\n"
@@ -121,7 +123,8 @@ def test_a_config_is_frozen():
         ),
         pytest.param(
             DENSE + "features: [zzz]\n",
-            f"c.yaml:2:12: features[0]: unknown feature 'zzz'; choose from {', '.join(FEATURES)}",
+            "c.yaml:2:12: features[0]: unknown feature 'zzz'; choose from "
+            + ", ".join(OWN_FEATURES),
             id="unknown feature, none near",
         ),
         pytest.param(
@@ -310,7 +313,6 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file():
 def test_a_body_that_is_not_indented_is_no_empty_model():
     assert problems("model:\nname: stacked\nunits: [64, 32]\n") == [
         "c.yaml:1:1: model: Expected a map. Received: nothing; indent the lines that belong to it.",
-        "c.yaml:2:1: name: unknown key; did you mean 'model.name'? Indent it under `model:`",
         "c.yaml:3:1: units: unknown key; did you mean 'model.units'? Indent it under `model:`",
     ]
 
@@ -411,8 +413,9 @@ def test_an_override_may_replace_a_whole_section():
         ),
         (
             "nosuch.key=3",
-            "--set nosuch.key=3: nosuch: unknown key; choose from tickers, seed, features, scale, "
-            "har_weight, window, split, model, training, backtest, retrain",
+            "--set nosuch.key=3: nosuch: unknown key; choose from name, tickers, market, seed, "
+            "features, future, scale, har_weight, window, split, model, training, backtest, "
+            "retrain",
         ),
     ],
 )
@@ -507,7 +510,7 @@ def configs() -> st.SearchStrategy[RunConfig]:
         {
             "tickers": st.lists(names | words, max_size=4, unique=True),
             "seed": st.integers(0, 2**32 - 1),
-            "features": st.lists(st.sampled_from(list(FEATURES)), min_size=1, unique=True),
+            "features": st.lists(st.sampled_from(list(OWN_FEATURES)), min_size=1, unique=True),
             # 60 divides by the stretches of conv_lstm.
             "window": st.fixed_dictionaries(
                 {"lookback": st.just(60), "horizon": st.integers(1, 99)}
@@ -537,7 +540,7 @@ def test_a_resolved_config_has_a_line_per_section_and_quotes_what_old_readers_mi
     lines = config.to_yaml().splitlines()
     assert lines[0] == 'tickers: [MRK, "ON", "012"]'
     assert "model: {name: stacked, units: [8, 4], dropout: 0.1}" in lines
-    assert len(lines) == len(RunConfig.model_fields)
+    assert len(lines) == len(RunConfig.model_fields) - 2  # `name` and `future` are not said
 
 
 def test_the_sha_ignores_how_a_config_is_written_and_sees_what_it_says():
@@ -546,3 +549,108 @@ def test_the_sha_ignores_how_a_config_is_written_and_sees_what_it_says():
     other = parse_config(DENSE + "seed: 8\n", "a")
     assert config_sha(short) == config_sha(long)
     assert config_sha(short) != config_sha(other)
+
+
+# Names, market series and inputs known ahead
+
+VIX = "market: {vix: ^VIX}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "features: [rsi, vix_level]\n",
+            "c.yaml:2:17: features[1]: vix_level reads the market series vix; add "
+            "`market: {vix: ^VIX}` with its ticker",
+        ),
+        (
+            VIX + "features: [rsi, user:strikes]\n",
+            "c.yaml:3:17: features[1]: user:strikes is known ahead of a session; name it under "
+            "`future:`",
+        ),
+        (
+            VIX + "future: [weekday, vix_level]\n",
+            "c.yaml:3:19: future[1]: vix_level is known when its session has closed; name it "
+            "under `features:`",
+        ),
+        (
+            "future: [weekdy]\n",
+            "c.yaml:2:10: future[0]: unknown input 'weekdy'; did you mean 'weekday'?",
+        ),
+        (
+            "future: [user:Two Words]\n",
+            "c.yaml:2:10: future[0]: Expected user: and a name of lower-case letters, digits, _ "
+            "and -. Received: 'user:Two Words'.",
+        ),
+        (
+            "market: {VIX: ^VIX}\n",
+            "c.yaml:2:10: market.VIX: Expected a series' name of lower-case letters, digits and "
+            "_, as in `market: {vix: ^VIX}`. Received: 'VIX'.",
+        ),
+        (
+            "market: {log: ^GSPC}\n",
+            "c.yaml:2:10: market.log: Expected another name: log_return is a feature of a "
+            "ticker's own bars. Received: 'log'.",
+        ),
+        ("market: [^VIX]\n", "c.yaml:2:1: market: Expected a map. Received: a list."),
+        (
+            "name: har\n",
+            "c.yaml:2:1: name: Expected a name of its own. Received: har, which is a baseline.",
+        ),
+        (
+            "name: a/b\n",
+            "c.yaml:2:1: name: Expected a name of at most 40 letters, digits, dots, - and _. "
+            "Received: 'a/b'.",
+        ),
+    ],
+)
+def test_a_name_in_the_wrong_list_is_said_with_its_place(text, expected):
+    assert problems(DENSE + text) == [expected]
+
+
+def test_a_series_of_any_name_has_features():
+    text = "market: {rate: ^TNX, gold: GC=F}\nfeatures: [rate_return, gold_volatility]\n"
+    config = parse_config(DENSE + text, "c")
+    assert config.recipe().features == ("rate_return", "gold_volatility")
+    assert parse_config(config.to_yaml(), "again") == config
+
+
+def test_a_market_series_may_look_like_something_else():
+    assert parse_config(DENSE + "market: {a: ON, b: 700}\n", "c").market == {"a": "ON", "b": "700"}
+
+
+def test_a_config_is_named_after_its_file(tmp_path):
+    path = tmp_path / "my own (2).yaml"
+    path.write_text(DENSE)
+    config = load_config(str(path))
+    assert (config.name, config.recipe().name) == ("my-own-2", "my-own-2")
+    assert load_config(str(path), overrides=["name=mine"]).recipe().name == "mine"
+    # A stored config of a version without names is called what its network is called.
+    assert parse_config(DENSE, "stored").recipe().name == "dense"
+
+
+def test_a_file_that_is_named_like_a_baseline_is_refused(tmp_path):
+    path = tmp_path / "garch.yaml"
+    path.write_text(DENSE)
+    with pytest.raises(ConfigError, match="garch, which is a baseline") as caught:
+        load_config(str(path))
+    assert "name: mine" in caught.value.hint
+
+
+def test_names_and_defaults_that_came_later_leave_a_hash_as_it_was():
+    plain = parse_config("model: {name: encoder_decoder}\n", "c")
+    same = parse_config(
+        "name: mine\nmarket: {}\nfuture: [weekday]\nmodel: {name: encoder_decoder}\n", "c"
+    )
+    other = parse_config("future: []\nmodel: {name: encoder_decoder}\n", "c")
+    assert config_sha(plain) == config_sha(same) != config_sha(other)
+
+
+def test_a_blend_is_made_of_the_network_and_har():
+    recipe = parse_config(
+        DENSE + "har_weight: 0.25\nwindow: {lookback: 8, horizon: 3}\n", "c"
+    ).recipe()
+    assert isinstance(recipe, Blend)
+    assert recipe.weights == (0.75, 0.25)
+    assert recipe.recipes[1] == Har(3, earnings=True, lags=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
-from simulate import panel_of, simulate_bars
+from simulate import events_of, panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
 from lstmcli.forecasters.baselines import BASELINES, Ewma, RandomWalk
 from lstmcli.forecasters.baselines.filtered import MEMORY
-from lstmcli.forecasters.baselines.har import FittedHar, HarVolatility
+from lstmcli.forecasters.baselines.har import FittedHar, Har, HarVolatility
+from lstmcli.forecasters.blend import Blend, restored, stored_state
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import Epoch, Silent, TrainingConfig
 from lstmcli.frames import (
@@ -24,8 +26,9 @@ from lstmcli.frames import (
     log_returns,
 )
 from lstmcli.models import VARIANTS
-from lstmcli.panel import Panel
-from lstmcli.windows import SplitConfig, WindowConfig
+from lstmcli.panel import MarketSeries, Panel, View
+from lstmcli.splits import SplitConfig
+from lstmcli.windows import WindowConfig
 
 LEVELS = list(QUANTILE_COLUMNS)
 H = 4
@@ -57,7 +60,14 @@ RECIPES = (
     | {name: network(name) for name in VARIANTS}
     | {
         "scaled": network(scale="har", label="scaled", split=SHORT),
-        "blended": network(har_weight=0.5, label="blended", split=SHORT),
+        "blended": Blend(
+            (network(label="blended", split=SHORT), Har(H, earnings=True, lags=True)), (0.5, 0.5)
+        ),
+        "informed": network(
+            features=("log_return", "vix_level", "vix_return"),
+            future=("weekday", "user:trial"),
+            label="informed",
+        ),
     }
 )
 every_recipe = pytest.mark.parametrize("name", RECIPES)
@@ -70,7 +80,19 @@ def bars(seed: int = 0, sessions: int = 430) -> pd.DataFrame:
 
 @cache
 def panel() -> Panel:
-    return panel_of(A=bars(0), B=bars(1))
+    """Return two tickers, with a market series and events that most recipes do not read."""
+    return panel_of(A=bars(0), B=bars(1)).with_(
+        market={"vix": MarketSeries("^VIX", bars(9), "XNYS")},
+        events=trials(*((ticker, n) for n in range(20, 430, 9) for ticker in "AB")),
+    )
+
+
+def trials(*announced: tuple[str, int]) -> pd.DataFrame:
+    """Return events on some sessions by number, each announced three sessions before."""
+    days = [f"{day:%Y-%m-%d}" for day in bars().index]
+    return events_of(
+        "user:trial", *((ticker, days[n], days[n - 3], "expected") for ticker, n in announced)
+    )
 
 
 UNTIL = bars().index[370]
@@ -79,7 +101,16 @@ ORIGINS = bars().index[[380, 400, 429]]
 
 @cache
 def fitted(name: str):
-    return RECIPES[name].fit(panel(), UNTIL)
+    return shaken(RECIPES[name].fit(panel(), UNTIL))
+
+
+def shaken(found):
+    """Return a fitted recipe; its networks, if any, no longer forecast the mere baseline."""
+    for member in found.network.networks if hasattr(found, "network") else ():
+        generator = np.random.default_rng(5)
+        for weight in member.trainable_variables:
+            weight.assign_add(0.1 * generator.standard_normal(weight.shape))
+    return found
 
 
 @cache
@@ -114,12 +145,73 @@ def test_a_forecast_uses_no_session_after_its_origin(name: str):
         )
 
 
+def spoilt_after(session: pd.Timestamp) -> Panel:
+    """Return the panel with other bars, market and events after a session."""
+
+    def spoilt(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.copy()
+        rows.loc[rows.index > session, ["open", "high", "low", "close"]] *= 3.7
+        return rows
+
+    vix, events = panel().market["vix"], panel().events
+    return panel().with_(
+        bars={ticker: spoilt(rows) for ticker, rows in panel().items()},
+        market={"vix": replace(vix, bars=spoilt(vix.bars))},
+        # What was announced later never was; each session after has an announcement instead.
+        events=pd.concat(
+            [
+                events[events["known_on"] <= session],
+                trials(*(("A", n) for n in range(3, 430) if bars().index[n - 3] > session)),
+            ]
+        ),
+    )
+
+
+@every_recipe
+def test_a_forecast_does_not_change_with_what_comes_after_its_origin(name: str):
+    for origin in ORIGINS:
+        here = pd.DatetimeIndex([origin])
+        pd.testing.assert_frame_equal(
+            fitted(name).forecast(spoilt_after(origin), here), fitted(name).forecast(panel(), here)
+        )
+
+
+@pytest.mark.parametrize("peek", ["market", "events"])
+def test_a_planted_peek_is_found(peek: str, monkeypatch: pytest.MonkeyPatch):
+    if peek == "market":
+        sound = View.at_close
+        monkeypatch.setattr(
+            View, "at_close", lambda view, name, column: sound(view, name, column).shift(-1)
+        )
+    else:
+        monkeypatch.setattr(
+            View, "events", lambda view, kind: view.panel.events.assign(known_on=pd.Timestamp(0))
+        )
+    recipe = RECIPES["informed"]
+    early = shaken(recipe.fit(panel(), UNTIL))
+    here = pd.DatetimeIndex([UNTIL])
+    with pytest.raises(AssertionError):
+        pd.testing.assert_frame_equal(
+            early.forecast(spoilt_after(UNTIL), here), early.forecast(panel(), here)
+        )
+
+
+@pytest.mark.parametrize("name", ["lstm", "encoder_decoder", "scaled", "blended", "informed"])
+def test_windows_cut_once_give_the_same_fit_and_the_same_forecast(name: str):
+    recipe = RECIPES[name]
+    windows = recipe.network.windows(panel())
+    prepared = shaken(recipe.fit(panel(), UNTIL, windows=windows))
+    assert prepared.network.state == fitted(name).network.state
+    pd.testing.assert_frame_equal(prepared.forecast(panel(), ORIGINS), forecast(name))
+    one = panel().only(["B"]).until(ORIGINS[0])
+    pd.testing.assert_frame_equal(
+        prepared.forecast(one, ORIGINS[:1]), fitted(name).forecast(one, ORIGINS[:1])
+    )
+
+
 @every_recipe
 def test_a_fit_uses_no_session_after_its_end(name: str):
-    spoilt = {ticker: rows.copy() for ticker, rows in panel().items()}
-    for rows in spoilt.values():
-        rows.loc[rows.index > UNTIL, ["open", "high", "low", "close"]] *= 3.7
-    again = RECIPES[name].fit(Panel(spoilt, panel().calendars), UNTIL)
+    again = shaken(RECIPES[name].fit(spoilt_after(UNTIL), UNTIL))
     here = pd.DatetimeIndex([UNTIL])
     pd.testing.assert_frame_equal(
         again.forecast(panel(), here), fitted(name).forecast(panel(), here)
@@ -134,14 +226,14 @@ def test_ten_times_the_price_gives_ten_times_the_forecast(name: str):
         ticker: rows.assign(**{column: 10 * rows[column] for column in prices})
         for ticker, rows in panel().items()
     }
-    scaled = fitted(name).forecast(Panel(dearer, panel().calendars), ORIGINS)
+    scaled = fitted(name).forecast(panel().with_(bars=dearer), ORIGINS)
     np.testing.assert_allclose(scaled["last_close"], 10 * forecast(name)["last_close"])
     np.testing.assert_allclose(scaled[LEVELS], forecast(name)[LEVELS], rtol=1e-4, atol=1e-7)
 
 
 @every_recipe
 def test_a_ticker_without_a_bar_on_the_origin_has_no_forecast(name: str):
-    short = Panel({"A": bars(0), "B": bars(1).iloc[:-10]}, panel().calendars)
+    short = panel().with_(bars={"A": bars(0), "B": bars(1).iloc[:-10]})
     rows = fitted(name).forecast(short, ORIGINS[-1:])
     assert set(rows["ticker"]) == {"A"}
 
@@ -314,10 +406,13 @@ def test_a_scale_from_har_divides_the_target_by_the_volatility_of_each_step():
 def test_a_blend_is_the_mean_of_the_network_and_har():
     found = fitted("blended")
     alone = FittedNetwork(
-        network(split=SHORT, label="blended"), found.networks, found.state, found.history
+        network(split=SHORT, label="blended"),
+        found.network.networks,
+        found.network.state,
+        found.network.history,
     ).forecast(panel(), ORIGINS)
-    har = FittedHar(found.state.volatility, found.fit_end, found.fit_end)
-    other = har.forecast(panel(), ORIGINS)
+    har = HarVolatility(H, earnings=True, lags=True).fit(panel(), found.network.trained_until)
+    other = FittedHar(har, found.fit_end, found.fit_end).forecast(panel(), ORIGINS)
     numbers = [*LEVELS, "sigma"]
     np.testing.assert_allclose(
         forecast("blended")[numbers], (alone[numbers] + other[numbers]) / 2, rtol=1e-6
@@ -326,10 +421,20 @@ def test_a_blend_is_the_mean_of_the_network_and_har():
 
 
 def test_the_volatility_of_a_network_is_learnt_from_its_training_block():
-    state = fitted("blended").state
+    state = fitted("scaled").state
     train = panel().until(pd.Timestamp(state.blocks["train"][1]))
     again = HarVolatility(H, earnings=True, lags=True).fit(train, train.sessions()[-1])
     assert again == state.volatility
+
+
+def test_a_blend_is_kept_with_its_har_and_comes_back():
+    found = fitted("blended")
+    state = stored_state(found)
+    assert state.volatility == found.parts[1].volatility
+    network = replace(found.network, state=state)
+    again = restored(RECIPES["blended"], network)
+    pd.testing.assert_frame_equal(again.forecast(panel(), ORIGINS), forecast("blended"))
+    assert (again.fit_end, again.learns_from) == (found.fit_end, found.learns_from)
 
 
 def test_another_seed_gives_another_forecast():

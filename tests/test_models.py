@@ -10,7 +10,6 @@ import pytest
 
 from lstmcli.frames import MEDIAN, QUANTILES
 from lstmcli.models import VARIANTS, WindowShape
-from lstmcli.models.base import TARGET_CHANNELS
 from lstmcli.models.litert import LiteNetwork, export, unrolled_steps
 from lstmcli.models.runtime import load_tensorflow
 
@@ -21,6 +20,7 @@ from lstmcli.models.attention import attention_weights  # noqa: E402
 from lstmcli.models.layers import AdditiveAttention, QuantileHead, QuantileLoss  # noqa: E402
 
 SHAPE = WindowShape(lookback=12, features=2, horizon=3)
+AHEAD = WindowShape(lookback=12, features=2, horizon=3, future=2)
 BASE = np.sort(np.random.default_rng(1).standard_normal((3, len(QUANTILES))), axis=1)
 variants = pytest.mark.parametrize("name", VARIANTS)
 
@@ -41,9 +41,11 @@ def inputs_of(network: keras.Model, windows: int = 5, *, seed: int = 0) -> dict[
     generator = np.random.default_rng(seed)
     every = {
         "window": generator.standard_normal((windows, SHAPE.lookback, SHAPE.features)),
-        "targets": generator.standard_normal((windows, SHAPE.horizon, TARGET_CHANNELS)),
     }
-    return {each.name: every[each.name].astype("f4") for each in network.inputs}
+    for tensor in network.inputs:
+        if tensor.name == "targets":
+            every["targets"] = generator.standard_normal((windows, *tensor.shape[1:]))
+    return {tensor.name: every[tensor.name].astype("f4") for tensor in network.inputs}
 
 
 @variants
@@ -196,8 +198,7 @@ def test_the_loss_agrees_with_scikit_learn():
 
 def test_attention_is_its_formula_and_its_weights_can_be_read():
     network = small("attention").build(SHAPE, BASE)
-    x = inputs_of(network)["window"]
-    weights = attention_weights(network, x)
+    weights = attention_weights(network, inputs_of(network))
     assert weights.shape == (5, SHAPE.lookback)
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
 
@@ -213,15 +214,41 @@ def test_attention_is_its_formula_and_its_weights_can_be_read():
     np.testing.assert_allclose(context, (expected[:, :, None] * outputs).sum(axis=1), atol=1e-5)
 
 
-def test_the_decoder_reads_the_weekday_of_its_targets():
+def test_the_decoder_reads_what_is_known_of_its_targets():
     keras.utils.set_random_seed(0)
-    network = small("encoder_decoder").build(SHAPE, BASE)
+    network = small("encoder_decoder").build(AHEAD, BASE)
     network.get_layer("corrections").kernel.assign(
         np.random.default_rng(0).standard_normal(network.get_layer("corrections").kernel.shape)
     )
     given = inputs_of(network, 1)
-    other = {**given, "targets": given["targets"] + np.eye(TARGET_CHANNELS)[0].astype("f4")}
+    other = {**given, "targets": given["targets"] + np.eye(3)[0].astype("f4")}
     assert not np.allclose(network(given), network(other))
+
+
+@variants
+def test_every_network_can_read_what_is_known_ahead(name: str, tmp_path):
+    keras.utils.set_random_seed(0)
+    network = small(name).build(AHEAD, BASE)
+    given = inputs_of(network)
+    assert given["targets"].shape == (5, 3, 3)  # two channels, and the step
+    # Untrained it is the baseline, whatever is known.
+    np.testing.assert_allclose(
+        network(given)[:, :, MEDIAN], np.tile(BASE[:, MEDIAN], (5, 1)), atol=1e-6
+    )
+    layer = "corrections" if name == "encoder_decoder" else "known_ahead"
+    kernel = network.get_layer(layer).kernel
+    kernel.assign(np.random.default_rng(0).standard_normal(kernel.shape))
+    event = np.zeros((5, 3, 3), "f4")
+    event[:, 1, 0] = 1  # on the second session
+    without = network({**given, "targets": np.zeros((5, 3, 3), "f4")}).numpy()
+    with_event = network({**given, "targets": event}).numpy()
+    changed = np.abs(with_event - without).max(axis=(0, 2)) > 1e-4
+    # A return over three sessions holds the event of the second.
+    assert changed[1:].all()
+    assert name == "encoder_decoder" or not changed[0]
+    network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras", compile=False, safe_mode=True)
+    np.testing.assert_array_equal(loaded(given).numpy(), network(given).numpy())
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from simulate import simulate_bars
+from simulate import events_of, simulate_bars
 
 from lstmcli.errors import NoDataError
-from lstmcli.frames import EVENT_COLUMNS
 from lstmcli.panel import MarketSeries, Panel
 from lstmcli.sessions import sessions_between
 
@@ -17,19 +16,9 @@ def vix(*, last: str = "2016-12-30") -> MarketSeries:
     return MarketSeries("^VIX", simulate_bars(300, seed=9, last=last), "XNYS")
 
 
-def statement(ticker: str, session: str, known_on: str, status: str = "expected") -> dict:
-    row = {"ticker": ticker, "kind": "user:trial", "session": session, "timing": "unknown"}
-    row |= {"status": status, "amount": np.nan, "known_on": known_on, "source": "user"}
-    return row
-
-
-def events(*rows: dict) -> pd.DataFrame:
-    table = pd.DataFrame(list(rows), columns=list(EVENT_COLUMNS))
-    dates = {
-        name: pd.to_datetime(table[name]).astype("datetime64[ns]")
-        for name in ("session", "known_on")
-    }
-    return table.assign(**dates)
+def events(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """Return statements: ticker, session, known_on."""
+    return events_of("user:trial", *((*row, "expected") for row in rows))
 
 
 def panel(**parts: object) -> Panel:
@@ -47,9 +36,7 @@ def london(sessions: int = 60) -> pd.DataFrame:
 
 
 def test_until_cuts_bars_market_and_events():
-    rows = events(
-        statement("A", "2016-12-01", "2016-10-03"), statement("A", "2016-12-02", "2016-10-04")
-    )
+    rows = events(("A", "2016-12-01", "2016-10-03"), ("A", "2016-12-02", "2016-10-04"))
     day = pd.Timestamp("2016-10-03")
     past = panel(events=rows).until(day)
     assert past["A"].index[-1] == past["B"].index[-1] == day
@@ -70,9 +57,7 @@ def test_until_leaves_a_market_that_has_not_closed_out():
 
 
 def test_only_keeps_the_market_and_its_own_events():
-    rows = events(
-        statement("A", "2016-12-01", "2016-10-03"), statement("B", "2016-12-02", "2016-10-03")
-    )
+    rows = events(("A", "2016-12-01", "2016-10-03"), ("B", "2016-12-02", "2016-10-03"))
     some = panel(events=rows).only(["B"])
     assert list(some) == ["B"]
     assert list(some.market) == ["vix"]
@@ -131,7 +116,7 @@ def test_equal_panels_have_equal_hashes_and_every_part_counts():
         one.with_(calendars={**one.calendars, "A": "XLON"}),
         one.with_(market={"vix": vix(last="2016-12-29")}),
         one.with_(market={"index": vix()}),
-        one.with_(events=events(statement("A", "2016-12-01", "2016-10-03"))),
+        one.with_(events=events(("A", "2016-12-01", "2016-10-03"))),
         one.only(["A"]),
     ]
     assert len({one.sha256, *(other.sha256 for other in others)}) == 7

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
-from lstmcli.config._words import plain_words, suggest
+from lstmcli.config._words import plain_words
 from lstmcli.config._yaml import (
     MAX_BYTES,
     TOO_LONG,
@@ -28,20 +28,18 @@ from lstmcli.config._yaml import (
     show_value,
     write_yaml,
 )
+from lstmcli.config.inputs import check_feature, check_future, check_series, missing_series
+from lstmcli.config.names import check_name, name_of_file
 from lstmcli.errors import ConfigError
 from lstmcli.evaluation.backtest import BacktestConfig
-from lstmcli.features import FEATURES
-from lstmcli.forecasters.network import Scale
+from lstmcli.forecasters.baselines.har import Har
+from lstmcli.forecasters.blend import Blend, RunRecipe
+from lstmcli.forecasters.network import NetworkRecipe, Scale
 from lstmcli.forecasters.training import TrainingConfig
 from lstmcli.frames import Section
 from lstmcli.models import VARIANTS, AnyModel, ModelConfig
-from lstmcli.windows import SplitConfig, WindowConfig
-
-
-def _known_feature(name: str) -> str:
-    if name not in FEATURES:
-        raise ValueError(f"unknown feature {show_value(name)}{suggest(name, FEATURES)}")
-    return name
+from lstmcli.splits import SplitConfig
+from lstmcli.windows import WindowConfig
 
 
 def _printable(ticker: str) -> str:
@@ -52,19 +50,29 @@ def _printable(ticker: str) -> str:
 
 
 Ticker = Annotated[str, Field(min_length=1, max_length=32), AfterValidator(_printable)]
+SeriesName = Annotated[str, AfterValidator(check_series)]
+FeatureName = Annotated[str, AfterValidator(check_feature)]
+FutureName = Annotated[str, AfterValidator(check_future)]
 Retrain = Literal["never", "weekly", "monthly", "quarterly", "yearly"]
-FeatureName = Annotated[str, AfterValidator(_known_feature)]
 
 
 class RunConfig(Section):
     """Everything that a training depends on besides the bars."""
 
+    name: Annotated[str, AfterValidator(check_name)] = ""
+    """By which tables and runs tell it from others; else the name of its file."""
+
     tickers: tuple[Ticker, ...] = ()
     """Empty: every ticker that has been fetched."""
+
+    market: dict[SeriesName, Ticker] = Field(default_factory=dict)
+    """Series that describe the market by the names that features use, such as `vix: ^VIX`."""
 
     # Keras and numpy take seeds of 32 bits.
     seed: int = Field(7, ge=0, lt=2**32)
     features: tuple[FeatureName, ...] = Field(("log_return",), min_length=1)
+    future: tuple[FutureName, ...] | None = None
+    """What is known ahead of the sessions forecast; else what the network reads by itself."""
     scale: Scale = "ewma"
     har_weight: float = Field(0.0, ge=0, lt=1)
     window: WindowConfig = WindowConfig()
@@ -75,11 +83,11 @@ class RunConfig(Section):
     retrain: Retrain = "never"
     """How often `lstm daily` trains anew: by the calendar, never because of a score."""
 
-    @field_validator("tickers", "features")
+    @field_validator("tickers", "features", "future")
     @classmethod
-    def _named_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for position, name in enumerate(names):
-            if name in names[:position]:
+    def _named_once(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for position, name in enumerate(names or ()):
+            if name in (names or ())[:position]:
                 raise ValueError(f"Expected each name once. Received: {show_value(name)} twice.")
         return names
 
@@ -91,17 +99,47 @@ class RunConfig(Section):
             model.check_window(info.data["window"].lookback)
         return model
 
+    @property
+    def known_ahead(self) -> tuple[str, ...]:
+        """What the network reads of each session forecast."""
+        return self.model.known_ahead if self.future is None else self.future
+
+    def recipe(self) -> RunRecipe:
+        """Return the recipe that this config describes."""
+        network = NetworkRecipe(
+            model=self.model,
+            features=self.features,
+            window=self.window,
+            split=self.split,
+            training=self.training,
+            seed=self.seed,
+            scale=self.scale,
+            future=self.known_ahead,
+            label=self.name,
+        )
+        if not self.har_weight:
+            return network
+        har = Har(self.window.horizon, earnings=True, lags=True)
+        return Blend((network, har), (1 - self.har_weight, self.har_weight))
+
     def to_yaml(self) -> str:
-        """Return the config with every default written out; reads back as equal."""
+        """Return the config with its defaults written out; reads back as equal."""
         sections = self.model_dump(mode="json")
+        # What is left to the file and to the network is not written down as if it were chosen.
+        unsaid = {"name": not self.name, "future": self.future is None}
+        sections = {key: value for key, value in sections.items() if not unsaid.get(key)}
         return "".join(f"{name}: {write_yaml(value)}\n" for name, value in sections.items())
 
 
 def config_sha(config: RunConfig) -> str:
     """Return the SHA-256 of what a training depends on: the same however it is written."""
-    settings = config.model_dump(mode="json", exclude={"backtest", "retrain"})
+    settings = config.model_dump(mode="json", exclude={"name", "backtest", "retrain"})
+    settings["future"] = list(config.known_ahead)
     # Runs of a version that did not know these keys are what their defaults say.
-    defaults = {key: RunConfig.model_fields[key].default for key in ("scale", "har_weight")}
+    defaults = {
+        key: RunConfig.model_fields[key].default for key in ("scale", "har_weight", "market")
+    }
+    defaults["future"] = list(config.model.known_ahead)
     settings = {key: value for key, value in settings.items() if defaults.get(key, ...) != value}
     canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -114,7 +152,13 @@ def load_config(name: str, *, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: one line per mistake, each with its place.
     """
     path = find_config(name)
-    return parse_config(_read_text(path), str(path), overrides)
+    config = parse_config(_read_text(path), str(path), overrides)
+    if config.name:
+        return config
+    try:
+        return config.model_copy(update={"name": check_name(name_of_file(path.stem))})
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}", hint="`name: mine` in the file") from error
 
 
 def parse_config(text: str, source_name: str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -240,12 +284,16 @@ def _validate(document: Document) -> RunConfig | None:
             document.unread.add((name,))
     try:
         # JSON, because strict Python data would want tuples where YAML has lists.
-        return RunConfig.model_validate_json(json.dumps(data), strict=True)
+        config = RunConfig.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         for path, message in plain_words(error, data, _sections(data)):
             if path not in document.unread:
                 document.problems.append(Problem(_place(document, path), path, message))
         return None
+    for position, message in missing_series(config.features, config.market).items():
+        path = ("features", position)
+        document.problems.append(Problem(_place(document, path), path, message))
+    return config
 
 
 _SECTIONS: dict[str, type[Section]] = {

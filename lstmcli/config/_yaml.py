@@ -162,6 +162,10 @@ def read_yaml(text: str, source: str, *, order: int = 0, under: Path = ()) -> Do
     return reader.document
 
 
+_OF_TICKERS = (("tickers",), ("market",))
+"""Where plain text is the name of a ticker, whatever it looks like."""
+
+
 class _StopReading(Exception):
     """What follows could not be understood."""
 
@@ -255,7 +259,7 @@ class _Reader:
             return None
         plain = event.style is None
         # Whatever stands among the tickers is a name: TRUE, NULL and 0700 too.
-        if not plain or (path[:1] == ("tickers",) and text not in ("", "~")):
+        if not plain or (path[:1] in _OF_TICKERS and text not in ("", "~")):
             return text
         if text in _NULL:
             return None

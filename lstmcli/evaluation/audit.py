@@ -24,7 +24,7 @@ from lstmcli.frames import (
     QUANTILES,
     log_returns,
 )
-from lstmcli.panel import Panel
+from lstmcli.panel import Panel, View
 from lstmcli.windows import Windows
 
 MOST_FALSE = 0.05
@@ -38,7 +38,7 @@ ORACLE_MARGIN = 0.01
 
 SIMULATED_CALENDAR = "XNYS"
 
-Columns = Callable[[pd.DataFrame], pd.DataFrame]
+Columns = Callable[[View], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,11 @@ def check_features(columns: Columns, panel: Panel, *, seed: int = 0, places: int
     """Perturb every bar after a session: its features must keep every bit."""
     generator = np.random.default_rng(seed)
     changed = 0
-    for bars in panel.values():
-        before = columns(bars)
+    for ticker, bars in panel.items():
+        before = columns(panel.view(ticker))
         for t in generator.integers(len(bars) // 2, len(bars) - 1, places):
-            after = columns(perturbed(bars, bars.index[t], generator))
+            other = perturbed_panel(panel, bars.index[t], generator)
+            after = columns(other.view(ticker))
             same = before.iloc[: t + 1].equals(after.iloc[: t + 1])
             changed += not same
     return Check(

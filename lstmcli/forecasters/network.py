@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
-from lstmcli.features import ewma_volatility, feature_matrix
+from lstmcli.features import channels_ahead, ewma_volatility, feature_matrix, known_ahead
 from lstmcli.forecasters.base import forecast_rows, join_forecasts
-from lstmcli.forecasters.baselines.har import FittedHar, FittedHarVolatility, HarVolatility
+from lstmcli.forecasters.baselines.har import FittedHarVolatility, HarVolatility
 from lstmcli.forecasters.training import (
     Data,
     Silent,
     TrainingConfig,
     Watch,
-    target_table,
+    target_inputs,
     train_member,
 )
-from lstmcli.frames import QUANTILE_COLUMNS, QUANTILES, Section
+from lstmcli.frames import QUANTILES, Section
 from lstmcli.models import ModelConfig
 from lstmcli.models.attention import attention_weights
 from lstmcli.models.litert import LiteNetwork
 from lstmcli.panel import Panel
-from lstmcli.windows import (
-    Block,
-    SplitConfig,
-    WindowConfig,
-    Windows,
-    cut_windows,
-    labelled_origins,
-    split_origins,
-    target_sessions,
-)
+from lstmcli.splits import Block, SplitConfig, split_origins
+from lstmcli.windows import WindowConfig, Windows, cut_windows, labelled_origins, target_sessions
 
 if TYPE_CHECKING:
     import keras
@@ -67,7 +59,7 @@ class NetworkState(Section):
     fit_end: str
     best_epochs: tuple[int, ...]
     volatility: FittedHarVolatility | None = None
-    """Of `scale: har` and `har_weight`, fitted on the training block."""
+    """Of `scale: har`, and of a blend with HAR, fitted on the training block."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +73,8 @@ class NetworkRecipe:
     Attributes:
         scale: `ewma` (λ = 0.94, times √h), or `har`: the regression of `HarVolatility`
             with lags and the earnings cycle, fitted on the training block.
-        har_weight: share of that regression's quantiles in each forecast; the rest is the
-            network's.
-        label: stands for the variant where several configs of it are compared.
+        future: what the network reads of each session forecast; see `features.events`.
+        label: the name of the config, by which recipes are told apart; else the variant's.
     """
 
     model: ModelConfig
@@ -93,12 +84,17 @@ class NetworkRecipe:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     seed: int = 7
     scale: Scale = "ewma"
-    har_weight: float = 0.0
+    future: tuple[str, ...] = ()
     label: str = ""
 
     @property
     def name(self) -> str:
         return self.label or self.model.name
+
+    @property
+    def network(self) -> NetworkRecipe:
+        """Itself; of a blend, the network in it."""
+        return self
 
     def windows(self, panel: Panel, volatility: FittedHarVolatility | None = None) -> Windows:
         """Return the windows of a panel, features not yet standardised.
@@ -109,16 +105,17 @@ class NetworkRecipe:
         """
         return cut_windows(
             panel,
-            lambda bars: feature_matrix(bars, self.features),
-            self._sigma(panel, volatility),
+            lambda view: feature_matrix(view, self.features),
+            self.sigma(panel, volatility),
             self.window,
+            future=partial(known_ahead, names=self.future) if self.future else None,
         )
 
     @property
     def _har(self) -> HarVolatility:
         return HarVolatility(self.window.horizon, earnings=True, lags=True)
 
-    def _sigma(self, panel: Panel, volatility: FittedHarVolatility | None) -> dict[str, np.ndarray]:
+    def sigma(self, panel: Panel, volatility: FittedHarVolatility | None) -> dict[str, np.ndarray]:
         """Return the volatility of one session of each ticker, (T, 1) or (T, H)."""
         if self.scale == "ewma":
             return {t: ewma_volatility(bars).to_numpy()[:, None] for t, bars in panel.items()}
@@ -127,13 +124,20 @@ class NetworkRecipe:
         return {ticker: scale / root for ticker, scale in scales.items()}
 
     def fit(
-        self, panel: Panel, until: pd.Timestamp, *, watch: Watch | None = None, fit: str = "final"
+        self,
+        panel: Panel,
+        until: pd.Timestamp,
+        *,
+        watch: Watch | None = None,
+        fit: str = "final",
+        windows: Windows | None = None,
     ) -> FittedNetwork:
         """Return fitted networks; the last blocks end with the labels of `until`.
 
         Args:
             watch: is told of each epoch, and keeps what resumes an interrupted fit.
             fit: how `watch` and the history call this fit.
+            windows: of the whole panel, where they have been cut already.
 
         Raises:
             NoDataError: too few sessions for the blocks.
@@ -141,17 +145,17 @@ class NetworkRecipe:
         from sklearn.preprocessing import StandardScaler
 
         past = panel.until(until)
-        windows = self.windows(past)
+        prepared = windows
+        windows = self.windows(past) if windows is None else windows.until(until)
         origins = labelled_origins(windows)
         split = self.split.resolve(len(origins))
         blocks = split_origins(origins, split, self.window.horizon, test=False)
         train = windows.rows(blocks["train"].origins, labelled=True)
         volatility = None
-        if self.scale == "har" or self.har_weight:
+        if self.scale == "har":
             # The blocks follow from which windows there are, and the fit from the blocks.
             volatility = self._har.fit(past, blocks["train"].last)
-        if self.scale == "har":
-            windows = self.windows(past, volatility)
+            windows = windows.with_sigma(self.sigma(past, volatility))
 
         inside = np.isfinite(windows.values).all(axis=1)
         inside &= windows.session <= blocks["train"].last.to_datetime64()
@@ -185,7 +189,8 @@ class NetworkRecipe:
             best_epochs=tuple(best.tolist()),
             volatility=volatility,
         )
-        return FittedNetwork(self, tuple(network for network, _ in members), state, history)
+        networks = tuple(network for network, _ in members)
+        return FittedNetwork(self, networks, state, history, prepared=prepared)
 
 
 @dataclass(frozen=True)
@@ -195,6 +200,7 @@ class FittedNetwork:
     Attributes:
         networks: the members; empty where only `lite` was loaded.
         lite: their mean in one graph, which needs no TensorFlow; preferred.
+        prepared: windows of the panel to forecast, where they have been cut already.
     """
 
     recipe: NetworkRecipe
@@ -202,6 +208,7 @@ class FittedNetwork:
     state: NetworkState
     history: pd.DataFrame
     lite: LiteNetwork | None = None
+    prepared: Windows | None = None
 
     @property
     def name(self) -> str:
@@ -215,6 +222,16 @@ class FittedNetwork:
     def learns_from(self) -> pd.Timestamp:
         """The first origin of the calibration block, which no weight has seen."""
         return pd.Timestamp(self.state.blocks["calibration"][0])
+
+    @property
+    def trained_until(self) -> pd.Timestamp:
+        """The last origin of the training block."""
+        return pd.Timestamp(self.state.blocks["train"][1])
+
+    @property
+    def network(self) -> FittedNetwork:
+        """Itself; of a blend, the network in it."""
+        return self
 
     @property
     def parameters(self) -> int:
@@ -234,7 +251,7 @@ class FittedNetwork:
         return np.concatenate(batches)
 
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        windows = self.recipe.windows(panel, self.state.volatility)
+        windows = self._windows(panel)
         wanted = windows.rows(origins, labelled=False)
         if not len(wanted):
             return join_forecasts([])
@@ -259,27 +276,34 @@ class FittedNetwork:
                     quantiles=np.maximum.accumulate(scaled, axis=-1) * scale[:, :, None],
                 )
             )
-        forecast = join_forecasts(parts)
-        if self.recipe.har_weight and self.state.volatility is not None:
-            har = FittedHar(self.state.volatility, self.fit_end, self.fit_end)
-            return _average(forecast, har.forecast(panel, origins), self.recipe.har_weight)
-        return forecast
+        return join_forecasts(parts)
+
+    def _windows(self, panel: Panel) -> Windows:
+        volatility = self.state.volatility if self.recipe.scale == "har" else None
+        if self.prepared is None:
+            return self.recipe.windows(panel, volatility)
+        windows = self.prepared
+        if set(windows.tickers) != set(panel):
+            windows = windows.only(list(panel))
+        windows = windows.until(panel.sessions()[-1])
+        if volatility is None:
+            return windows
+        return windows.with_sigma(self.recipe.sigma(panel, volatility))
 
     def attention(self, panel: Panel, ticker: str, origin: pd.Timestamp) -> pd.DataFrame:
         """Return the members' mean attention over one window: `session`, `weight`."""
         windows = self.recipe.windows(panel.only([ticker]), self.state.volatility)
         rows = windows.rows(pd.DatetimeIndex([origin]), labelled=False)
-        x = self._inputs(windows, rows)["window"]
-        weights = np.mean([attention_weights(network, x) for network in self.networks], axis=0)
+        inputs = self._inputs(windows, rows)
+        weights = np.mean([attention_weights(network, inputs) for network in self.networks], axis=0)
         first = rows[0] - windows.lookback + 1
         return pd.DataFrame({"session": windows.session[first : rows[0] + 1], "weight": weights[0]})
 
     def _inputs(self, windows: Windows, rows: np.ndarray) -> dict[str, np.ndarray]:
         mean, scale = np.asarray(self.state.mean), np.asarray(self.state.scale)
         inputs = {"window": ((windows.x(rows) - mean) / scale).astype(np.float32)}
-        if self.recipe.model.reads_targets:
-            table, position = target_table(windows)
-            inputs["targets"] = table[position[rows]]
+        if self.recipe.model.reads_targets(channels_ahead(self.recipe.future)):
+            inputs["targets"] = target_inputs(windows, rows)
         return inputs
 
     def _spread(self, scaled: np.ndarray) -> np.ndarray:
@@ -287,22 +311,6 @@ class FittedNetwork:
         low, high = _SPREAD
         base = np.asarray(self.state.base_quantiles)
         return (scaled[:, :, high] - scaled[:, :, low]) / (base[:, high] - base[:, low])
-
-
-def _average(forecast: pd.DataFrame, other: pd.DataFrame, weight: float) -> pd.DataFrame:
-    """Return a forecast whose quantiles are, `weight` of them, another's.
-
-    A row that the other has not keeps its own.
-    Source: Lichtendahl, Grushka-Cockayne, Winkler (2013), Is It Better to Average
-    Probabilities or Quantiles?, Management Science 59.
-    """
-    keys, numbers = ["ticker", "made_on", "step"], ["sigma", *QUANTILE_COLUMNS]
-    theirs = forecast[keys].merge(other[[*keys, *numbers]], on=keys, how="left")[numbers]
-    mixed = (1 - weight) * forecast[numbers].to_numpy() + weight * theirs.to_numpy()
-    known = np.isfinite(mixed[:, :1])
-    return forecast.assign(
-        **dict(zip(numbers, np.where(known, mixed, forecast[numbers]).T, strict=True))
-    )
 
 
 def _data(

@@ -127,7 +127,8 @@ class Data:
     @property
     def shape(self) -> WindowShape:
         windows = self.windows
-        return WindowShape(windows.lookback, self.values.shape[1], windows.horizon)
+        future = 0 if windows.future is None else windows.future.channels
+        return WindowShape(windows.lookback, self.values.shape[1], windows.horizon, future)
 
 
 def train_member(
@@ -357,13 +358,12 @@ def _gather(data: Data, model: ModelConfig) -> Gather:
     values = tf.constant(data.values)
     level, sigma = tf.constant(windows.level), tf.constant(windows.sigma)
     root = tf.sqrt(tf.range(1, windows.horizon + 1, dtype=tf.float64))
-    if model.reads_targets:
-        known, known_row = (tf.constant(array) for array in target_table(windows))
+    targets = _gather_targets(windows) if model.reads_targets(data.shape.future) else None
 
     def gather(row: Any) -> tuple[dict[str, Any], Any]:
         inputs = {"window": tf.gather(values, row[:, None] + lookback)}
-        if model.reads_targets:
-            inputs["targets"] = tf.gather(known, tf.gather(known_row, row))
+        if targets is not None:
+            inputs["targets"] = targets(row)
         # Levels are float64: a float32 sum over years would lose the daily return.
         y = tf.gather(level, row[:, None] + ahead) - tf.gather(level, row)[:, None]
         return inputs, tf.cast(y / (tf.gather(sigma, row) * root), tf.float32)
@@ -371,14 +371,41 @@ def _gather(data: Data, model: ModelConfig) -> Gather:
     return gather
 
 
-def target_table(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is known of target sessions beforehand, and where each row's stand.
+def _gather_targets(windows: Windows) -> Callable[[Any], Any]:
+    """Return what does in TensorFlow as `target_inputs` does, from the same tables."""
+    import tensorflow as tf
 
-    Returns:
-        A table (H·7, 8), weekday one-hot and h / H, and for each row of the windows
-        the positions (R, H) of its targets in it.
-    """
-    horizon = windows.horizon
-    step = np.repeat(np.arange(1, horizon + 1) / horizon, 7)
-    table = np.column_stack([np.tile(np.eye(7), (horizon, 1)), step]).astype(np.float32)
-    return table, windows.targets.astype(np.int32) + 7 * np.arange(horizon, dtype=np.int32)
+    steps = tf.constant(_steps(windows.horizon))
+    future = windows.future
+    if future is None:
+        return lambda row: tf.tile(steps[None], [tf.shape(row)[0], 1, 1])
+    first, day = tf.constant(future.first), tf.constant(future.day)
+    calendar, spans = tf.constant(future.calendar), tf.constant(future.spans)
+    ahead = tf.range(windows.horizon)
+
+    def targets(row: Any) -> Any:
+        at = tf.gather(first, row)[:, None] + ahead  # (N, H)
+        parts = [tf.gather(calendar, at)]
+        if future.spans.size:
+            span = tf.gather(spans, at)  # (N, H, E, D, 2)
+            now = tf.gather(day, row)[:, None, None, None]
+            known = (span[..., 0] <= now) & (now < span[..., 1])
+            parts.append(tf.cast(tf.reduce_any(known, axis=-1), tf.float32))
+        elif future.spans.shape[1]:
+            parts.append(tf.zeros([tf.shape(row)[0], windows.horizon, future.spans.shape[1]]))
+        parts.append(tf.tile(steps[None], [tf.shape(row)[0], 1, 1]))
+        return tf.concat(parts, axis=-1)
+
+    return targets
+
+
+def target_inputs(windows: Windows, rows: np.ndarray) -> np.ndarray:
+    """Return the input `targets` (N, H, K + 1): what is known ahead of each session, and h / H."""
+    steps = np.tile(_steps(windows.horizon), (len(rows), 1, 1))
+    if windows.future is None:
+        return steps
+    return np.concatenate([windows.future.of(rows, windows.horizon), steps], axis=-1)
+
+
+def _steps(horizon: int) -> np.ndarray:
+    return (np.arange(1, horizon + 1) / horizon).astype(np.float32)[:, None]

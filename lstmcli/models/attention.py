@@ -37,9 +37,10 @@ class Attention(ModelConfig):
         return layers.Dropout(self.dropout)(context)
 
 
-def attention_weights(network: keras.Model, x: np.ndarray) -> np.ndarray:
-    """Return the weights α (N, L) that a trained network gives to windows x (N, L, F)."""
+def attention_weights(network: keras.Model, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the weights α (N, L) that a trained network gives to the windows of its inputs."""
     import keras
 
     _, weights = network.get_layer(LAYER).output
-    return keras.Model(network.inputs, weights)([x]).numpy()
+    explained = keras.Model(network.inputs, weights)
+    return explained([inputs[tensor.name] for tensor in network.inputs]).numpy()

@@ -14,9 +14,8 @@ from lstmcli.models.runtime import load_tensorflow
 if TYPE_CHECKING:
     import keras
 
-TARGET_CHANNELS = 8
-"""What is known of a target session beforehand: 7 weekdays one-hot, and h / H."""
-
+STEP_CHANNEL = 1
+"""Stands behind what is known ahead of each session forecast: h / H."""
 
 Units = Annotated[int, Field(strict=True, ge=1, le=4096)]
 
@@ -25,11 +24,16 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
 class WindowShape(NamedTuple):
-    """The shape of the windows that a network reads, and of its forecast."""
+    """The shape of the windows that a network reads, and of its forecast.
+
+    Attributes:
+        future: K, numbers known ahead of each session forecast.
+    """
 
     lookback: int
     features: int
     horizon: int
+    future: int = 0
 
 
 class ModelConfig(Section):
@@ -40,8 +44,11 @@ class ModelConfig(Section):
 
     name: str
 
-    reads_targets: ClassVar[bool] = False
-    """Whether the network also reads the weekdays of the target sessions."""
+    decodes: ClassVar[bool] = False
+    """Whether `encode` reads the sessions forecast one by one, and returns a vector for each."""
+
+    known_ahead: ClassVar[tuple[str, ...]] = ()
+    """Inputs known ahead that the network reads where the config names none."""
 
     @classmethod
     def summary(cls) -> str:
@@ -60,8 +67,13 @@ class ModelConfig(Section):
         """Return what the head reads: (N, U), or (N, H, U) for one vector a step.
 
         Args:
-            inputs: `window` (N, L, F), and `targets` (N, H, 8) where `reads_targets`.
+            inputs: `window` (N, L, F), and where there are any `targets` (N, H, K + 1): what
+                is known ahead of each session forecast, and h / H.
         """
+
+    def reads_targets(self, future: int) -> bool:
+        """Return whether the network has an input `targets`, with K = `future`."""
+        return self.decodes or future > 0
 
     def build(self, shape: WindowShape, base_quantiles: np.ndarray) -> keras.Model:
         """Return the untrained network; it forecasts exactly `base_quantiles`.
@@ -78,8 +90,11 @@ class ModelConfig(Section):
         from lstmcli.models.layers import quantile_head
 
         inputs = {"window": keras.Input((shape.lookback, shape.features), name="window")}
-        if self.reads_targets:
-            inputs["targets"] = keras.Input((shape.horizon, TARGET_CHANNELS), name="targets")
-        outputs = quantile_head(self.encode(inputs), base_quantiles)
+        if self.reads_targets(shape.future):
+            channels = shape.future + STEP_CHANNEL
+            inputs["targets"] = keras.Input((shape.horizon, channels), name="targets")
+        # A network that decodes has read its targets; for any other the head does.
+        targets = None if self.decodes else inputs.get("targets")
+        outputs = quantile_head(self.encode(inputs), base_quantiles, targets)
         # A list: of a dict, a saved network would forget the names.
         return keras.Model(list(inputs.values()), outputs, name=self.name)

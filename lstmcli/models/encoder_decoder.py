@@ -10,9 +10,9 @@ from lstmcli.models.base import Dropout, ModelConfig, Units
 class EncoderDecoder(ModelConfig):
     """Encoder–decoder: one LSTM encodes the window, one decodes it step by step.
 
-    Flow: x (N, L, F) → LSTM (N, U) and its state → repeated (N, H, U), joined with step
-    and weekday of each target session (N, H, U + 8) → LSTM from that state (N, H, U)
-    → head (N, H, Q).
+    Flow: x (N, L, F) → LSTM (N, U) and its state → repeated (N, H, U), joined with what is
+    known ahead of each session, the weekday by default, and its step (N, H, U + K + 1)
+    → LSTM from that state (N, H, U) → head (N, H, Q).
     Equation: that of `lstm` twice. The decoder never reads a forecast of its own, so
     that an early error cannot feed a later one.
     Source: Cho et al. (2014), arXiv:1406.1078; Sutskever, Vinyals, Le (2014), arXiv:1409.3215.
@@ -22,7 +22,8 @@ class EncoderDecoder(ModelConfig):
     units: Units = 32
     dropout: Dropout = 0.1
 
-    reads_targets: ClassVar[bool] = True
+    decodes: ClassVar[bool] = True
+    known_ahead: ClassVar[tuple[str, ...]] = ("weekday",)
 
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers

@@ -226,8 +226,30 @@ class QuantileHead(keras.layers.Layer):
         return {**super().get_config(), "base_quantiles": self.base_quantiles.tolist()}
 
 
-def quantile_head(encoding: Any, base_quantiles: np.ndarray) -> Any:
-    """Return quantiles (N, H, Q) from an encoding (N, U), or (N, H, U) with one vector a step."""
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class KnownSoFar(keras.layers.Layer):
+    """Joins what is known ahead of each session with its mean over the sessions up to it.
+
+    Flow: x (N, H, K) → (N, H, 2·K). A return over h sessions contains them all, so
+    that an event at an earlier step matters too.
+    """
+
+    def call(self, x: Any) -> Any:
+        horizon = x.shape[1]
+        means = np.tril(np.ones((horizon, horizon))) / np.arange(1, horizon + 1)[:, None]
+        return ops.concatenate([x, ops.matmul(ops.cast(means, x.dtype), x)], axis=-1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*input_shape[:-1], 2 * input_shape[-1])
+
+
+def quantile_head(encoding: Any, base_quantiles: np.ndarray, targets: Any = None) -> Any:
+    """Return quantiles (N, H, Q) from an encoding (N, U), or (N, H, U) with one vector a step.
+
+    Args:
+        targets: (N, H, K), which shift the corrections of each step; None where the
+            encoding has read them, or there are none.
+    """
     horizon = len(base_quantiles)
     # All zero, so that the untrained network is the baseline.
     zeros = {"kernel_initializer": "zeros", "bias_initializer": "zeros", "name": "corrections"}
@@ -236,6 +258,11 @@ def quantile_head(encoding: Any, base_quantiles: np.ndarray) -> Any:
     else:
         raw = keras.layers.Dense(horizon * (_Q + 1), **zeros)(encoding)
         raw = keras.layers.Reshape((horizon, _Q + 1))(raw)
+    if targets is not None:
+        shift = keras.layers.Dense(
+            _Q + 1, kernel_initializer="zeros", use_bias=False, name="known_ahead"
+        )
+        raw = keras.layers.Add()([raw, shift(KnownSoFar()(targets))])
     return QuantileHead(base_quantiles, name="quantiles")(raw)
 
 

@@ -13,7 +13,7 @@ from lstmcli.fanout import fan_out
 from lstmcli.features import feature_matrix
 from lstmcli.forecasters.calibrated import Calibrated, FittedCalibrated
 from lstmcli.models.runtime import usable_cores
-from lstmcli.pipeline.train import plan_training, recipe_of
+from lstmcli.pipeline.train import plan_training
 from lstmcli.store import Workspace
 
 SIMULATIONS, THOROUGH = 20, 200
@@ -51,7 +51,7 @@ def audit(
     on_stage("features and targets")
     columns = partial(feature_matrix, names=config.features)
     yield checks.check_features(columns, panel, seed=config.seed)
-    yield checks.check_targets(recipe.windows(panel), panel)
+    yield checks.check_targets(recipe.network.windows(panel), panel)
 
     on_stage("fitting on the bars given")
     yield checks.check_fit(recipe, panel, plan.until, seed=config.seed)
@@ -64,11 +64,11 @@ def audit(
     yield checks.describe_copying(rows)
 
     # With the split as it is written, in shares: other bars have other numbers of sessions.
-    published = Calibrated(recipe_of(config))
+    published = Calibrated(config.recipe())
     on_stage("fitting on shuffled sessions")
     yield checks.check_permuted(published, panel, horizon, seed=config.seed)
     on_stage("fitting on a planted signal")
-    patient = Calibrated(recipe_of(light(asked, epochs=TO_FIND)))
+    patient = Calibrated(light(asked, epochs=TO_FIND).recipe())
     yield checks.check_planted(patient, horizon, seed=config.seed)
     on_stage("fitting on simulated GARCH")
     yield checks.check_oracle(published, horizon, seed=config.seed)
@@ -96,5 +96,5 @@ def light(config: RunConfig, *, epochs: int = MOST_EPOCHS) -> RunConfig:
 
 
 def _seems_beaten(config: RunConfig, seed: int) -> bool:
-    recipe = Calibrated(recipe_of(config))
+    recipe = Calibrated(config.recipe())
     return checks.random_walk_is_beaten(recipe, config.window.horizon, seed=seed)

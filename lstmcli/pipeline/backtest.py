@@ -30,12 +30,13 @@ from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.fanout import fan_out
 from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.forecasters.blend import FittedBlend
 from lstmcli.forecasters.calibrated import SUFFIX
 from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.models.runtime import usable_cores
 from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import Loaded, load_panel
-from lstmcli.pipeline.train import recipe_of, versions
+from lstmcli.pipeline.train import versions
 from lstmcli.store import Workspace
 from lstmcli.store.backtests import BacktestManifest, BacktestRecord
 
@@ -231,7 +232,7 @@ def run_task(task: Task) -> tuple[pd.DataFrame, dict[str, Any]]:
     recipe: Recipe = (
         BASELINES[task.label](task.horizon)
         if task.config is None
-        else recipe_of(task.config, label=task.label)
+        else task.config.model_copy(update={"name": task.label}).recipe()
     )
     steps = judged_steps(task.horizon)
     # Workers that each use every core wait for each other.
@@ -242,8 +243,8 @@ def run_task(task: Task) -> tuple[pd.DataFrame, dict[str, Any]]:
         "seconds": round(time.perf_counter() - started, 1),
         "fallbacks": list(getattr(fitted, "fallbacks", ())),
     }
-    if isinstance(fitted, FittedNetwork):
-        notes["best_epochs"] = list(fitted.state.best_epochs)
+    if isinstance(fitted, FittedNetwork | FittedBlend):
+        notes["best_epochs"] = list(fitted.network.state.best_epochs)
     return rows, notes
 
 

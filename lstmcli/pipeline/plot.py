@@ -160,12 +160,12 @@ def _forecast(each: Prediction) -> Figure:
 
 
 def _attention(each: Prediction) -> Figure:
-    if not isinstance(each.fitted.recipe.model, Attention):
+    if not isinstance(each.fitted.network.recipe.model, Attention):
         raise ConfigError(
             f"Expected a run with attention. Received: {each.manifest.run}.",
             hint=f"lstm train {each.ticker} --config attention.yaml",
         )
-    weights = each.fitted.attention(each.panel, each.ticker, each.made_on)
+    weights = each.fitted.network.attention(each.panel, each.ticker, each.made_on)
     return charts.attention_chart(
         weights, title=f"{each.ticker}: what the attention weighs", note=each.label
     )

@@ -14,8 +14,8 @@ from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.forecasters.blend import FittedRun
 from lstmcli.forecasters.calibrated import FittedCalibrated
-from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.frames import (
     COVERAGES,
     INTERVAL_COLUMNS,
@@ -25,7 +25,7 @@ from lstmcli.frames import (
 )
 from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import load_panel
-from lstmcli.pipeline.train import recipe_of, stored_config
+from lstmcli.pipeline.train import stored_config
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.bars import BarsMeta
@@ -56,7 +56,7 @@ class Prediction:
 
     ticker: str
     manifest: Manifest
-    fitted: FittedNetwork
+    fitted: FittedRun
     panel: Panel
     forecast: pd.DataFrame
     raw: pd.DataFrame
@@ -111,16 +111,14 @@ def find_run(workspace: Workspace, run: str | None, ticker: str) -> Manifest:
     return manifest
 
 
-def load_run(
-    workspace: Workspace, manifest: Manifest, *, with_keras: bool = False
-) -> FittedNetwork:
+def load_run(workspace: Workspace, manifest: Manifest, *, with_keras: bool = False) -> FittedRun:
     """Return the fitted networks of a run.
 
     Raises:
         DataError: it is damaged, or another version wrote it.
     """
     config = stored_config(workspace, manifest.run, workspace.runs.config_text(manifest))
-    return workspace.runs.load(manifest, recipe_of(config), with_keras=with_keras)
+    return workspace.runs.load(manifest, config.recipe(), with_keras=with_keras)
 
 
 def predict(
@@ -154,7 +152,7 @@ def predict(
             asked.setdefault((ask.manifest.run, ask.origin), []).append(ask)
         except LstmError as error:
             failed[ticker] = Failure(ticker, error)
-    loaded: dict[str, FittedNetwork] = {}
+    loaded: dict[str, FittedRun] = {}
     done: dict[str, Prediction] = {}
     for (name, origin), asks in asked.items():
         try:
@@ -265,10 +263,10 @@ class _Forecasts:
 
 
 def _baseline(
-    name: str, fitted: FittedNetwork, panel: Panel, origins: pd.DatetimeIndex
+    name: str, fitted: FittedRun, panel: Panel, origins: pd.DatetimeIndex
 ) -> pd.DataFrame:
     """Return the Forecast of a baseline; no rows where histories are too short."""
-    recipe = BASELINES[name](fitted.recipe.window.horizon)
+    recipe = BASELINES[name](fitted.network.recipe.window.horizon)
     try:
         return recipe.fit(panel, fitted.fit_end).forecast(panel, origins)
     except NoDataError:
@@ -278,7 +276,7 @@ def _baseline(
 def _prediction(
     workspace: Workspace,
     ask: _Ask,
-    fitted: FittedNetwork,
+    fitted: FittedRun,
     forecasts: _Forecasts,
     as_of: pd.Timestamp | None,
 ) -> Prediction:
@@ -290,7 +288,7 @@ def _prediction(
     """
     forecast, raw, prices = forecasts.published, forecasts.raw, forecasts.prices
     if forecast is None or raw is None or prices is None:
-        lookback = fitted.recipe.window.lookback
+        lookback = fitted.network.recipe.window.lookback
         raise NoDataError(
             f"{ask.ticker}: Expected {lookback} sessions with every feature before "
             f"{ask.origin:%Y-%m-%d}. Received: {len(ask.bars)} bars, the first of which only "

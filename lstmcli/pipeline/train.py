@@ -18,16 +18,18 @@ from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.metrics import realise, score, summary
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
+from lstmcli.forecasters.blend import FittedRun, RunRecipe
 from lstmcli.forecasters.calibrated import SUFFIX, FittedCalibrated
-from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
+from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.forecasters.training import Epoch
 from lstmcli.models.litert import MOST_STEPS, export, unrolled_steps
 from lstmcli.models.runtime import threads, usable_cores
 from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import Loaded, load_panel
+from lstmcli.splits import Block, split_origins
 from lstmcli.store import Workspace
 from lstmcli.store.runs import FORMAT, Checkpoints, Manifest, Plan
-from lstmcli.windows import Block, labelled_origins, split_origins
+from lstmcli.windows import Windows, labelled_origins
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +46,15 @@ class TrainPlan:
 
     Attributes:
         config: resolved; its tickers are those of the panel, its split in sessions.
+        windows: of the whole panel, cut once for both fits and their scores.
         scored, final: blocks of origins of the two fits.
         until: the last session that the scored fit may use.
     """
 
     config: RunConfig
     loaded: Loaded
-    recipe: NetworkRecipe
+    recipe: RunRecipe
+    windows: Windows
     scored: Mapping[str, Block]
     final: Mapping[str, Block]
     until: pd.Timestamp
@@ -85,21 +89,6 @@ class TrainResult:
     scored_tickers: int
 
 
-def recipe_of(config: RunConfig, *, label: str = "") -> NetworkRecipe:
-    """Return the recipe that a config describes."""
-    return NetworkRecipe(
-        model=config.model,
-        features=config.features,
-        scale=config.scale,
-        har_weight=config.har_weight,
-        window=config.window,
-        split=config.split,
-        training=config.training,
-        seed=config.seed,
-        label=label,
-    )
-
-
 def stored_config(workspace: Workspace, run: str, text: str) -> RunConfig:
     """Return the config that a run keeps.
 
@@ -127,7 +116,7 @@ def plan_training(workspace: Workspace, config: RunConfig, tickers: Sequence[str
     loaded = load_panel(workspace, tickers or config.tickers)
     config = config.model_copy(update={"tickers": tuple(loaded.panel)})
     horizon = config.window.horizon
-    windows = recipe_of(config).windows(loaded.panel)
+    windows = config.recipe().network.windows(loaded.panel)
     origins = labelled_origins(windows)
     needed = config.split.origins_needed(horizon)
     if len(origins) < needed:
@@ -146,7 +135,8 @@ def plan_training(workspace: Workspace, config: RunConfig, tickers: Sequence[str
     return TrainPlan(
         config=config,
         loaded=loaded,
-        recipe=recipe_of(config),
+        recipe=config.recipe(),
+        windows=windows,
         scored=scored,
         final=split_origins(origins, config.split, horizon, test=False),
         until=sessions[sessions.get_loc(scored["test"].first) - 1],
@@ -247,14 +237,17 @@ def _train(
     started = time.perf_counter()
     watch = _RunWatch(workspace.runs.checkpoints(run), on_epoch)
     on_stage("loading TensorFlow")
-    scored = plan.recipe.fit(plan.panel, plan.until, watch=watch, fit="scored")
+    scored = plan.recipe.fit(
+        plan.panel, plan.until, watch=watch, fit="scored", windows=plan.windows
+    )
     on_stage("scoring")
     scores, verdict = score_blocks(plan, scored)
-    final, history = scored, scored.history
+    final, history = scored, scored.network.history
     if plan.config.training.refit:
-        final = plan.recipe.fit(plan.panel, plan.panel.sessions()[-1], watch=watch, fit="final")
-        history = pd.concat([scored.history, final.history], ignore_index=True)
-    lite = _exported(final, on_stage)
+        last = plan.panel.sessions()[-1]
+        final = plan.recipe.fit(plan.panel, last, watch=watch, fit="final", windows=plan.windows)
+        history = pd.concat([history, final.network.history], ignore_index=True)
+    lite = _exported(final.network, on_stage)
     on_stage("saving")
     test = plan.scored["test"]
     dates = str(test.first.date()), str(test.last.date())
@@ -263,14 +256,14 @@ def _train(
         format=FORMAT,
         run=run,
         created_at=clock.now(),
-        variant=plan.recipe.name,
+        variant=plan.config.model.name,
         tickers=tuple(plan.panel),
-        features=plan.recipe.features,
+        features=plan.config.features,
         config_sha=plan.record.config_sha,
         bars=plan.record.bars,
         labels=plan.loaded.labels,
         test=(*dates, evaluations),
-        parameters=final.parameters,
+        parameters=final.network.parameters,
         seconds=round(time.perf_counter() - started, 1),
         threads={**asdict(threads()), "cores": usable_cores()},
         versions=versions(),
@@ -281,7 +274,7 @@ def _train(
         manifest=manifest,
         validation=summary(scores[scores["block"] == "validation"]),
         test=summary(scores[scores["block"] == "test"]),
-        best_epochs=final.state.best_epochs,
+        best_epochs=final.network.state.best_epochs,
         evaluations=evaluations,
         verdict=verdict,
         scored_tickers=scores["ticker"].nunique(),
@@ -302,7 +295,7 @@ def _exported(fitted: FittedNetwork, on_stage: Stage) -> bytes | None:
     return export(fitted.networks)
 
 
-def score_blocks(plan: TrainPlan, scored: FittedNetwork) -> tuple[pd.DataFrame, Verdict]:
+def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verdict]:
     """Return Scores on validation and test origins, and the verdict on the test block.
 
     Of the network, of what is published (the network, calibrated) and of the baselines.

@@ -23,8 +23,9 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from lstmcli.errors import DataError, NoDataError
-from lstmcli.features import FEATURES
-from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe, NetworkState
+from lstmcli.features import find_feature
+from lstmcli.forecasters.blend import FittedRun, RunRecipe, restored, stored_state
+from lstmcli.forecasters.network import FittedNetwork, NetworkState
 from lstmcli.frames import Section
 from lstmcli.models.litert import LiteNetwork
 from lstmcli.models.runtime import load_tensorflow
@@ -148,7 +149,7 @@ class RunStore:
 
     def finish(
         self,
-        fitted: FittedNetwork,
+        fitted: FittedRun,
         manifest: Manifest,
         *,
         history: pd.DataFrame,
@@ -162,11 +163,11 @@ class RunStore:
         """
         folder = self.path(manifest.run)
         files = {
-            _STATE: _json(fitted.state),
+            _STATE: _json(stored_state(fitted)),
             _HISTORY: history.to_csv(index=False, lineterminator="\n").encode(),
             _SCORES: scores.to_csv(index=False, lineterminator="\n").encode(),
         }
-        for member, network in enumerate(fitted.networks, start=1):
+        for member, network in enumerate(fitted.network.networks, start=1):
             files[_network_file(member)] = _network_bytes(network)
         if lite is not None:
             files[_LITE] = lite
@@ -253,9 +254,7 @@ class RunStore:
         self.check(manifest)
         return (self.path(manifest.run) / _CONFIG).read_text("utf-8")
 
-    def load(
-        self, manifest: Manifest, recipe: NetworkRecipe, *, with_keras: bool = False
-    ) -> FittedNetwork:
+    def load(self, manifest: Manifest, recipe: RunRecipe, *, with_keras: bool = False) -> FittedRun:
         """Return the fitted networks of a run, for LiteRT where they were exported.
 
         Args:
@@ -272,16 +271,17 @@ class RunStore:
         except ValidationError as error:
             reason = f"{error.error_count()} fields are wrong"
             raise _damaged(folder / _STATE, reason) from error
-        unknown = [name for name in state.features if name not in FEATURES]
-        if unknown or state.features != recipe.features:
+        unknown = [name for name in state.features if find_feature(name) is None]
+        if unknown or state.features != recipe.network.features:
             raise DataError(
-                f"{folder}: Expected the feature columns {', '.join(recipe.features)}. "
+                f"{folder}: Expected the feature columns {', '.join(recipe.network.features)}. "
                 f"Received: {', '.join(state.features)}.",
                 hint=f"train again: lstm train --config {folder / _CONFIG}",
             )
         lite = self._lite(manifest)
         networks = self._networks(manifest, state) if with_keras or lite is None else ()
-        return FittedNetwork(recipe, networks, state, self.history(manifest), lite)
+        history = self.history(manifest)
+        return restored(recipe, FittedNetwork(recipe.network, networks, state, history, lite))
 
     def _lite(self, manifest: Manifest) -> LiteNetwork | None:
         if _LITE not in manifest.files:

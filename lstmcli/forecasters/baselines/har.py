@@ -134,10 +134,11 @@ class Har:
 
     horizon: int
     earnings: bool = False
+    lags: bool = False
     name: ClassVar[str] = "har"
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> FittedHar:
-        volatility = HarVolatility(self.horizon, self.earnings).fit(panel, until)
+        volatility = HarVolatility(self.horizon, self.earnings, self.lags).fit(panel, until)
         return FittedHar(volatility, until, panel.sessions()[0])
 
 

@@ -1,26 +1,24 @@
-"""Causal columns from bars: the FEATURES table.
+"""Features from a ticker's own bars.
 
-Row t of every feature is computed from sessions up to t, so that a later bar
-never changes it. All prices are those of `total_return_prices`, so that a
-dividend is no jump; all features are free of scale, so that prices ×10 leave
-them as they are and tickers can be pooled.
+Row t of every feature is computed from sessions up to t, so that a later bar never
+changes it. All prices are those of `total_return_prices`, so that a dividend is no
+jump. All features are free of scale: prices ×10 leave them as they are, so that
+tickers can be pooled.
 
-To add a feature: write one function from bars to a Series and add one entry
-to the table. The tests iterate over it.
+To add a feature, write a function from bars to a Series and add an entry to the table.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from lstmcli.errors import ConfigError
+from lstmcli.features.base import Feature
 from lstmcli.frames import log_returns, total_return_prices
+from lstmcli.panel import View
 
 EWMA_LAMBDA = 0.94
 """Share of yesterday's variance that today's keeps (RiskMetrics' daily value)."""
@@ -39,50 +37,6 @@ VOLUME_FLOOR = 0.01
 
 VOLUME_SESSIONS = 60
 YEAR_SESSIONS = 252
-
-
-@dataclass(frozen=True)
-class Feature:
-    """One causal column: what it is, and how to compute it from bars."""
-
-    name: str
-    description: str
-    unit: str
-    source: str
-    column: Callable[[pd.DataFrame], pd.Series]
-
-
-def check_features(names: Iterable[str]) -> None:
-    """Check that features exist and that none is named twice.
-
-    Raises:
-        ConfigError: with the nearest name that exists.
-    """
-    seen: set[str] = set()
-    for name in names:
-        if name not in FEATURES:
-            near = difflib.get_close_matches(name, FEATURES, n=1)
-            raise ConfigError(
-                f"Expected a feature. Received: {name}.",
-                hint=f"did you mean {near[0]}?" if near else f"choose from {', '.join(FEATURES)}",
-            )
-        if name in seen:
-            raise ConfigError(f"Expected each feature once. Received: {name} twice.")
-        seen.add(name)
-    if not seen:
-        raise ConfigError("Expected one feature or more. Received: none.", hint="try log_return")
-
-
-def feature_matrix(bars: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
-    """Return the named features of one ticker, (T, F), NaN in warm-up rows.
-
-    Raises:
-        ConfigError: when a name is unknown or given twice.
-    """
-    names = tuple(names)
-    check_features(names)
-    columns = {name: FEATURES[name].column(bars).to_numpy(float) for name in names}
-    return pd.DataFrame(columns, index=bars.index)
 
 
 def ewma_volatility(bars: pd.DataFrame) -> pd.Series:
@@ -195,9 +149,13 @@ def _array(column: pd.Series) -> np.ndarray:
     return np.array(column, dtype=np.float64)
 
 
+def _of_bars(column: Callable[[pd.DataFrame], pd.Series]) -> Callable[[View], pd.Series]:
+    return lambda view: column(view.bars)
+
+
 _MOMENTUM_SOURCE = "Jegadeesh and Titman (1993), Returns to Buying Winners and Selling Losers"
 
-FEATURES: dict[str, Feature] = {
+OWN_FEATURES: dict[str, Feature] = {
     feature.name: feature
     for feature in (
         Feature(
@@ -205,49 +163,49 @@ FEATURES: dict[str, Feature] = {
             description="return since the previous close, dividends included",
             unit="log return",
             source="Campbell, Lo and MacKinlay (1997), The Econometrics of Financial Markets, 1.4",
-            column=log_returns,
+            column=_of_bars(log_returns),
         ),
         Feature(
             name="range",
             description="high–low range of the session, ln(high / low)",
             unit="log return",
             source="Parkinson (1980), The Extreme Value Method for Estimating the Variance",
-            column=_range,
+            column=_of_bars(_range),
         ),
         Feature(
             name="garman_klass",
             description="volatility of the session from open, high, low, close and overnight gap",
             unit="log return per √session",
             source="Garman and Klass (1980), On the Estimation of Security Price Volatilities",
-            column=_garman_klass,
+            column=_of_bars(_garman_klass),
         ),
         Feature(
             name="ewma_volatility",
             description="volatility from past returns, recent ones weighing more (λ = 0.94)",
             unit="log return per √session",
             source="J.P. Morgan/Reuters (1996), RiskMetrics Technical Document",
-            column=ewma_volatility,
+            column=_of_bars(ewma_volatility),
         ),
         Feature(
             name="standardised_return",
             description="return over the ewma_volatility of the session before",
             unit="standard deviations",
             source="J.P. Morgan/Reuters (1996), RiskMetrics Technical Document",
-            column=_standardised_return,
+            column=_of_bars(_standardised_return),
         ),
         Feature(
             name="relative_volatility",
             description="garman_klass against ewma_volatility, logarithm",
             unit="log ratio",
             source="Garman and Klass (1980), On the Estimation of Security Price Volatilities",
-            column=_relative_volatility,
+            column=_of_bars(_relative_volatility),
         ),
         Feature(
             name="volume",
             description=f"volume against its mean over {VOLUME_SESSIONS} sessions, logarithm",
             unit="log ratio",
             source="Gervais, Kaniel and Mingelgrin (2001), The High-Volume Return Premium",
-            column=_volume,
+            column=_of_bars(_volume),
         ),
         *(
             Feature(
@@ -255,7 +213,7 @@ FEATURES: dict[str, Feature] = {
                 description=f"return over {sessions} sessions, dividends included",
                 unit="log return",
                 source=_MOMENTUM_SOURCE,
-                column=partial(_momentum, sessions=sessions),
+                column=_of_bars(partial(_momentum, sessions=sessions)),
             )
             for sessions in (5, 20, 60)
         ),
@@ -264,43 +222,43 @@ FEATURES: dict[str, Feature] = {
             description="relative strength index over 14 sessions; 50 where nothing moved",
             unit="0 to 100",
             source="TA-Lib RSI; Wilder (1978), New Concepts in Technical Trading Systems",
-            column=_rsi,
+            column=_of_bars(_rsi),
         ),
         Feature(
             name="macd",
             description="12- less 26-session exponential mean of the close, over the close",
             unit="fraction of the price",
             source="TA-Lib MACD; Appel (2005), Technical Analysis",
-            column=_macd,
+            column=_of_bars(_macd),
         ),
         Feature(
             name="atr",
             description="average true range over 14 sessions, over the close",
             unit="fraction of the price",
             source="TA-Lib NATR; Wilder (1978), New Concepts in Technical Trading Systems",
-            column=_atr,
+            column=_of_bars(_atr),
         ),
         Feature(
             name="bollinger",
             description="place of the log close between its 20-session bands (mean 0, bands ±1)",
             unit="half band widths",
             source="TA-Lib BBANDS; Bollinger (2001), Bollinger on Bollinger Bands",
-            column=_bollinger,
+            column=_of_bars(_bollinger),
         ),
         Feature(
             name="weekday",
             description="day of the week of the session, 0 for Monday",
             unit="0 to 6",
             source="French (1980), Stock Returns and the Weekend Effect",
-            column=_weekday,
+            column=_of_bars(_weekday),
         ),
         Feature(
             name="high_52w",
             description=f"close against the highest high of {YEAR_SESSIONS} sessions, at most 0",
             unit="log return",
             source="George and Hwang (2004), The 52-Week High and Momentum Investing",
-            column=_high_52w,
+            column=_of_bars(_high_52w),
         ),
     )
 }
-"""Every feature by its name, in the order in which it is listed."""
+"""Features of a ticker's own bars by name, in the order in which they are listed."""
