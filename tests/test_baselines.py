@@ -21,10 +21,10 @@ from lstmcli.forecasters.baselines import (
     Historical,
     learned,
 )
-from lstmcli.forecasters.baselines.filtered import filtered_simulation, rolling_quantiles
-from lstmcli.forecasters.baselines.garch import PERCENT, fit_garch
-from lstmcli.forecasters.baselines.har import FittedHarVolatility, HarVolatility
-from lstmcli.forecasters.baselines.regressors import har_regressors, report_regressors
+from lstmcli.forecasters.filtered_simulation import filtered_simulation, rolling_quantiles
+from lstmcli.forecasters.volatility.garch import PERCENT, fit_garch
+from lstmcli.forecasters.volatility.har import FittedHarVolatility, HarVolatility
+from lstmcli.forecasters.volatility.regressors import har_regressors, report_regressors
 from lstmcli.frames import (
     BAR_COLUMNS,
     QUANTILE_COLUMNS,

@@ -14,11 +14,12 @@ from scipy.stats import t as student
 from simulate import panel_of, simulate_bars
 
 from lstmcli.features import ewma_volatility
-from lstmcli.forecasters import calibrated as module
+from lstmcli.forecasters import calibrated, corrections
 from lstmcli.forecasters import order_statistics as order
 from lstmcli.forecasters.base import forecast_rows, join_forecasts
 from lstmcli.forecasters.baselines import Ewma
-from lstmcli.forecasters.calibrated import CAUTION, REFRESH, Calibrated, FittedCalibrated
+from lstmcli.forecasters.calibrated import REFRESH, Calibrated, FittedCalibrated
+from lstmcli.forecasters.corrections import ENDPOINT_WEIGHT
 from lstmcli.frames import (
     COVERAGES,
     FORECAST_COLUMNS,
@@ -160,7 +161,9 @@ def test_check_forecast_refuses_intervals_that_do_not_nest():
 def show_ends(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """Return the forecast of every session with what its endpoints start from as quantiles."""
     monkeypatch.setattr(
-        module, "_shrunk", lambda shift, seen: shift * (seen / (seen + CAUTION))[:, None]
+        corrections,
+        "_shrunk",
+        lambda shift, seen: shift * (seen / (seen + ENDPOINT_WEIGHT))[:, None],
     )
     return fitted().forecast(panel(), DAYS)
 
@@ -328,7 +331,7 @@ def test_a_universe_learns_from_fewer_sessions(monkeypatch: pytest.MonkeyPatch):
     short = FittedCalibrated(Fake(H, learns_from=DAYS[701], fit_end=DAYS[900]))
     expected = short.forecast(panel(), late)
     assert not np.allclose(whole.forecast(panel(), late)[NUMBERS], expected[NUMBERS])
-    monkeypatch.setattr(module, "ROWS", 3 * 200)
+    monkeypatch.setattr(calibrated, "ROWS", 3 * 200)
     pd.testing.assert_frame_equal(whole.forecast(panel(), late), expected)
 
 
@@ -345,8 +348,8 @@ def test_a_ticker_alone_is_its_own_pool():
 
 def test_endpoints_stay_within_their_bounds(monkeypatch: pytest.MonkeyPatch):
     """With a hasty tracker and nobody who repairs the shape first."""
-    monkeypatch.setattr(module, "RATE", 1.0)
-    monkeypatch.setattr(module, "MIN_MEMORY", 10_000)
+    monkeypatch.setattr(corrections, "RATE", 1.0)
+    monkeypatch.setattr(corrections, "MIN_MEMORY", 10_000)
     bars = panel_of(A=garch_bars(400, seed=4))
     for factor, bound in [(0.01, 3.0), (50.0, -1.0)]:
         found = Calibrated(Fake(1, factor)).fit(bars, bars.sessions()[100])

@@ -12,11 +12,12 @@ from simulate import events_of, panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
 from lstmcli.forecasters.baselines import BASELINES, Ewma, RandomWalk
-from lstmcli.forecasters.baselines.filtered import MEMORY
-from lstmcli.forecasters.baselines.har import FittedHar, Har, HarVolatility
+from lstmcli.forecasters.baselines.har import FittedHar, Har
 from lstmcli.forecasters.blend import Blend, restored, stored_state
+from lstmcli.forecasters.filtered_simulation import MEMORY
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import Epoch, Silent, TrainingConfig
+from lstmcli.forecasters.volatility.har import HarVolatility
 from lstmcli.frames import (
     FORECAST_COLUMNS,
     MEDIAN,

@@ -377,7 +377,7 @@ from lstmcli.models.runtime import load_tensorflow
 load_tensorflow()
 import keras
 import tensorflow as tf
-from lstmcli.forecasters.training import _in_memory, _Passes
+from lstmcli.forecasters.passes import Passes, in_memory
 from lstmcli.models.layers import LSTM
 
 logging.basicConfig(format="%(message)s")
@@ -386,7 +386,7 @@ network = keras.Model(inputs, LSTM(3)(inputs))
 network.compile("sgd", "mse")
 x, y = tf.ones((4, 5, 2)), tf.zeros((4, 3))
 before = network.predict(x, verbose=0)
-passes = _Passes(network, lambda rows: (tf.gather(x, rows), tf.gather(y, rows)))
+passes = Passes(network, lambda rows: (tf.gather(x, rows), tf.gather(y, rows)))
 tries = []
 
 def kernels():
@@ -400,9 +400,9 @@ def work():
         tf.zeros(2**44)  # 64 TB
     return passes.evaluate(np.arange(4)), 0.0
 
-print(np.isclose(_in_memory(passes, work, 64)[0], np.mean(before**2), rtol=1e-5), tries)
+print(np.isclose(in_memory(passes, work, 64)[0], np.mean(before**2), rtol=1e-5), tries)
 try:
-    _in_memory(passes, lambda: tf.zeros(2**44), 64)
+    in_memory(passes, lambda: tf.zeros(2**44), 64)
 except Exception as error:
     print(type(error).__name__, error, error.hint)
 """

@@ -12,36 +12,25 @@ arrived. A run that is fitted again, or bars that grow, have their state at once
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from lstmcli.forecasters.base import Fitted, Recipe
-from lstmcli.forecasters.order_statistics import order_statistics
+from lstmcli.forecasters.corrections import OUTWARD, SPREAD, Track, move_endpoints, move_quantiles
 from lstmcli.frames import (
-    COVERAGES,
     FORECAST_COLUMNS,
     INTERVAL_COLUMNS,
     MEDIAN,
     QUANTILE_COLUMNS,
     QUANTILES,
-    cone_columns,
     cumulative_returns,
 )
 from lstmcli.panel import Panel
 
 SUFFIX = "+calibrated"
 """Ends the name of a calibrated recipe: what is published."""
-
-MEMORY = 1000
-"""Realised origins whose errors move the quantiles: about four years."""
-
-MIN_MEMORY = 100
-"""Realised origins without which the quantiles are left as they are."""
 
 HISTORY = 1250
 """Sessions before `fit_end` that are learnt from at most: five years, a memory and a start."""
@@ -53,46 +42,8 @@ five years took 9 GB. Half a year is the least, as a large pool has little need 
 MIN_HISTORY = 126
 """Sessions before `fit_end` that are learnt from however many tickers there are."""
 
-POOL_WEIGHT = 1000
-"""Independent errors of its own that a ticker needs to count as much as the pool."""
-
-DOUBT = 1.0
-"""Standard errors that a correction of a quantile has to exceed."""
-
-CAUTION = 20
-"""Independent errors with which the correction of an endpoint goes half the way: the
-Winkler score of MRK and MDT is best between 20 and 40, and their coverage right."""
-
 REFRESH = 5
 """Sessions between two looks at the errors: in a week hardly one in 200 of them changes."""
-
-RATE = 0.02
-"""Widths by which one miss of a one-step forecast moves an endpoint, at most."""
-
-BOUNDS = (-1.0, 3.0)
-"""Least and most widths that an endpoint moves outward: finite, whatever happens."""
-
-_SPREAD = QUANTILES.index(0.15), QUANTILES.index(0.85)
-_ENDS = np.array(  # (2, C): quantile columns of the lower and the upper endpoints
-    [[QUANTILE_COLUMNS.index(name) for name in cone_columns(share)] for share in COVERAGES]
-).T
-_OUTWARD = np.array([-1.0, 1.0])
-
-
-def _unit_error() -> np.ndarray:
-    """Return the standard error (Q,) of each quantile of one normal draw, in widths."""
-    normal = NormalDist()
-    z = [normal.inv_cdf(level) for level in QUANTILES]
-    width = z[_SPREAD[1]] - z[_SPREAD[0]]
-    return np.array(
-        [
-            np.sqrt(level * (1 - level)) / (normal.pdf(each) * width)
-            for level, each in zip(QUANTILES, z, strict=True)
-        ]
-    )
-
-
-_UNIT_ERROR = _unit_error()
 
 
 @dataclass(frozen=True)
@@ -173,8 +124,8 @@ class FittedCalibrated:
         # The history of a universe is large, and its tracks hold what is left to do.
         wanted = raw[raw["made_on"].isin(origins)].reset_index(drop=True)
         del raw
-        moved, ends = _move_quantiles(tracks, history[::REFRESH].to_numpy())
-        reach = _move_endpoints(tracks, ends)
+        moved, ends = move_quantiles(tracks, history[::REFRESH].to_numpy())
+        reach = move_endpoints(tracks, ends)
         parts = [
             _rows(self.name, track, quantiles, ends)
             for track, quantiles, ends in zip(tracks, moved, reach, strict=True)
@@ -182,33 +133,9 @@ class FittedCalibrated:
         return wanted, pd.concat(parts, ignore_index=True)
 
 
-class _Track(NamedTuple):
-    """What one ticker was forecast from N origins, and what came.
-
-    Attributes:
-        rows: the inner forecast from the W origins that are wanted, W·H rows.
-        wanted: (N,) which ones those are.
-        made_on: (N,) datetime64, ascending.
-        target_on: (N, H) datetime64.
-        bar: (N,) position among the bars since `learns_from`; negative before.
-        quantiles: (N, H, Q) log returns.
-        width: (N, H) log returns, between the quantiles 0.15 and 0.85.
-        outcome: (N, H) log returns; NaN where there is no label to learn from.
-    """
-
-    rows: pd.DataFrame
-    wanted: np.ndarray
-    made_on: np.ndarray
-    target_on: np.ndarray
-    bar: np.ndarray
-    quantiles: np.ndarray
-    width: np.ndarray
-    outcome: np.ndarray
-
-
 def _track(
     bars: pd.DataFrame, rows: pd.DataFrame, learns_from: pd.Timestamp, origins: pd.DatetimeIndex
-) -> _Track:
+) -> Track:
     horizon = int(rows["step"].max())
     quantiles = rows[list(QUANTILE_COLUMNS)].to_numpy(float)
     quantiles = quantiles.reshape(-1, horizon, len(QUANTILES))
@@ -221,167 +148,26 @@ def _track(
     labelled = sessions[np.minimum(ahead, len(bars) - 1)] == target_on
     labelled &= (made_on >= learns_from.to_datetime64())[:, None]
     wanted = np.isin(made_on, origins.to_numpy())
-    return _Track(
+    return Track(
         rows=rows[np.repeat(wanted, horizon)],
         wanted=wanted,
         made_on=made_on,
         target_on=target_on,
         bar=at - int(np.searchsorted(sessions, learns_from.to_datetime64())),
         quantiles=quantiles,
-        width=quantiles[..., _SPREAD[1]] - quantiles[..., _SPREAD[0]],
+        width=quantiles[..., SPREAD[1]] - quantiles[..., SPREAD[0]],
         outcome=np.where(labelled, cumulative_returns(bars, horizon)[at], np.nan),
     )
 
 
-def _move_quantiles(
-    tracks: Sequence[_Track], refreshed: np.ndarray
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return each track's quantiles after A, and those that the endpoints start from.
-
-    The first from the origins that are wanted, (W, H, Q), the second from all, (N, H, Q).
-
-    Args:
-        refreshed: (R,) sessions on which the errors are looked at, ascending; the
-            origins up to the next one share what was seen.
-    """
-    moved = [track.quantiles[track.wanted] for track in tracks]
-    ends = [track.quantiles.copy() for track in tracks]
-    latest = [np.searchsorted(refreshed, track.made_on, side="right") - 1 for track in tracks]
-    for h in range(moved[0].shape[1]):
-        scores = [_scores(track, h) for track in tracks]
-        pool, dates = _seen(scores, refreshed)  # (R, Q), (R,)
-        for k, (track, errors) in enumerate(zip(tracks, scores, strict=True)):
-            own, origins = (pool, dates) if len(tracks) == 1 else _seen([errors], refreshed)
-            # Errors of h steps overlap: n of them say as much as n/h that do not.
-            effective = origins[:, None] / (h + 1)
-            weight = effective / (effective + POOL_WEIGHT)
-            shift = weight * own + (1 - weight) * pool
-            shift[dates < MIN_MEMORY] = 0.0
-            shift[:, MEDIAN] = 0.0
-            seen = dates / (h + 1)
-            cautious = shift * (seen / (seen + CAUTION))[:, None]
-            _move(
-                moved[k][:, h],
-                _shrunk(shift, seen),
-                latest[k][track.wanted],
-                track.width[track.wanted, h],
-            )
-            _move(ends[k][:, h], cautious, latest[k], track.width[:, h])
-    for quantiles in (*moved, *ends):
-        # Held to its side of the median, no quantile moves the median when all are sorted.
-        median = quantiles[..., MEDIAN, None]
-        np.minimum(quantiles[..., :MEDIAN], median, out=quantiles[..., :MEDIAN])
-        np.maximum(quantiles[..., MEDIAN:], median, out=quantiles[..., MEDIAN:])
-        quantiles.sort(axis=-1)
-    return moved, ends
-
-
-def _move(quantiles: np.ndarray, shift: np.ndarray, latest: np.ndarray, width: np.ndarray) -> None:
-    """Add to quantiles (N, Q), in place, the shift (R, Q) seen latest before each origin."""
-    known = latest >= 0
-    quantiles[known] += shift[latest[known]] * width[known, None]
-
-
-def _shrunk(shift: np.ndarray, effective: np.ndarray) -> np.ndarray:
-    """Return corrections (R, Q), less those that may be chance.
-
-    Equation: c · max(0, 1 − (e/c)²), e = √(τ(1−τ)/n) / (φ(z_τ)·(z_.85 − z_.15)), the standard
-        error of a quantile in widths, of a normal distribution.
-    Source: James, Stein (1961), Estimation with Quadratic Loss, its positive part.
-    """
-    error = _UNIT_ERROR / np.sqrt(np.maximum(effective, 1e-9))[:, None]
-    ratio = np.divide(DOUBT * error, shift, out=np.ones_like(shift), where=shift != 0)
-    return shift * np.maximum(0.0, 1 - ratio**2)
-
-
-def _scores(track: _Track, h: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return when labels arrived, (M,) ascending, and their errors in widths, (Q, M)."""
-    # A forecast without width, as of a suspended share, has no unit for its error.
-    known = np.isfinite(track.outcome[:, h]) & (track.width[:, h] > 0)
-    errors = track.outcome[known, h] - track.quantiles[known, h].T
-    return track.target_on[known, h], errors / track.width[known, h]
-
-
-def _seen(
-    scores: Sequence[tuple[np.ndarray, np.ndarray]], refreshed: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the last errors say of each level, (R, Q), and of how many dates, (R,).
-
-    The memory is counted in dates on which labels arrived, so that a pool of
-    many tickers forgets as slowly as one ticker does.
-    """
-    arrived = np.concatenate([dates for dates, _ in scores])
-    levels = np.asarray(QUANTILES)
-    if not len(arrived):
-        return np.zeros((len(refreshed), len(levels))), np.zeros(len(refreshed), int)
-    order = np.argsort(arrived, kind="stable")
-    errors = np.concatenate([each for _, each in scores], axis=1)[:, order]
-    dates, first = np.unique(arrived[order], return_index=True)
-    first = np.append(first, len(arrived))  # the rows of date d: first[d] … first[d+1] − 1
-    last = np.searchsorted(dates, refreshed, side="right")
-    oldest = np.maximum(last - MEMORY, 0)
-    start, stop = first[oldest], first[last]
-    seen = np.zeros((len(refreshed), len(levels)))
-    some = stop > start
-    count = (stop - start)[some]
-    # 21 · 0.05 is 1.05 and a little more: unrounded, a whole number may pass for the next one.
-    number = np.round((count + 1) * levels[:, None], 9)  # (Q, ·)
-    number = np.where(levels[:, None] < 0.5, np.floor(number), np.ceil(number))
-    rank = np.clip(number, 1, count).astype(int) - 1
-    seen[some] = order_statistics(errors, start[some], stop[some], rank).T
-    return seen, last - oldest
-
-
-def _move_endpoints(tracks: Sequence[_Track], quantiles: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return how far each endpoint of B lies from the median, outward: (N, H, 2, C).
-
-    Lower before upper, coverages ascending. All tickers go together, each by
-    its own bars: the label of step h arrives at the h-th bar after the origin.
-    """
-    horizon = quantiles[0].shape[1]
-    bars = max(1, *(int(track.bar.max()) + 1 for track in tracks))
-    shape = (bars, horizon, len(tracks))
-    reach = np.full((*shape, *_ENDS.shape), np.nan)
-    width = np.full((*shape, 1, 1), np.nan)
-    beyond = np.full((*shape, 2, 1), np.nan)  # the outcome, counted as the endpoints are
-    start = []
-    for k, (track, levels) in enumerate(zip(tracks, quantiles, strict=True)):
-        median = levels[..., MEDIAN]
-        start.append((levels[..., _ENDS] - median[..., None, None]) * _OUTWARD[:, None])
-        known = track.bar >= 0
-        at = track.bar[known]
-        reach[at, :, k] = start[k][known]
-        width[at, :, k] = track.width[known][..., None, None]
-        beyond[at, :, k] = ((track.outcome - median)[known][..., None] * _OUTWARD)[..., None]
-
-    steps = np.arange(1, horizon + 1)
-    rate = (RATE / steps)[:, None, None, None]
-    tail = (1 - np.asarray(COVERAGES)) / 2
-    theta = np.zeros((horizon, len(tracks), *_ENDS.shape))
-    for now in range(bars):
-        steps_in = steps[:now]  # longer steps have no label yet
-        arrived = beyond[now - steps_in, steps_in - 1]  # (≤ H, K, 2, 1)
-        miss = arrived > reach[now - steps_in, steps_in - 1]
-        learnt = np.where(np.isfinite(arrived), rate[: len(steps_in)] * (miss - tail), 0.0)
-        theta[: len(steps_in)] += learnt
-        np.clip(theta, *BOUNDS, out=theta)
-        # What is published nests and holds the median; that is what later counts as hit or miss.
-        wanted = np.maximum(reach[now] + theta * width[now], 0.0)
-        np.maximum.accumulate(wanted, axis=-1, out=reach[now])
-    for k, track in enumerate(tracks):
-        known = track.bar >= 0
-        start[k][known] = reach[track.bar[known], :, k]
-    return start
-
-
-def _rows(name: str, track: _Track, quantiles: np.ndarray, reach: np.ndarray) -> pd.DataFrame:
+def _rows(name: str, track: Track, quantiles: np.ndarray, reach: np.ndarray) -> pd.DataFrame:
     """Return the Forecast of a ticker from its wanted origins, with its intervals."""
     rows = track.rows
     levels = quantiles.reshape(len(rows), -1)
     reach = reach[track.wanted].reshape(len(rows), 2, -1)
-    ends = levels[:, MEDIAN, None, None] + reach * _OUTWARD[:, None]
+    ends = levels[:, MEDIAN, None, None] + reach * OUTWARD[:, None]
     width = track.width[track.wanted].reshape(-1)
-    spread = levels[:, _SPREAD[1]] - levels[:, _SPREAD[0]]
+    spread = levels[:, SPREAD[1]] - levels[:, SPREAD[0]]
     wider = np.divide(spread, width, out=np.ones(len(rows)), where=width > 0)
     columns = dict(zip(QUANTILE_COLUMNS, levels.T, strict=True))
     # (N, 2, C) → lower and upper of one coverage after the other

@@ -11,15 +11,15 @@ import pandas as pd
 
 from lstmcli.features import channels_ahead, ewma_volatility, feature_matrix, known_ahead
 from lstmcli.forecasters.base import forecast_rows, join_forecasts
-from lstmcli.forecasters.baselines.har import FittedHarVolatility, HarVolatility
+from lstmcli.forecasters.passes import target_inputs
 from lstmcli.forecasters.training import (
     Data,
     Silent,
     TrainingConfig,
     Watch,
-    target_inputs,
     train_member,
 )
+from lstmcli.forecasters.volatility.har import FittedHarVolatility, HarVolatility
 from lstmcli.frames import QUANTILES, Section
 from lstmcli.models import ModelConfig
 from lstmcli.models.attention import attention_weights

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from lstmcli.errors import ConfigError
+from lstmcli.forecasters.passes import Passes, in_memory, window_batches
 from lstmcli.frames import Section
 from lstmcli.models import WindowShape
 from lstmcli.models._memory import release
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
     from lstmcli.models import ModelConfig
 
 HISTORY_COLUMNS = ("fit", "member", "epoch", "loss", "validation_loss", "seconds")
-
-STEPS_PER_EXECUTION = 16
-"""Batches that TensorFlow runs before Python looks again, for a Ctrl-C, say."""
-
-EVALUATED = 1024
-"""Windows in a batch that trains nothing."""
 
 
 class TrainingConfig(Section):
@@ -159,7 +153,12 @@ def train_member(
         loss=QuantileLoss(data.step_weights),
     )
     network.optimizer.build(network.trainable_variables)
-    passes = _Passes(network, _gather(data, model))
+    passes = Passes(
+        network,
+        window_batches(
+            data.values, data.windows, reads_targets=model.reads_targets(data.shape.future)
+        ),
+    )
 
     def evaluate() -> tuple[float, float]:
         return passes.evaluate(data.train), passes.evaluate(data.validation)
@@ -174,7 +173,7 @@ def train_member(
     saved = watch.load(f"{fit}-{member}")
     if saved is None:
         started = time.perf_counter()
-        losses = _in_memory(passes, evaluate, training.batch_size)
+        losses = in_memory(passes, evaluate, training.batch_size)
         state.add(network, 0, *losses, time.perf_counter() - started)
     else:
         state.restore(network, saved)
@@ -182,7 +181,7 @@ def train_member(
     while state.goes_on(training):
         epoch = state.epoch + 1
         started = time.perf_counter()
-        loss, validation_loss = _in_memory(passes, fit_epoch, training.batch_size)
+        loss, validation_loss = in_memory(passes, fit_epoch, training.batch_size)
         state.add(network, epoch, loss, validation_loss, time.perf_counter() - started)
         kept = state.arrays(network)
         watch.save(f"{fit}-{member}", kept)
@@ -205,37 +204,6 @@ def train_member(
     history.insert(0, "fit", fit)
     history.insert(1, "member", member)
     return network, history.astype({"epoch": int})[list(HISTORY_COLUMNS)]
-
-
-def _in_memory(
-    passes: _Passes, work: Callable[[], tuple[float, float]], batch_size: int
-) -> tuple[float, float]:
-    """Return what `work` does; out of memory, try it once more with the stock LSTM layer.
-
-    Raises:
-        ConfigError: the memory does not suffice for that either.
-    """
-    import tensorflow as tf
-
-    from lstmcli.models.layers import use_stock_lstm
-
-    try:
-        return work()
-    except tf.errors.ResourceExhaustedError as error:
-        if not use_stock_lstm("out of memory"):
-            raise _too_large(batch_size) from error
-    passes.trace()
-    try:
-        return work()
-    except tf.errors.ResourceExhaustedError as error:
-        raise _too_large(batch_size) from error
-
-
-def _too_large(batch_size: int) -> ConfigError:
-    return ConfigError(
-        f"Expected memory for batches of {batch_size:,} windows. Received: too little.",
-        hint=f"--set training.batch_size={max(1, batch_size // 4)}, or fewer model.units",
-    )
 
 
 def _seed(seed: int, member: int) -> int:
@@ -294,118 +262,3 @@ class _State:
         for n, variable in enumerate([*network.variables, *network.optimizer.variables]):
             variable.assign(saved[f"live_{n}"])
         self.best = [saved[f"best_{n}"] for n in range(len(self.best))]
-
-
-Gather = Callable[[Any], tuple[dict[str, Any], Any]]
-"""From rows of origins (N,) to the inputs and the scaled targets of their windows."""
-
-
-class _Passes:
-    """Passes of a compiled network over windows, many batches in one call of TensorFlow.
-
-    `fit` of Keras would build two data pipelines and their iterators for every epoch, which
-    takes as long as fifty batches.
-    """
-
-    def __init__(self, network: keras.Model, gather: Gather) -> None:
-        self._network = network
-        self._gather = gather
-        self.trace()
-
-    def trace(self) -> None:
-        """Build the graphs; once more where what they consist of has changed."""
-        import tensorflow as tf
-
-        def steps(step: Callable[[Any], Any]) -> Any:
-            step = tf.autograph.experimental.do_not_convert(step)
-
-            def run(rows: Any, batch_size: Any) -> None:
-                for start in tf.range(0, tf.shape(rows)[0], batch_size):
-                    step(self._gather(rows[start : start + batch_size]))
-
-            signature = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
-            return tf.function(run, input_signature=signature)
-
-        self._train = steps(self._network.train_step)
-        self._evaluate = steps(self._network.test_step)
-
-    def train(self, rows: np.ndarray, batch_size: int) -> float:
-        """Return the mean loss of one epoch over the windows that end at `rows`, in that order."""
-        return self._run(self._train, rows, batch_size)
-
-    def evaluate(self, rows: np.ndarray) -> float:
-        """Return the mean loss of windows without training."""
-        return self._run(self._evaluate, rows, EVALUATED)
-
-    def _run(self, steps: Any, rows: np.ndarray, batch_size: int) -> float:
-        self._network.reset_metrics()
-        many = STEPS_PER_EXECUTION * batch_size
-        for start in range(0, len(rows), many):
-            steps(rows[start : start + many].astype(np.int32), batch_size)
-        return float(self._network.get_metrics_result()["loss"])
-
-
-def _gather(data: Data, model: ModelConfig) -> Gather:
-    """Return what cuts windows by index inside the input pipeline.
-
-    The tables go to TensorFlow once, however many epochs follow.
-    """
-    import tensorflow as tf
-
-    windows = data.windows
-    lookback = tf.range(1 - windows.lookback, 1)
-    ahead = tf.range(1, windows.horizon + 1)
-    values = tf.constant(data.values)
-    level, sigma = tf.constant(windows.level), tf.constant(windows.sigma)
-    root = tf.sqrt(tf.range(1, windows.horizon + 1, dtype=tf.float64))
-    targets = _gather_targets(windows) if model.reads_targets(data.shape.future) else None
-
-    def gather(row: Any) -> tuple[dict[str, Any], Any]:
-        inputs = {"window": tf.gather(values, row[:, None] + lookback)}
-        if targets is not None:
-            inputs["targets"] = targets(row)
-        # Levels are float64: a float32 sum over years would lose the daily return.
-        y = tf.gather(level, row[:, None] + ahead) - tf.gather(level, row)[:, None]
-        return inputs, tf.cast(y / (tf.gather(sigma, row) * root), tf.float32)
-
-    return gather
-
-
-def _gather_targets(windows: Windows) -> Callable[[Any], Any]:
-    """Return what does in TensorFlow as `target_inputs` does, from the same tables."""
-    import tensorflow as tf
-
-    steps = tf.constant(_steps(windows.horizon))
-    future = windows.future
-    if future is None:
-        return lambda row: tf.tile(steps[None], [tf.shape(row)[0], 1, 1])
-    first, day = tf.constant(future.first), tf.constant(future.day)
-    calendar, spans = tf.constant(future.calendar), tf.constant(future.spans)
-    ahead = tf.range(windows.horizon)
-
-    def targets(row: Any) -> Any:
-        at = tf.gather(first, row)[:, None] + ahead  # (N, H)
-        parts = [tf.gather(calendar, at)]
-        if future.spans.size:
-            span = tf.gather(spans, at)  # (N, H, E, D, 2)
-            now = tf.gather(day, row)[:, None, None, None]
-            known = (span[..., 0] <= now) & (now < span[..., 1])
-            parts.append(tf.cast(tf.reduce_any(known, axis=-1), tf.float32))
-        elif future.spans.shape[1]:
-            parts.append(tf.zeros([tf.shape(row)[0], windows.horizon, future.spans.shape[1]]))
-        parts.append(tf.tile(steps[None], [tf.shape(row)[0], 1, 1]))
-        return tf.concat(parts, axis=-1)
-
-    return targets
-
-
-def target_inputs(windows: Windows, rows: np.ndarray) -> np.ndarray:
-    """Return the input `targets` (N, H, K + 1): what is known ahead of each session, and h / H."""
-    steps = np.tile(_steps(windows.horizon), (len(rows), 1, 1))
-    if windows.future is None:
-        return steps
-    return np.concatenate([windows.future.of(rows, windows.horizon), steps], axis=-1)
-
-
-def _steps(horizon: int) -> np.ndarray:
-    return (np.arange(1, horizon + 1) / horizon).astype(np.float32)[:, None]

@@ -4,7 +4,7 @@ from lstmcli.forecasters.baselines.constant import Drift, RandomWalk
 from lstmcli.forecasters.baselines.garch import Garch
 from lstmcli.forecasters.baselines.har import Har
 from lstmcli.forecasters.baselines.learned import GradientBoosting, HarRidge
-from lstmcli.forecasters.baselines.simulation import Ewma, Historical
+from lstmcli.forecasters.baselines.past import Ewma, Historical
 
 BASELINES = {
     recipe.name: recipe

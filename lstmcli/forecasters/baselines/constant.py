@@ -10,12 +10,8 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.forecasters.base import join_forecasts
-from lstmcli.forecasters.baselines.filtered import (
-    MIN_MEMORY,
-    check_history,
-    root_of_steps,
-    rows_of,
-)
+from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, check_history, rows_of
+from lstmcli.forecasters.volatility.ewma import root_of_steps
 from lstmcli.frames import QUANTILES, log_returns
 from lstmcli.panel import Panel
 

@@ -9,8 +9,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.baselines.filtered import MIN_MEMORY, POOL_WEIGHT, filtered_simulation
-from lstmcli.forecasters.baselines.regressors import (
+from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, POOL_WEIGHT, filtered_simulation
+from lstmcli.forecasters.volatility.regressors import (
     har_regressors,
     labelled_rows,
     lag_regressors,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lstmcli.errors import NoDataError
 from lstmcli.features import SIGMA_FLOOR, ewma_volatility, garman_klass_variance
-from lstmcli.forecasters.baselines.filtered import root_of_steps
+from lstmcli.forecasters.volatility.ewma import root_of_steps
 from lstmcli.frames import log_returns
 from lstmcli.panel import Panel
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from lstmcli.features import SIGMA_FLOOR, ewma_volatility
+from lstmcli.features import SIGMA_FLOOR
 from lstmcli.forecasters.base import join_forecasts
-from lstmcli.forecasters.baselines.filtered import (
+from lstmcli.forecasters.filtered_simulation import (
     MEMORY,
     MIN_MEMORY,
     arrived,
@@ -18,9 +18,9 @@ from lstmcli.forecasters.baselines.filtered import (
     filtered_simulation,
     remembered_origins,
     rolling_quantiles,
-    root_of_steps,
     rows_of,
 )
+from lstmcli.forecasters.volatility.ewma import ewma_scale, root_of_steps
 from lstmcli.frames import cumulative_returns
 from lstmcli.panel import Panel
 
@@ -104,8 +104,3 @@ class FittedEwma:
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         scales = {ticker: ewma_scale(bars, self.horizon) for ticker, bars in panel.items()}
         return filtered_simulation(self.name, panel, origins, scales)
-
-
-def ewma_scale(bars: pd.DataFrame, horizon: int) -> np.ndarray:
-    """Return EWMA volatility of the cumulative returns, (T, H), a fraction."""
-    return ewma_volatility(bars).to_numpy()[:, None] * root_of_steps(horizon)

@@ -143,11 +143,6 @@ def rows_of(
     )
 
 
-def root_of_steps(horizon: int) -> np.ndarray:
-    """Return √1 … √H: how volatility grows where returns do not depend on each other."""
-    return np.sqrt(np.arange(1, horizon + 1))
-
-
 def check_history(panel: Panel, least: int) -> None:
     """Check that every ticker of a panel has bars enough.
 

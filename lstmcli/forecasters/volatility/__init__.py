@@ -1,0 +1,1 @@
+"""Volatility of the next sessions, as a scale for networks and baselines."""
