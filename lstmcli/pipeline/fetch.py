@@ -14,11 +14,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from lstmcli import clock
 from lstmcli.errors import DataError, LstmError, NoDataError, RateLimitError, SourceError
-from lstmcli.sessions import calendar_for, check_calendar
+from lstmcli.sessions import check_calendar
 from lstmcli.sources import (
     AnySource,
     Delivery,
     YahooSource,
+    calendar_for,
     check_series,
     joined,
     restatement,

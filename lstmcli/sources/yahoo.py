@@ -18,8 +18,9 @@ from pydantic import Field
 from lstmcli import clock
 from lstmcli.errors import DiskError, NoDataError, RateLimitError, SourceError
 from lstmcli.frames import BAR_COLUMNS
-from lstmcli.sessions import SETTLE_MARGIN, calendar_for, settled_session
+from lstmcli.sessions import SETTLE_MARGIN, settled_session
 from lstmcli.sources.base import Delivery, SourceConfig, enclosing, without_absent_sessions
+from lstmcli.sources.exchanges import calendar_for
 
 log = logging.getLogger(__name__)
 
