@@ -1,4 +1,4 @@
-"""Bring bars up to date, ticker by ticker; what fails leaves the old file."""
+"""Bring bars up to date, ticker by ticker. A ticker that fails keeps its old file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -32,9 +33,8 @@ from lstmcli.store.files import check_ticker
 
 log = logging.getLogger(__name__)
 
-SILENCE = 5
-"""Failures of the source in a row after which it counts as down: a universe of 500 would
-wait for hours."""
+MAX_FAILURES = 5
+"""After so many in a row a source counts as down: to ask it for 500 tickers would take hours."""
 
 Status = Literal["new", "updated", "up to date", "restated", "failed"]
 
@@ -57,6 +57,7 @@ def fetch(
     workspace: Workspace,
     tickers: Sequence[str],
     *,
+    store: BarsStore | None = None,
     source: AnySource | None = None,
     start: date | None = None,
     calendar: str | None = None,
@@ -66,20 +67,31 @@ def fetch(
 
     Without tickers: every one that the source can name, else every stored one
     (of that source, if there is one). Without a source each stored ticker comes
-    from where it came before, and a new one from Yahoo.
+    from where it came before, and a new one from Yahoo. They go into `workspace.bars`
+    unless `store` is another one, such as `workspace.market`.
 
     Raises:
         ConfigError: a ticker or the calendar is wrong; nothing was asked.
         NoDataError: there is no ticker to fetch.
         LockError: another process is fetching into this workspace.
     """
+    store = store or workspace.bars
     if calendar is not None:
         check_calendar(calendar)
-    wanted = [check_ticker(ticker) for ticker in dict.fromkeys(tickers)]
-    wanted = wanted or _tickers_without_names(workspace.bars, source)
+    try:
+        wanted = [check_ticker(ticker) for ticker in dict.fromkeys(tickers)]
+        wanted = wanted or _tickers_without_names(store, source)
+    except LstmError as error:
+        raise _with_hint_for(store, error) from None
     with workspace.lock():
         return fetch_each(
-            workspace, wanted, source=source, start=start, calendar=calendar, on_result=on_result
+            workspace,
+            wanted,
+            store=store,
+            source=source,
+            start=start,
+            calendar=calendar,
+            on_result=on_result,
         )
 
 
@@ -87,6 +99,7 @@ def fetch_each(
     workspace: Workspace,
     wanted: Sequence[str],
     *,
+    store: BarsStore | None = None,
     source: AnySource | None = None,
     start: date | None = None,
     calendar: str | None = None,
@@ -94,8 +107,9 @@ def fetch_each(
 ) -> list[FetchResult]:
     """Bring the named tickers up to date, for a caller that holds the workspace.
 
-    A source that asks us to wait, or fails `SILENCE` times in a row, is not asked again.
+    A source that asks us to wait, or fails `MAX_FAILURES` times in a row, is not asked again.
     """
+    store = store or workspace.bars
     results: list[FetchResult] = []
     refused: SourceError | None = None
     in_a_row = 0
@@ -104,17 +118,17 @@ def fetch_each(
         try:
             if refused is not None:
                 raise type(refused)(f"{ticker}: not asked for: {refused}", hint=refused.hint)
-            ticker_source = source or _remembered_source(workspace.bars, ticker)
+            ticker_source = source or _remembered_source(store, ticker)
             time.sleep(pause)
             pause = ticker_source.pause_between_tickers()
-            result = _Update(workspace, ticker, ticker_source, start, calendar).run()
+            result = _Update(store, workspace.cache, ticker, ticker_source, start, calendar).run()
             in_a_row = 0
         except LstmError as error:
             in_a_row = in_a_row + 1 if isinstance(error, SourceError) else 0
             asked_to_wait = isinstance(error, RateLimitError)
-            if isinstance(error, SourceError) and (asked_to_wait or in_a_row == SILENCE):
+            if isinstance(error, SourceError) and (asked_to_wait or in_a_row == MAX_FAILURES):
                 refused = refused or error
-            result = _failed(workspace.bars, ticker, error)
+            result = _failed(store, ticker, _with_hint_for(store, error))
         results.append(result)
         on_result(result)
     return results
@@ -127,6 +141,11 @@ def _tickers_without_names(store: BarsStore, source: AnySource | None) -> list[s
     if source is not None:
         known = {ticker: store.sidecar(ticker) for ticker in stored}
         stored = [t for t, meta in known.items() if meta and meta.source["name"] == source.name]
+    if not stored and store.market:
+        raise NoDataError(
+            f"Expected the name of a market series. Received: none, and {store.folder} has none.",
+            hint=store.fetch_command("^VIX"),
+        )
     if not stored:
         raise NoDataError(
             "Expected a ticker, or bars that were fetched before. Received: neither.",
@@ -135,13 +154,23 @@ def _tickers_without_names(store: BarsStore, source: AnySource | None) -> list[s
     return stored
 
 
+def _with_hint_for(store: BarsStore, error: LstmError) -> LstmError:
+    """Return the error with `--market` in its hint, if that is what the store needs.
+
+    Sources and checks write their hints for tickers, and do not know the store.
+    """
+    if store.market and error.hint and "lstm fetch --market" not in error.hint:
+        error.hint = error.hint.replace("lstm fetch", "lstm fetch --market")
+    return error
+
+
 def _remembered_source(store: BarsStore, ticker: str) -> AnySource:
     try:
         stated = store.read(ticker)[1].source
     except NoDataError:
         return YahooSource()
     except DataError:
-        sidecar = store.sidecar(ticker)  # a damaged file: the copy still knows
+        sidecar = store.sidecar(ticker)  # the file is damaged, its readable copy may be whole
         if sidecar is None:
             raise
         stated = sidecar.source
@@ -170,14 +199,15 @@ class _Update:
 
     def __init__(
         self,
-        workspace: Workspace,
+        store: BarsStore,
+        cache: Path,
         ticker: str,
         source: AnySource,
         start: date | None,
         calendar: str | None,
     ) -> None:
-        self.store = workspace.bars
-        self.cache = workspace.cache
+        self.store = store
+        self.cache = cache
         self.ticker = ticker
         self.source = source
         self.start = start
@@ -285,7 +315,9 @@ class _Update:
         notes: tuple[str, ...],
     ) -> FetchResult:
         calendar = self.calendar or calendar_for(self.ticker, delivery.exchange)
-        check_series(bars, self.ticker, calendar=calendar)
+        # An index has no volume. An ETF has, and splits, as a market series too.
+        can_split = not self.store.market or bool(bars["volume"].any())
+        check_series(bars, self.ticker, calendar=calendar, can_split=can_split)
         meta = BarsMeta.of(
             bars,
             ticker=self.ticker,
@@ -296,7 +328,7 @@ class _Update:
             timezone=delivery.timezone,
             currency=delivery.currency,
             label=delivery.label,
-            # Earlier bars that were stored before stay, whatever start is asked for now.
+            # A later start than before does not delete the bars that are stored already.
             start=self.start if self.start and bars.index[0].date() >= self.start else None,
         )
         self.store.write(bars, meta)

@@ -23,10 +23,11 @@ STRANGE = 0.01
 _RATIOS = np.array([1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 100, 1000])
 
 
-def check_series(bars: pd.DataFrame, ticker: str, *, calendar: str) -> None:
+def check_series(bars: pd.DataFrame, ticker: str, *, calendar: str, can_split: bool = True) -> None:
     """Check bars as a series: values, length, holes, jumps, dividends.
 
-    Holes before the last ten sessions are a warning. None is ever filled.
+    A hole before the last ten sessions is a warning. No hole is ever filled. An
+    index has no shares: it jumps without a split.
 
     Raises:
         DataError: with the session at fault.
@@ -38,7 +39,8 @@ def check_series(bars: pd.DataFrame, ticker: str, *, calendar: str) -> None:
             hint=f"a longer file, or an earlier start: lstm fetch {ticker} --start 2000-01-01",
         )
     _check_dividends(bars, ticker)
-    _check_splits(bars, ticker)
+    if can_split:
+        _check_splits(bars, ticker)
     _check_holes(bars, ticker, calendar)
 
 
