@@ -16,7 +16,8 @@ from test_sources import YAHOO_HEADER, lines, write
 from yahoo_server import traded
 
 from lstmcli.errors import ConfigError, DataError, DiskError, NoDataError
-from lstmcli.pipeline.fetch import FetchResult, fetch
+from lstmcli.pipeline.fetch import fetch
+from lstmcli.pipeline.update import FetchResult
 from lstmcli.sources import CsvSource, SampleSource, YahooSource
 from lstmcli.store import Workspace
 

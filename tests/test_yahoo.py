@@ -22,7 +22,8 @@ from lstmcli.errors import (
     RateLimitError,
     SourceError,
 )
-from lstmcli.pipeline.fetch import FetchResult, fetch
+from lstmcli.pipeline.fetch import fetch
+from lstmcli.pipeline.update import FetchResult
 from lstmcli.sources import YahooSource
 from lstmcli.store import Workspace
 

@@ -26,7 +26,7 @@ from lstmcli.cli.terminal import (
 from lstmcli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lstmcli.pipeline.fetch import FetchResult
+    from lstmcli.pipeline.update import FetchResult
     from lstmcli.sources import AnySource
 
 
