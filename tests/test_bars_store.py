@@ -100,6 +100,26 @@ def test_every_accepted_ticker_has_a_file_name_of_its_own(ticker):
     assert len(name) < 240 or len(ticker.encode()) > 64
 
 
+def test_a_market_store_names_the_command_that_fills_it(tmp_path):
+    store = BarsStore(tmp_path / "market", market=True)
+    with pytest.raises(NoDataError) as missing:
+        store.read("^VIX")
+    assert missing.value.hint == "lstm fetch --market ^VIX"
+    bars = some_bars()
+    store.write(bars, meta_of(bars, "^VIX").model_copy(update={"format": 2}))
+    with pytest.raises(DataError) as newer:
+        store.read("^VIX")
+    assert newer.value.hint.endswith("lstm fetch --market ^VIX")
+    store.write(bars, meta_of(bars, "^VIX").model_copy(update={"sha256": "other"}))
+    with pytest.raises(DataError) as changed:
+        store.read("^VIX")
+    assert changed.value.hint.startswith("lstm fetch --market ^VIX ")
+    (store.folder / "^VIX.parquet").write_bytes(b"damaged")
+    with pytest.raises(DataError) as damaged:
+        store.read("^VIX")
+    assert damaged.value.hint.startswith("lstm fetch --market ^VIX ")
+
+
 def test_a_ticker_that_was_never_fetched_is_no_data(store):
     with pytest.raises(NoDataError, match="MRK") as caught:
         store.read("MRK")

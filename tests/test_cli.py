@@ -333,7 +333,9 @@ def test_status_shows_age_run_and_forecast_of_each_ticker(lstm, workspace, monke
 def test_doctor_finds_a_sound_workspace_whole(lstm, workspace):
     answer = lstm("doctor")
     assert answer.code == 0
-    assert re.search(r"^bars SIM +560 sessions, 2006-07-\d\d to 2008-10-14$", answer.out, re.M)
+    assert re.search(
+        r"^bars SIM +560 sessions, 2006-07-\d\d to 2008-10-14, 0 behind$", answer.out, re.M
+    )
     assert re.search(r"^run \S+-lstm-\w{8} +6 files, whole$", answer.out, re.M)
     assert re.search(rf"^lstm +{re.escape(__version__)}$", answer.out, re.M)
     assert re.search(r"^clock +2008-10-14T22:00:00\+00:00$", answer.out, re.M)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import resource
 import signal
 from datetime import date
@@ -14,7 +16,8 @@ from test_sources import YAHOO_HEADER, lines, write
 from yahoo_server import traded
 
 from lstmcli.errors import ConfigError, DataError, DiskError, NoDataError
-from lstmcli.pipeline.fetch import FetchResult, fetch
+from lstmcli.pipeline.fetch import fetch
+from lstmcli.pipeline.update import FetchResult
 from lstmcli.sources import CsvSource, SampleSource, YahooSource
 from lstmcli.store import Workspace
 
@@ -222,6 +225,114 @@ def test_a_disk_that_is_full_fails_and_keeps_the_old_file(workspace):
     assert isinstance(result.error, DiskError)
     assert result.rows == 50
     assert stored(workspace) == before
+
+
+# Market series
+
+
+def test_a_market_series_lies_beside_the_tickers_and_is_none_of_them(workspace):
+    from_csv(workspace, lines(BARS))
+    result = from_csv(workspace, lines(BARS), "MRK", store=workspace.market)
+    assert (result.status, result.rows) == ("new", 60)
+    from_csv(workspace, lines(BARS), store=workspace.market)  # the file's own name
+    assert workspace.bars.tickers() == workspace.market.tickers() == ["MRK"]
+    assert (workspace.root / "market" / "MRK.parquet").exists()
+
+
+def test_without_names_each_store_brings_its_own_up_to_date(workspace, tmp_path):
+    from_csv(workspace, lines(BARS[:50]))
+    (tmp_path / "^VIX.csv").write_text(YAHOO_HEADER + "\n".join(lines(BARS)))
+    source = CsvSource(file=tmp_path / "^VIX.csv")
+    fetch(workspace, [], source=source, store=workspace.market)
+    assert [result.ticker for result in fetch(workspace, [])] == ["MRK"]
+    (result,) = fetch(workspace, [], store=workspace.market)
+    assert (result.ticker, result.status) == ("^VIX", "up to date")
+    # A file does not say its exchange.
+    assert workspace.market.read("^VIX")[1].calendar == "XNYS"
+
+
+def like_a_split(*, volume: bool) -> list[str]:
+    bars = BARS.copy()
+    bars.loc[bars.index[30] :, ["open", "high", "low", "close"]] *= 2
+    return lines(bars if volume else bars.assign(volume=0.0))
+
+
+def test_only_a_market_series_without_volume_may_jump_like_a_split(workspace):
+    index = from_csv(workspace, like_a_split(volume=False), "MRK", store=workspace.market)
+    assert index.status == "new"
+    fund = from_csv(workspace, like_a_split(volume=True), "MDT", store=workspace.market)
+    share = from_csv(workspace, like_a_split(volume=False), "MRK")
+    for result in (fund, share):
+        assert isinstance(result.error, DataError)
+
+
+@pytest.mark.parametrize("name", [fault for fault in FAULTS if fault != "empty"])
+def test_a_faulty_market_series_is_refused_with_its_own_command(workspace, name):
+    result = from_csv(workspace, FAULTS[name](lines(BARS)), "MRK", store=workspace.market)
+    assert "lstm fetch --market MRK" in result.error.hint
+    assert workspace.market.tickers() == []
+
+
+def test_a_damaged_market_series_comes_back(workspace):
+    from_csv(workspace, lines(BARS), "MRK", store=workspace.market)
+    (workspace.market.folder / "MRK.parquet").write_bytes(b"damaged")
+    (result,) = fetch(workspace, [], store=workspace.market)
+    assert (result.status, result.rows) == ("new", 60)
+
+
+# The command
+
+
+def test_the_command_says_what_became_of_a_market_series(lstm, empty):
+    write(empty.parent, lines(BARS)).rename(empty.parent / "vix.csv")
+    answer = lstm("fetch", "--market", "--file", "vix.csv", "--json")
+    (vix,) = json.loads(answer.out)["market"]
+    assert (answer.code, vix["ticker"], vix["status"], vix["rows"]) == (0, "VIX", "new", 60)
+    assert lstm("fetch", "--market").err.startswith("VIX: up to date, 60 sessions")
+
+
+def test_status_and_doctor_show_market_series_apart(lstm, empty, monkeypatch):
+    monkeypatch.setenv("LSTM_NOW", "2024-04-02T12:00:00+00:00")
+    write(empty.parent, lines(BARS))
+    lstm("fetch", "^vix", "--market", "--file", "MRK.csv")
+    head, row = lstm("status").out.splitlines()
+    assert head.split() == ["market", "series", "source", "sessions", "last", "behind"]
+    assert row.split() == ["^VIX", "csv", "60", "2024-03-27", "2"]
+    lstm("fetch", "MRK", "--file", "MRK.csv")
+    shown = lstm("status").out.splitlines()
+    assert [line.partition(" ")[0] for line in shown] == ["ticker", "MRK", "", "market", "^VIX"]
+    parsed = json.loads(lstm("status", "--json").out)
+    assert [ticker["ticker"] for ticker in parsed["tickers"]] == ["MRK"]
+    assert [(vix["ticker"], vix["sessions_behind"]) for vix in parsed["market"]] == [("^VIX", 2)]
+    checked = lstm("doctor").out
+    for name in ("bars MRK", r"market \^VIX"):
+        row = rf"^{name} +60 sessions, 2024-01-02 to 2024-03-27, 2 behind$"
+        assert re.search(row, checked, re.MULTILINE)
+    (empty / "market" / "^VIX.parquet").write_bytes(b"damaged")
+    for command in ("status", "doctor"):
+        answer = lstm(command)
+        assert (answer.code, answer.hint.partition(" brings")[0]) == (6, "lstm fetch --market ^VIX")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said", "hint"),
+    [
+        (["--market"], 3, "name of a market series", "lstm fetch --market ^VIX"),
+        (["--market", "a/b"], 2, "'A/B'", "lstm fetch --market"),
+        (["--market", "X", "--source", "csv", "--file", "no.csv"], 3, "no.csv", "fetch --market"),
+        (["--market", "X", "--source", "sample"], 3, "GOOG", "lstm fetch --market X"),
+        (["MRK", "--source", "yahooo"], 2, "csv, sample, yahoo", "--source yahoo"),
+        (["MRK", "--source", "zzz"], 2, "csv, sample, yahoo", "--source"),
+        (["--source", "sample", "--file", "x.csv"], 2, "--source csv only", "--source csv --file"),
+        (["MRK", "--source", "csv"], 2, "a file with --source csv", "--source csv --file"),
+        (["--market", "X", "--source", "csv"], 2, "a file", "lstm fetch --market MRK --source csv"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_with_the_right_one(lstm, empty, words, code, said, hint):
+    answer = lstm("fetch", *words)
+    assert answer.code == code
+    assert said in answer.err
+    assert hint in answer.hint
 
 
 @pytest.mark.market

@@ -13,7 +13,6 @@ import pytest
 
 from lstmcli.errors import ConfigError
 from lstmcli.sessions import (
-    calendar_for,
     check_calendar,
     expected_sessions,
     last_closed,
@@ -37,39 +36,6 @@ def days(index: pd.DatetimeIndex) -> list[str]:
 
 def moment(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("ticker", "exchange", "calendar"),
-    [
-        ("MRK", "NYQ", "XNYS"),
-        ("MRK", None, "XNYS"),
-        ("BRK-B", None, "XNYS"),
-        ("^GSPC", "SNP", "XNYS"),
-        ("REL.L", None, "XLON"),
-        ("7203.T", "JPX", "XTKS"),
-        ("1398.HK", None, "XHKG"),
-        ("KEN.TA", "TLV", "XTAE"),
-        ("SAP.DE", None, "XETR"),
-        ("2330.TW", None, "XTAI"),
-        ("6488.TWO", None, "XTAI"),
-        ("BTC-USD", "CCC", "24/7"),
-        ("BTC-USD", None, "24/7"),
-        ("EURUSD=X", None, "weekdays"),
-        ("CL=F", "NYM", "weekdays"),
-        ("<script>", None, "XNYS"),
-        ("ODD", "ZZZ", "weekdays"),  # an exchange that nobody placed
-    ],
-)
-def test_the_calendar_follows_from_exchange_or_suffix(ticker, exchange, calendar):
-    assert calendar_for(ticker, exchange) == calendar
-
-
-def test_every_calendar_of_the_tables_exists():
-    from lstmcli.sessions import _CALENDAR_OF_EXCHANGE, _CALENDAR_OF_SUFFIX
-
-    for name in {*_CALENDAR_OF_EXCHANGE.values(), *_CALENDAR_OF_SUFFIX.values()}:
-        check_calendar(name)
 
 
 def test_an_unknown_calendar_is_refused_with_the_nearest_name():
@@ -149,10 +115,10 @@ def test_staleness_counts_settled_sessions():
 
 
 def test_a_broken_calendar_falls_back_to_observed_weekdays(caplog):
-    from lstmcli.sessions import _build, _say_that_it_breaks
+    from lstmcli.trading_hours import _build, warn_once
 
     _build.cache_clear()
-    _say_that_it_breaks.cache_clear()
+    warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             found = next_sessions(
@@ -190,9 +156,9 @@ def test_dates_do_not_depend_on_later_sessions():
 
 
 def test_a_calendar_that_ends_goes_on_with_weekdays(caplog):
-    from lstmcli.sessions import _say_that_it_ends
+    from lstmcli.trading_hours import warn_once
 
-    _say_that_it_ends.cache_clear()
+    warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             found = next_sessions("XSHG", pd.Timestamp("2050-12-29"), 3, observed=NONE)

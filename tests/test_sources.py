@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,22 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from yahoo_server import Listing, traded
 
+import lstmcli.sources
 from lstmcli.errors import DataError, LstmError, NoDataError
 from lstmcli.frames import BAR_COLUMNS, check_bars
-from lstmcli.sessions import calendar_for
+from lstmcli.sessions import check_calendar
 from lstmcli.sources import (
+    SOURCES,
     AnySource,
     CsvSource,
     Delivery,
     SampleSource,
+    SourceConfig,
     YahooSource,
+    calendar_for,
     check_series,
 )
+from lstmcli.sources.exchanges import EXCHANGES, SUFFIXES
 from lstmcli.sources.validation import unadjusted_split
 
 YAHOO_HEADER = "Date,Open,High,Low,Close,Adj Close,Volume\n"
@@ -61,11 +67,20 @@ def source(request, tmp_path):
     return YahooSource(pause=0), "MRK"
 
 
-def test_the_contract_covers_every_source(request):
-    folder = Path(__file__).parent.parent / "lstmcli" / "sources"
-    files = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
-    schema = TypeAdapter(AnySource).json_schema()
-    assert set(schema["discriminator"]["mapping"]) == files == {"csv", "sample", "yahoo"}
+def test_every_source_of_the_room_is_in_the_union_and_here():
+    room = Path(lstmcli.sources.__file__).parent
+    modules = [import_module(f"lstmcli.sources.{path.stem}") for path in room.glob("[!_]*.py")]
+    found = {
+        member.model_fields["name"].default: module.__name__.rpartition(".")[2]
+        for module in modules
+        for member in vars(module).values()
+        if isinstance(member, type)
+        and issubclass(member, SourceConfig)
+        and member.__module__ == module.__name__
+        and member is not SourceConfig
+    }
+    assert found == {name: name for name in ("csv", "sample", "yahoo")}
+    assert set(SOURCES) == set(found)
 
 
 def test_a_source_delivers_sound_bars(source, tmp_path):
@@ -115,6 +130,43 @@ def test_the_sample_says_what_it_is(tmp_path):
     assert delivery.label == "sample data: GOOG 2004-08-19 to 2008-10-14, ships with matplotlib"
     assert len(delivery.bars) == 1047
     assert SampleSource().tickers() == ["GOOG"]
+
+
+# --- the calendar of a ticker
+
+
+@pytest.mark.parametrize(
+    ("ticker", "exchange", "calendar"),
+    [
+        ("MRK", "NYQ", "XNYS"),
+        ("MRK", None, "XNYS"),
+        ("BRK-B", None, "XNYS"),
+        ("^GSPC", "SNP", "XNYS"),
+        ("^VIX", "WCB", "XNYS"),
+        ("^VIX", "CGI", "XNYS"),
+        ("^VIX", None, "XNYS"),
+        ("REL.L", None, "XLON"),
+        ("7203.T", "JPX", "XTKS"),
+        ("1398.HK", None, "XHKG"),
+        ("KEN.TA", "TLV", "XTAE"),
+        ("SAP.DE", None, "XETR"),
+        ("2330.TW", None, "XTAI"),
+        ("6488.TWO", None, "XTAI"),
+        ("BTC-USD", "CCC", "24/7"),
+        ("BTC-USD", None, "24/7"),
+        ("EURUSD=X", None, "weekdays"),
+        ("CL=F", "NYM", "weekdays"),
+        ("<script>", None, "XNYS"),
+        ("ODD", "ZZZ", "weekdays"),  # an exchange that nobody placed
+    ],
+)
+def test_the_calendar_follows_from_exchange_or_suffix(ticker, exchange, calendar):
+    assert calendar_for(ticker, exchange) == calendar
+
+
+def test_every_calendar_of_the_tables_exists():
+    for name in {*EXCHANGES, *SUFFIXES}:
+        check_calendar(name)
 
 
 # --- CSV: layouts

@@ -6,7 +6,8 @@ import logging
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,8 @@ from lstmcli.errors import (
     RateLimitError,
     SourceError,
 )
-from lstmcli.pipeline.fetch import FetchResult, fetch
+from lstmcli.pipeline.fetch import fetch
+from lstmcli.pipeline.update import FetchResult
 from lstmcli.sources import YahooSource
 from lstmcli.store import Workspace
 
@@ -176,8 +178,6 @@ def test_todays_bar_is_dropped_until_it_has_settled(workspace, mrk, yahoo, momen
 
 
 def test_an_unscheduled_early_close_settles_early(workspace, mrk, yahoo):
-    from datetime import time
-
     mrk.closes = time(13, 0)
     yahoo.move_clock(datetime(2024, 3, 8, 18, 45, tzinfo=UTC))
     assert get(workspace).last == pd.Timestamp("2024-03-08")
@@ -274,8 +274,6 @@ FAULTS = {
 @pytest.mark.parametrize("stage", ["time zone", "bars"])
 def test_a_failing_yahoo_is_a_source_error(workspace, mrk, yahoo, name, stage):
     """The time zone is a symbol's first request; its failure looks like a delisting."""
-    from dataclasses import replace
-
     if stage == "bars":
         get(workspace)  # the time zone is known from here on
         mrk.bars.loc["2024-03-07", "close"] *= 1.0005
@@ -373,8 +371,6 @@ def test_a_cache_folder_that_cannot_be_made_is_a_disk_error(workspace, mrk):
 
 
 def test_tel_aviv_trades_on_sundays(workspace, yahoo):
-    from datetime import time
-
     days = pd.date_range("2024-01-01", "2024-03-08")
     days = days[~days.day_of_week.isin([4, 5])]
     bars = traded("2024-01-02", len(days)).set_axis(days)
@@ -402,3 +398,69 @@ def test_a_subprocess_sees_the_same_yahoo(workspace, mrk, yahoo, tmp_path):
         timeout=120,
     )
     assert (run.stdout, run.stderr) == ("('MRK', 'new') ('NOSUCH', 'failed')\n", "")
+
+
+@pytest.fixture(params=["volume 0", "no volume"])
+def vix(request, yahoo: YahooServer) -> Listing:
+    """^VIX on the clock of `mrk`, with each of the volumes that Yahoo gives an index."""
+    bars = traded("2023-11-01", 125, price=15.0).assign(volume=0.0)
+    listing = Listing(bars, exchange="WCB", zone="America/Chicago")
+    listing.opens, listing.closes = time(8, 30), time(15, 15)
+    listing.null_volume = request.param == "no volume"
+    yahoo.listings["^VIX"] = listing
+    yahoo.move_clock(FRIDAY)
+    return listing
+
+
+def get_market(workspace: Workspace, *names: str) -> FetchResult:
+    return fetch(workspace, names, store=workspace.market, source=QUICK)[-1]
+
+
+def test_an_index_is_fetched_and_updated_as_a_market_series(workspace, vix, yahoo):
+    result = get_market(workspace, "^VIX")
+    bars, meta = workspace.market.read("^VIX")
+    assert (result.status, result.last) == ("new", pd.Timestamp("2024-03-08"))
+    assert (meta.calendar, meta.exchange) == ("XNYS", "WCB")
+    assert not bars[["volume", "dividend", "split"]].any(axis=None)
+    assert workspace.bars.tickers() == []
+    yahoo.move_clock(LATER)
+    yahoo.requests.clear()
+    result = get_market(workspace)  # no name: every stored one
+    assert (result.ticker, result.status, result.added) == ("^VIX", "updated", 3)
+    assert len(yahoo.charts("^VIX")) == 1
+    vix.factor = 1.02
+    assert get_market(workspace, "^VIX").status == "restated"
+
+
+def test_a_row_of_an_index_on_a_holiday_is_kept(workspace, vix):
+    holiday = pd.Timestamp("2023-12-25")
+    vix.bars = pd.concat([vix.bars, vix.bars.iloc[[30]].set_axis([holiday])]).sort_index()
+    get_market(workspace, "^VIX")
+    assert holiday in workspace.market.read("^VIX")[0].index
+
+
+def test_an_index_that_jumps_like_a_split_is_sound(workspace, vix):
+    vix.bars.loc["2024-02-05":, ["open", "high", "low", "close"]] *= 2
+    assert get_market(workspace, "^VIX").status == "new"
+
+
+@pytest.mark.parametrize("fault", ["500", "dropped connection", "unknown", "hole"])
+def test_a_failing_market_series_keeps_its_file_and_its_hint_says_market(
+    workspace, vix, yahoo, fault
+):
+    get_market(workspace, "^VIX")
+    before = (workspace.market.folder / "^VIX.parquet").read_bytes()
+    yahoo.move_clock(LATER)
+    if fault == "hole":
+        vix.holes.add("2024-03-12")
+    elif fault == "unknown":
+        del yahoo.listings["^VIX"]
+    else:
+        yahoo.faults.append(replace(FAULTS[fault]))
+    error = get_market(workspace, "^VIX").error
+    codes = {"500": 4, "dropped connection": 4, "unknown": 3, "hole": 6}
+    assert error is not None
+    assert error.exit_code == codes[fault]
+    if fault != "unknown":  # whose hint is Yahoo's page that looks symbols up
+        assert "lstm fetch --market ^VIX" in error.hint
+    assert (workspace.market.folder / "^VIX.parquet").read_bytes() == before

@@ -41,6 +41,7 @@ class Listing:
     holes: set[str] = field(default_factory=set)  # sessions without a row
     nulls: set[str] = field(default_factory=set)  # sessions with a row of nulls
     factor: float = 1.0  # by which Yahoo restates every price
+    null_volume: bool = False  # as of some indices
     exchange: str = "NYQ"
     zone: str = "America/New_York"
     currency: str = "USD"
@@ -254,7 +255,9 @@ def _render(listing: Listing, symbol: str, query: dict[str, str], now: datetime)
         "timestamp": [stamp for stamp, _, _ in rows],
         "events": {name: found for name, found in events.items() if found},
         "indicators": {
-            "quote": [{**columns, "volume": [volume for _, _, volume in rows]}],
+            "quote": [
+                {**columns, "volume": [None if listing.null_volume else row[2] for row in rows]}
+            ],
             "adjclose": [{"adjclose": columns["close"]}],
         },
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,20 +26,19 @@ from lstmcli.cli.terminal import (
 from lstmcli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lstmcli.pipeline.fetch import FetchResult
+    from lstmcli.pipeline.update import FetchResult
     from lstmcli.sources import AnySource
-
-
-class Source(StrEnum):
-    yahoo = "yahoo"
-    csv = "csv"
-    sample = "sample"
 
 
 def fetch(
     tickers: Tickers = None,
     source: Annotated[
-        Source | None, typer.Option("--source", help="Else where the ticker came from; yahoo.")
+        str | None,
+        typer.Option(
+            "--source",
+            metavar="NAME",
+            help="Such as csv, sample. Else as stored, or yahoo.",
+        ),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help="The CSV of --source csv.")
@@ -51,6 +50,9 @@ def fetch(
         str | None,
         typer.Option("--calendar", metavar="NAME", help="Such as XNYS, 24/7, weekdays."),
     ] = None,
+    market: Annotated[
+        bool, typer.Option("--market", help="A market series: stored, never forecast.")
+    ] = False,
     universe: Universe = None,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     as_json: AsJson = False,
@@ -58,12 +60,13 @@ def fetch(
 ) -> int:
     """Bring bars up to date.
 
-    No ticker: every stored one.
+    No ticker: every stored one; with --market, every stored market series.
 
     \b
     lstm fetch MRK MDT
     lstm fetch GOOG --source sample
     lstm fetch MRK --source csv --file MRK.csv
+    lstm fetch --market ^VIX
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import fetch as pipeline
@@ -73,40 +76,65 @@ def fetch(
         if result.error is None:
             say(_line(result), quiet=quiet)
 
+    place = Workspace(workspace)
     results = pipeline.fetch(
-        Workspace(workspace),
+        place,
         named_tickers(tickers, universe),
-        source=_source(source, file),
+        store=place.market if market else place.bars,
+        source=_source(source, "lstm fetch --market" if market else "lstm fetch", file=file),
         start=parse_day(start, "--start"),
         calendar=calendar,
         on_result=show,
     )
     if as_json:
-        print_json({"tickers": [_answer(result) for result in results]})
-    code = highest((each.error for each in results if each.error), as_json=as_json)
-    if not code:
+        print_json({"market" if market else "tickers": [_answer(result) for result in results]})
+    code = highest((result.error for result in results if result.error), as_json=as_json)
+    if not code and not market:
         say_next(f"lstm train {results[0].ticker} --config lstm.yaml", quiet=quiet)
     return code
 
 
-def _source(source: Source | None, file: Path | None) -> AnySource | None:
-    from lstmcli.sources import CsvSource, SampleSource, YahooSource
+def _source(name: str | None, command: str, **options: object) -> AnySource | None:
+    """Return the source that `--source` and its options name; None if they name none.
 
-    if file is not None and source not in {None, Source.csv}:
+    An option such as `--file` belongs to the sources that have a field of this name.
+    `command` begins the hints.
+
+    Raises:
+        ConfigError: no source has this name, or it has other options.
+    """
+    from pydantic import TypeAdapter
+
+    from lstmcli.sources import SOURCES, AnySource
+
+    # Options that were not given are None.
+    given = {option: value for option, value in options.items() if value is not None}
+    fitting = [name for name, kind in SOURCES.items() if given.keys() <= kind.model_fields.keys()]
+    if name is None:
+        if not given:
+            return None
+        name = fitting[0]
+    if name not in SOURCES:
+        near = difflib.get_close_matches(name.lower(), SOURCES, n=1) or ["yahoo"]
         raise ConfigError(
-            f"Expected --file with --source csv only. Received: --source {source}.",
-            hint=f"lstm fetch --source csv --file {file}",
+            f"Expected --source as one of {', '.join(SOURCES)}. Received: {name!r}.",
+            hint=f"did you mean --source {near[0]}?",
         )
-    if source is Source.csv or file is not None:
-        if file is None:
+    if name not in fitting:
+        written = " ".join(f"--{option} {value}" for option, value in given.items())
+        raise ConfigError(
+            f"Expected {written} with --source {' or '.join(fitting)} only. "
+            f"Received: --source {name}.",
+            hint=f"{command} --source {fitting[0]} {written}",
+        )
+    for field, info in SOURCES[name].model_fields.items():
+        if info.is_required() and field not in given:
             raise ConfigError(
-                "Expected a file with --source csv. Received: none.",
-                hint="lstm fetch MRK --source csv --file MRK.csv",
+                f"Expected a {field} with --source {name}. Received: none.",
+                hint=f"{command} MRK --source {name} --{field} MRK.{name}",
             )
-        return CsvSource(file=str(file.resolve()))
-    if source is None:
-        return None
-    return SampleSource() if source is Source.sample else YahooSource()
+    adapter: TypeAdapter[AnySource] = TypeAdapter(AnySource)
+    return adapter.validate_python({"name": name, **given})
 
 
 def _line(result: FetchResult) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from lstmcli.cli.terminal import (
 )
 from lstmcli.errors import ConfigError
 
+if TYPE_CHECKING:
+    from lstmcli.pipeline.workspace import SeriesStatus
+
 
 def status(
     max_age: Annotated[
@@ -35,7 +38,7 @@ def status(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show how old each stored ticker is.
+    """Show how old each stored ticker and market series is.
 
     \b
     lstm status
@@ -52,27 +55,42 @@ def status(
         say(f"lstm daily last succeeded at {at.isoformat()}", quiet=quiet)
         return 0
     found = pipeline.status(Workspace(workspace))
+    market = pipeline.market_status(Workspace(workspace))
     if as_json:
-        print_json({"tickers": [vars(each) for each in found]})
-    elif not found:
+        print_json(
+            {
+                "tickers": [vars(ticker) for ticker in found],
+                "market": [vars(series) for series in market],
+            }
+        )
+    elif not found and not market:
         print(f"nothing is stored in {workspace}")
         say_next("lstm fetch MRK", quiet=quiet)
     else:
-        rows = [
-            [
-                each.ticker,
-                each.source or "damaged",
-                f"{each.rows:,}" if each.rows else "",
-                str(each.last_session or ""),
-                "" if each.sessions_behind is None else f"{each.sessions_behind:,}",
-                each.forecast or "",
-                each.run[17:] if each.run else "",  # Without its time: 80 columns.
+        head = ["source", "sessions", "last", "behind"]
+        if found:
+            rows = [
+                # The run without its time: 80 columns.
+                [*_age_of(ticker), ticker.forecast or "", ticker.run[17:] if ticker.run else ""]
+                for ticker in found
             ]
-            for each in found
-        ]
-        head = ["ticker", "source", "sessions", "last", "behind", "forecast", "newest run"]
-        print_table(head, rows, left=2)
-    return highest((each.error for each in found if each.error), as_json=as_json)
+            print_table(["ticker", *head, "forecast", "newest run"], rows, left=2)
+        if found and market:
+            print()
+        if market:
+            print_table(["market series", *head], map(_age_of, market), left=2)
+    return highest((series.error for series in [*found, *market] if series.error), as_json=as_json)
+
+
+def _age_of(series: SeriesStatus) -> list[str]:
+    """Return the cells that a ticker and a market series share."""
+    return [
+        series.ticker,
+        series.source or "damaged",
+        f"{series.rows:,}" if series.rows else "",
+        str(series.last_session or ""),
+        "" if series.sessions_behind is None else f"{series.sessions_behind:,}",
+    ]
 
 
 def _age(text: str) -> timedelta:

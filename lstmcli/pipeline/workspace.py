@@ -20,17 +20,16 @@ from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.daily import last_day
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
+from lstmcli.store.bars import BarsMeta, BarsStore
 from lstmcli.store.runs import Manifest
 
 
 @dataclass(frozen=True)
-class TickerStatus:
-    """How fresh one ticker is.
+class SeriesStatus:
+    """How fresh one market series is, or the bars of a ticker.
 
     Attributes:
         sessions_behind: settled sessions without a bar; None where unreadable.
-        run: the newest run that knows it.
-        forecast: the newest origin that was forecast.
         error: why its bars cannot be read.
     """
 
@@ -40,38 +39,67 @@ class TickerStatus:
     rows: int | None = None
     last_session: date | None = None
     sessions_behind: int | None = None
+    error: LstmError | None = None
+
+
+@dataclass(frozen=True)
+class TickerStatus(SeriesStatus):
+    """How fresh one ticker is.
+
+    Attributes:
+        run: the newest run that knows it.
+        forecast: the newest origin that was forecast.
+    """
+
     run: str | None = None
     forecast: str | None = None
-    error: LstmError | None = None
 
 
 def status(workspace: Workspace) -> list[TickerStatus]:
     """Return every stored ticker with its age; damaged ones carry their error."""
     manifests = workspace.runs.manifests()
     found = []
-    for ticker in workspace.bars.tickers():
-        try:
-            bars, meta = workspace.bars.read(ticker)
-        except LstmError as error:
-            found.append(TickerStatus(ticker, error=error))
-            continue
-        sessions = pd.DatetimeIndex(bars.index)
-        runs = [manifest.run for manifest in manifests if ticker in manifest.tickers]
+    for series in _series(workspace.bars):
+        runs = [manifest.run for manifest in manifests if series.ticker in manifest.tickers]
         found.append(
             TickerStatus(
+                **vars(series),
+                run=runs[-1] if runs else None,
+                forecast=workspace.latest_forecast(series.ticker),
+            )
+        )
+    return found
+
+
+def market_status(workspace: Workspace) -> list[SeriesStatus]:
+    """Return every stored market series with its age; damaged ones carry their error."""
+    return _series(workspace.market)
+
+
+def _series(store: BarsStore) -> list[SeriesStatus]:
+    found = []
+    for ticker in store.tickers():
+        try:
+            bars, meta = store.read(ticker)
+        except LstmError as error:
+            found.append(SeriesStatus(ticker, error=error))
+            continue
+        found.append(
+            SeriesStatus(
                 ticker,
                 source=str(meta.source.get("name")),
                 label=meta.label,
                 rows=meta.rows,
                 last_session=meta.last_session,
-                sessions_behind=sessions_behind(
-                    meta.calendar, sessions[-1], clock.now(), observed=sessions
-                ),
-                run=runs[-1] if runs else None,
-                forecast=workspace.latest_forecast(ticker),
+                sessions_behind=_sessions_behind(bars, meta),
             )
         )
     return found
+
+
+def _sessions_behind(bars: pd.DataFrame, meta: BarsMeta) -> int:
+    sessions = pd.DatetimeIndex(bars.index)
+    return sessions_behind(meta.calendar, sessions[-1], clock.now(), observed=sessions)
 
 
 def check_age(workspace: Workspace, most: timedelta) -> datetime:
@@ -140,7 +168,9 @@ def doctor(workspace: Workspace) -> list[Check]:
     checks.append(Check("clock", clock.now().isoformat(timespec="seconds")))
     checks.append(_checked("workspace", _writable, workspace))
     for ticker in workspace.bars.tickers():
-        checks.append(_checked(f"bars {ticker}", _bars, workspace, ticker))
+        checks.append(_checked(f"bars {ticker}", _bars, workspace.bars, ticker))
+    for name in workspace.market.tickers():
+        checks.append(_checked(f"market {name}", _bars, workspace.market, name))
     for run in workspace.runs.names():
         checks.append(_checked(f"run {run}", _run, workspace, run))
     for run in workspace.runs.interrupted():
@@ -170,9 +200,10 @@ def _writable(workspace: Workspace) -> str:
     return f"{workspace.root.resolve()}, writable, {free / 1e9:.1f} GB free"
 
 
-def _bars(workspace: Workspace, ticker: str) -> str:
-    _, meta = workspace.bars.read(ticker)
-    return f"{meta.rows:,} sessions, {meta.first_session} to {meta.last_session}"
+def _bars(store: BarsStore, ticker: str) -> str:
+    bars, meta = store.read(ticker)
+    span = f"{meta.first_session} to {meta.last_session}"
+    return f"{meta.rows:,} sessions, {span}, {_sessions_behind(bars, meta):,} behind"
 
 
 def _run(workspace: Workspace, run: str) -> str:

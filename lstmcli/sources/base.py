@@ -17,16 +17,16 @@ log = logging.getLogger(__name__)
 
 PRICES = ["open", "high", "low", "close"]
 
-AUCTION = 0.05
-"""How far outside the day's range, as a share, an auction's price is believed."""
+MAX_OUTSIDE_RANGE = 0.05
+"""How far open or close may lie outside the day's range, as a fraction: auctions do."""
 
 
 @dataclass(frozen=True)
 class Delivery:
     """Bars as a source delivered them, and what it says about them.
 
-    `bars` may be empty: the range held no session. `None` means that the
-    source does not say.
+    `bars` is empty if the range holds no session. A field is `None` if the source
+    does not say.
     """
 
     bars: pd.DataFrame
@@ -42,10 +42,10 @@ class SourceConfig(Section):
     name: str
 
     incremental: ClassVar[bool] = False
-    """Whether an update asks for the last sessions alone; else for everything."""
+    """Whether an update asks for the last sessions only, instead of for everything."""
 
     def tickers(self) -> list[str]:
-        """Return the tickers that this source has, if it can tell; else none."""
+        """Return the tickers that this source has; none if it cannot tell."""
         return []
 
     def pause_between_tickers(self) -> float:
@@ -53,23 +53,24 @@ class SourceConfig(Section):
         return 0.0
 
     def bars(self, ticker: str, start: date | None = None, *, cache: Path) -> Delivery:
-        """Return the bars of a ticker, from `start` on or all there are.
+        """Return the bars of a ticker: all, or those since `start`.
 
-        `cache` is a folder in which the source may keep files of its own.
+        `cache` is a folder where the source may keep its own files.
 
         Raises:
             NoDataError: the source does not know the ticker.
             SourceError: the source could not be reached or understood.
-            DataError: what it delivered cannot be bars.
+            DataError: what it delivered is not valid.
         """
         raise NotImplementedError
 
 
 def without_absent_sessions(bars: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that have a price; events of the others move to the next row.
+    """Return the rows that have a price.
 
-    Sources list sessions that they have no prices for. Such a row is a hole, and
-    is never filled; its dividend or split is still part of the next return.
+    Sources list sessions without prices. Such a row is a hole, and no hole is
+    filled. Its dividend or split moves to the next row, because the return of that
+    row includes it.
     """
     present = bars[PRICES].notna().any(axis=1).to_numpy()
     if present.all():
@@ -83,17 +84,21 @@ def without_absent_sessions(bars: pd.DataFrame) -> pd.DataFrame:
     return kept
 
 
-def enclosing(bars: pd.DataFrame, ticker: str) -> pd.DataFrame:
-    """Return the bars with high and low that reach open and close, and say so.
+def widen_ranges(bars: pd.DataFrame, ticker: str) -> pd.DataFrame:
+    """Return the bars with highs and lows that include open and close.
 
-    Sources leave auctions out of a day's range, so that a close lies up to some
-    percent outside it (Yahoo's REL.L and KEN.TA do). Further out, or high below
-    low, is a fault, and stays for `check_bars` to find.
+    Some sources leave the auctions out of a day's range: the close of REL.L and
+    KEN.TA at Yahoo lies some percent outside it. A warning says what was widened.
+    What lies further out, or a high below the low, is left for `check_bars` to refuse.
     """
     prices = bars[PRICES].to_numpy(float)
     high, low = prices[:, 1], prices[:, 2]
     top, bottom = prices.max(axis=1), prices.min(axis=1)
-    near = (high >= low) & (top <= high * (1 + AUCTION)) & (bottom >= low * (1 - AUCTION))
+    near = (
+        (high >= low)
+        & (top <= high * (1 + MAX_OUTSIDE_RANGE))
+        & (bottom >= low * (1 - MAX_OUTSIDE_RANGE))
+    )
     outside = near & ((top > high * (1 + 1e-6)) | (bottom < low * (1 - 1e-6)))
     if outside.any():
         log.warning(

@@ -19,14 +19,14 @@ from lstmcli.sources.base import (
     PRICES,
     Delivery,
     SourceConfig,
-    enclosing,
+    widen_ranges,
     without_absent_sessions,
 )
 
-SMALLEST_DIVIDEND = 1e-5
-"""As a share of the price: smaller steps of the adjusted close are its rounding."""
+MIN_DIVIDEND = 1e-5
+"""As a fraction of the price. Smaller steps of the adjusted close come from rounding."""
 
-# After lower-casing, without <>, and with spaces for underscores.
+# Column names in lower case, without <>, with spaces instead of underscores.
 _NAMES = {
     "date": "date",
     "datetime": "date",
@@ -57,8 +57,8 @@ _MISSING = ["", "nan", "null", "none", "n/a", "na", "-"]
 class CsvSource(SourceConfig):
     """A file with one ticker, or with several and a column that names them.
 
-    Ascending or descending. Prices must be split-adjusted; dividends come from
-    their column, else from the steps between `Adj Close` and `Close`.
+    Sessions ascend or descend. Prices must be split-adjusted. Dividends come from
+    their column, else from the steps of `Adj Close` / `Close`.
     """
 
     name: Literal["csv"] = "csv"
@@ -67,7 +67,7 @@ class CsvSource(SourceConfig):
     @field_validator("file")
     @classmethod
     def _absolute(cls, file: Path) -> Path:
-        # An update may start in another folder.
+        # The next update may run in another folder.
         return file.expanduser().resolve()
 
     def tickers(self) -> list[str]:
@@ -122,7 +122,7 @@ def _table(file: Path, changed: int) -> pd.DataFrame:
         table = pd.read_csv(
             file, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig"
         )
-    # A file cut short fails in the decompressor, a wrong one in the parser.
+    # The decompressor fails on a truncated file, the parser on one that is no CSV.
     except (ValueError, OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{file}: cannot be read as CSV: {str(error).strip() or type(error).__name__}.",
@@ -146,7 +146,7 @@ def _table(file: Path, changed: int) -> pd.DataFrame:
 
 
 class _Reader:
-    """Turns the lines of one ticker into bars, and knows the line of every fault."""
+    """Turns the lines of one ticker into bars; an error names its line."""
 
     def __init__(self, file: Path, ticker: str, table: pd.DataFrame) -> None:
         self.file = file
@@ -170,7 +170,7 @@ class _Reader:
         lines = bars["line"].to_numpy()
         if "adjusted" in bars:
             bars["dividend"] = _dividends(bars["close"], bars["adjusted"])
-        bars = enclosing(bars[list(BAR_COLUMNS)].astype(float), self.ticker)
+        bars = widen_ranges(bars[list(BAR_COLUMNS)].astype(float), self.ticker)
         self._check_values(bars, lines)
         return bars
 
@@ -235,10 +235,10 @@ class _Reader:
 
 
 def _dividends(close: pd.Series, adjusted: pd.Series) -> np.ndarray:
-    """Return the dividends that the adjusted close was adjusted for.
+    """Return the dividends that explain the adjusted close.
 
     With f = adjusted / close, the step f[t-1] / f[t] is 1 − D[t] / C[t-1].
     """
     factor = (adjusted / close).where(adjusted > 0).ffill()
     share = 1 - factor.shift() / factor
-    return (share.where(share >= SMALLEST_DIVIDEND, 0.0) * close.shift().fillna(0.0)).to_numpy()
+    return (share.where(share >= MIN_DIVIDEND, 0.0) * close.shift().fillna(0.0)).to_numpy()

@@ -11,10 +11,13 @@ OVERLAP = 10
 """Sessions before the last stored one that an update asks for again."""
 
 REVISED = 5
-"""Last sessions whose values may still be corrected: volume is, for days."""
+"""Last sessions whose values may still be corrected. Yahoo corrects volume for days."""
 
-_ROUNDING = 1e-6  # relative; a source rounds the same number the same way
-_SMALL = 0.01  # relative change of a price that passes for a correction
+MAX_ROUNDING = 1e-6
+"""Relative difference that comes from rounding."""
+
+MAX_CORRECTION = 0.01
+"""Relative change of a price among the last sessions that is taken over."""
 
 
 def update_start(stored: pd.DataFrame) -> pd.Timestamp:
@@ -23,10 +26,10 @@ def update_start(stored: pd.DataFrame) -> pd.Timestamp:
 
 
 def restatement(stored: pd.DataFrame, fresh: pd.DataFrame) -> str | None:
-    """Return why the stored history no longer holds, or None if it does.
+    """Return why the stored history is no longer valid, or None if it is.
 
-    `fresh` starts inside the stored bars. A split or a changed dividend rewrites
-    what came before it, so that appending would corrupt the series.
+    `fresh` starts inside the stored bars. A split or a changed dividend rewrites all
+    earlier prices: bars appended to the old ones would be on another scale.
     """
     new_splits = fresh["split"][fresh["split"] != 0]
     known = stored["split"].reindex(new_splits.index).fillna(0.0)
@@ -37,12 +40,12 @@ def restatement(stored: pd.DataFrame, fresh: pd.DataFrame) -> str | None:
     if both.empty:
         return "no session in common with what was stored"
     old, new = stored.loc[both], fresh.loc[both]
-    differs = _relative(old["close"], new["close"]) > _ROUNDING
+    differs = _relative(old["close"], new["close"]) > MAX_ROUNDING
     ratios = (new["close"] / old["close"]).to_numpy()
     if differs.all() and np.ptp(ratios) <= 1e-3 * ratios[0]:
         return f"every close is {ratios.mean():.6g} times the stored one"
     for name in ("dividend", "split"):
-        moved = (_relative(old[name], new[name]) > _ROUNDING).to_numpy()
+        moved = (_relative(old[name], new[name]) > MAX_ROUNDING).to_numpy()
         if moved.any():
             session = both[moved][0]
             return (
@@ -52,8 +55,8 @@ def restatement(stored: pd.DataFrame, fresh: pd.DataFrame) -> str | None:
     settled = both[both < stored.index[-REVISED:][0]]
     for name in BAR_COLUMNS:
         change = _relative(old[name], new[name])
-        allowed = pd.Series(np.inf if name == "volume" else _SMALL, index=both)
-        allowed[settled] = _ROUNDING
+        allowed = pd.Series(np.inf if name == "volume" else MAX_CORRECTION, index=both)
+        allowed[settled] = MAX_ROUNDING
         moved = (change > allowed).to_numpy()
         if moved.any():
             session = both[moved][0]
@@ -67,7 +70,7 @@ def restatement(stored: pd.DataFrame, fresh: pd.DataFrame) -> str | None:
 def joined(stored: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     """Return both, with the fresh values where both have a session.
 
-    A stored session that the source has lost since stays: it was delivered once.
+    A stored session stays even if the source no longer has it.
     """
     kept = stored[~stored.index.isin(fresh.index)]
     return pd.concat([kept, fresh]).sort_index().rename_axis("session")
@@ -76,7 +79,7 @@ def joined(stored: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
 def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     """Return whether two sets of bars agree but for rounding."""
     return one.index.equals(other.index) and all(
-        bool((_relative(one[name], other[name]) <= _ROUNDING).all()) for name in BAR_COLUMNS
+        bool((_relative(one[name], other[name]) <= MAX_ROUNDING).all()) for name in BAR_COLUMNS
     )
 
 

@@ -1,4 +1,4 @@
-"""Faults that only a whole series shows: holes, and splits left in the prices."""
+"""Checks of a whole series: holes, dividends, and splits that prices do not reflect."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from lstmcli.sessions import sessions_between
 log = logging.getLogger(__name__)
 
 RECENT = 10
-"""Sessions at the end in which a hole is refused: forecasts start from them."""
+"""Sessions at the end, where a hole is refused because forecasts start there."""
 
-STRANGE = 0.01
-"""Share of bars outside the calendar that special sessions explain."""
+MAX_OUTSIDE_CALENDAR = 0.01
+"""Fraction of bars on days that are no sessions: some sessions are special."""
 
-# Ratios of usual splits, and the 100 of a pound taken for a penny.
+# Ratios of usual splits, and 100: pounds among pennies.
 _RATIOS = np.array([1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 100, 1000])
 
 
-def check_series(bars: pd.DataFrame, ticker: str, *, calendar: str) -> None:
+def check_series(bars: pd.DataFrame, ticker: str, *, calendar: str, can_split: bool = True) -> None:
     """Check bars as a series: values, length, holes, jumps, dividends.
 
-    Holes before the last ten sessions are a warning. None is ever filled.
+    A hole before the last ten sessions is a warning. No hole is ever filled. An
+    index has no shares: it jumps without a split.
 
     Raises:
         DataError: with the session at fault.
@@ -38,7 +39,8 @@ def check_series(bars: pd.DataFrame, ticker: str, *, calendar: str) -> None:
             hint=f"a longer file, or an earlier start: lstm fetch {ticker} --start 2000-01-01",
         )
     _check_dividends(bars, ticker)
-    _check_splits(bars, ticker)
+    if can_split:
+        _check_splits(bars, ticker)
     _check_holes(bars, ticker, calendar)
 
 
@@ -67,11 +69,11 @@ def _check_splits(bars: pd.DataFrame, ticker: str) -> None:
 
 
 def unadjusted_split(bars: pd.DataFrame) -> tuple[pd.Timestamp, float] | None:
-    """Return the first session that looks like a split left in, and its ratio.
+    """Return the first session that looks like an unadjusted split, and its ratio.
 
-    A large jump alone is no fault. A split leaves three marks that a crash does
-    not: the open is there at once, the day's range is small beside the jump,
-    and trading is as usual in shares or in money.
+    A large jump alone is no fault. Three signs tell a split from a crash: the open
+    has jumped already, the day's range is small beside the jump, and volume is as
+    usual in shares or in money.
     """
     close, previous = bars["close"], bars["close"].shift()
     jump = np.log(close / previous).abs()
@@ -84,7 +86,7 @@ def unadjusted_split(bars: pd.DataFrame) -> tuple[pd.Timestamp, float] | None:
         size = np.log(ratio)
         slack = min(0.1, 0.15 * size)
         at_open = abs(np.log(row["open"] / before))
-        # A price of a few ticks doubles and halves by itself.
+        # At a price of a few ticks, one tick can double or halve it.
         few_ticks = min(before, row["close"]) < 0.1 and ratio < 10
         if (
             abs(jump[session] - size) <= slack
@@ -101,7 +103,7 @@ def _check_holes(bars: pd.DataFrame, ticker: str, calendar: str) -> None:
     index = pd.DatetimeIndex(bars.index)
     expected = sessions_between(calendar, index[0], index[-1], observed=index)
     strange = index.difference(expected)
-    if len(strange) > STRANGE * len(index):
+    if len(strange) > MAX_OUTSIDE_CALENDAR * len(index):
         log.warning(
             "%s: %d of %d bars lie on days that are no sessions of %s, last on %s: "
             "name its exchange with --calendar, or --calendar weekdays",

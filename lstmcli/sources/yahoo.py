@@ -18,8 +18,9 @@ from pydantic import Field
 from lstmcli import clock
 from lstmcli.errors import DiskError, NoDataError, RateLimitError, SourceError
 from lstmcli.frames import BAR_COLUMNS
-from lstmcli.sessions import SETTLE_MARGIN, calendar_for, settled_session
-from lstmcli.sources.base import Delivery, SourceConfig, enclosing, without_absent_sessions
+from lstmcli.sessions import SETTLE_MARGIN, settled_session
+from lstmcli.sources.base import Delivery, SourceConfig, widen_ranges, without_absent_sessions
+from lstmcli.sources.exchanges import calendar_for
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ _COLUMNS = {
 
 
 class YahooSource(SourceConfig):
-    """Yahoo Finance: split-adjusted daily bars with dividends and splits."""
+    """Daily bars of Yahoo Finance: split-adjusted, with dividends and splits."""
 
     name: Literal["yahoo"] = "yahoo"
     timeout: float = Field(20.0, gt=0)  # seconds per request
@@ -57,7 +58,7 @@ class YahooSource(SourceConfig):
         Raises:
             NoDataError: Yahoo itself says that it does not know the symbol.
             RateLimitError: Yahoo answers 429, or did so minutes ago.
-            SourceError: any other failure, which a retry did not cure.
+            SourceError: any other failure, after all retries.
         """
         _check_cool_down(cache)
         _set_up(cache)
@@ -96,8 +97,8 @@ class YahooSource(SourceConfig):
         except YFTzMissingError as error:
             raise self._why_unknown(ticker) from error
         except Exception as error:
-            # Nearly every type is possible here, from curl's OSErrors to the KeyError of an odd
-            # answer; yfinance promises none of them.
+            # yfinance documents no exceptions. Seen here: OSErrors of curl, and for an
+            # unexpected answer KeyError, TypeError, JSONDecodeError and others.
             if _is_cache_fault(error):
                 if "full" in str(error) or "readonly" in str(error):
                     raise DiskError(
@@ -114,7 +115,7 @@ class YahooSource(SourceConfig):
         return _delivery(ticker, table, symbol.history_metadata)
 
     def _without_prices(self, ticker: str, error: Any, metadata: Mapping[str, Any]) -> Delivery:
-        """Tell apart: unknown symbol, nothing new, and an answer that makes no sense."""
+        """Return an empty delivery if nothing is new, and raise what else it means."""
         reason = error.yahoo_reason or ""
         if reason.startswith("No data found"):
             raise _unknown(ticker, reason) from error
@@ -128,10 +129,10 @@ class YahooSource(SourceConfig):
         ) from error
 
     def _why_unknown(self, ticker: str) -> NoDataError | SourceError:
-        """Ask for Yahoo's own words, which yfinance drops together with the answer.
+        """Ask Yahoo again, and return what its own answer says of the symbol.
 
-        For yfinance a symbol without a time zone is "possibly delisted", whether
-        Yahoo said so or the network broke.
+        yfinance calls a symbol without a time zone "possibly delisted", even if the
+        network failed, and does not keep Yahoo's answer.
         """
         from yfinance.data import YfData
         from yfinance.exceptions import YFRateLimitError
@@ -145,7 +146,7 @@ class YahooSource(SourceConfig):
                 return _unknown(ticker, str(said["description"]))
         except YFRateLimitError:
             return _rate_limited(clock.now() + COOL_DOWN)
-        except Exception as error:  # As in `_ask`: whatever it is, Yahoo did not answer.
+        except Exception as error:  # any type, as in `_ask`
             return _unreachable(ticker, error)
         return SourceError(
             f"{ticker}: Yahoo failed at first (it answered HTTP {answer.status_code} when asked "
@@ -160,7 +161,7 @@ def _delivery(ticker: str, table: pd.DataFrame, metadata: Mapping[str, Any]) -> 
         bars["dividend"] += bars["Capital Gains"]  # paid out by funds, like a dividend
     sessions = pd.DatetimeIndex(bars.index).tz_localize(None).normalize().as_unit("ns")
     bars = bars[list(BAR_COLUMNS)].astype(float).set_axis(sessions.rename("session"))
-    bars = enclosing(without_absent_sessions(bars), ticker)
+    bars = widen_ranges(without_absent_sessions(bars), ticker)
     details = _details(metadata)
     return Delivery(_settled(ticker, bars, metadata, details["exchange"]), **details)
 
@@ -178,8 +179,8 @@ def _settled(
 ) -> pd.DataFrame:
     """Return the bars without today's while it is partial.
 
-    Yahoo's trading period knows today's close even when it is unscheduled; the
-    calendar knows the other days'.
+    For today's close Yahoo's trading period is right even on an unscheduled early
+    close. For the other days the calendar decides.
     """
     now = clock.now()
     index = pd.DatetimeIndex(bars.index)
@@ -233,7 +234,7 @@ def _set_up(cache: Path) -> None:
 def _open_cache(cache: Path) -> None:
     """Let yfinance keep time zones and cookies in the workspace.
 
-    Closed first, because yfinance has no public way to forget an open database.
+    yfinance has no public way to close its databases: its private fields are reset.
     """
     import yfinance
     from yfinance.cache import _CookieCacheManager, _TzCacheManager
@@ -265,7 +266,7 @@ def _check_cool_down(cache: Path) -> None:
         until = datetime.fromisoformat(stated["until"]).astimezone(UTC)
     except (OSError, ValueError, KeyError, TypeError):
         return
-    # A clock that was set back must not lock Yahoo away for years.
+    # If the clock was set back, the stored time may lie years ahead: it does not count.
     if timedelta() < until - clock.now() <= COOL_DOWN:
         raise _rate_limited(until)
 

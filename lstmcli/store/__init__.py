@@ -21,11 +21,12 @@ LOCK_PATIENCE = 10.0
 
 
 class Workspace:
-    """A folder with bars, runs, backtests, forecasts, charts and the ledger."""
+    """A folder with bars, market series, runs, backtests, forecasts, charts and the ledger."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.bars = BarsStore(root / "bars")
+        self.market = BarsStore(root / "market", market=True)
         self.runs = RunStore(root / "runs")
         self.backtests = BacktestStore(root / "backtests")
         self.ledger = Ledger(root / LEDGER)

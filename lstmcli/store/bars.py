@@ -24,7 +24,7 @@ _KEY = b"lstm"
 
 
 class BarsMeta(Section):
-    """Where bars come from, when they came, and what they must hash to."""
+    """Where bars came from, when, and the hash of their content."""
 
     format: int = FORMAT
     ticker: str
@@ -75,15 +75,22 @@ class BarsMeta(Section):
 
 
 class BarsStore:
-    """The bars of a workspace, by ticker.
+    """Bars in a folder, by ticker.
 
-    The Parquet file holds its own metadata and is renamed into place last of
-    all that matters; the JSON beside it is for people, and is written anew
-    where a kill between the two renames left it behind.
+    The Parquet file holds the bars and their metadata. The JSON file beside it is
+    a copy of the metadata for people; if a kill left an old copy, reading replaces it.
+
+    Attributes:
+        market: whether these are market series, which nobody forecasts.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, market: bool = False) -> None:
         self.folder = folder
+        self.market = market
+
+    def fetch_command(self, ticker: str) -> str:
+        """Return the command that brings a ticker into this store."""
+        return f"lstm fetch --market {ticker}" if self.market else f"lstm fetch {ticker}"
 
     def tickers(self) -> list[str]:
         """Return the stored tickers, sorted."""
@@ -102,14 +109,15 @@ class BarsStore:
             content = path.read_bytes()
         except FileNotFoundError as error:
             raise NoDataError(
-                f"There are no bars of {ticker} in {self.folder}.", hint=f"lstm fetch {ticker}"
+                f"There are no bars of {ticker} in {self.folder}.",
+                hint=self.fetch_command(ticker),
             ) from error
         except OSError as error:
             raise DiskError(
                 f"{path}: cannot be read: {error.strerror or error}.",
                 hint="choose a folder that you may read with --workspace",
             ) from error
-        bars, meta = _decode(content, path, ticker)
+        bars, meta = _decode(content, path, ticker, fetch=self.fetch_command(ticker))
         self._keep_in_step(meta)
         return bars, meta
 
@@ -135,7 +143,7 @@ class BarsStore:
             if not path.exists() or path.read_bytes() != content:
                 write_atomically(path, content)
         except (OSError, DiskError):
-            pass  # Reading must work in a folder that may not be written.
+            pass  # A folder without write permission can still be read.
 
     def _path(self, ticker: str, ending: str = ".parquet") -> Path:
         return self.folder / (file_name(check_ticker(ticker)) + ending)
@@ -162,7 +170,9 @@ def _encode(bars: pd.DataFrame, meta: BarsMeta) -> bytes:
     return stream.getvalue()
 
 
-def _decode(content: bytes, path: Path, ticker: str) -> tuple[pd.DataFrame, BarsMeta]:
+def _decode(
+    content: bytes, path: Path, ticker: str, *, fetch: str
+) -> tuple[pd.DataFrame, BarsMeta]:
     import pyarrow
     import pyarrow.parquet
 
@@ -178,21 +188,21 @@ def _decode(content: bytes, path: Path, ticker: str) -> tuple[pd.DataFrame, Bars
                 index=pd.DatetimeIndex(sessions, name="session"),
             )
     except (pyarrow.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
-        raise _damaged(path, ticker, f"{type(error).__name__}") from error
+        raise _damaged(path, ticker, type(error).__name__, fetch=fetch) from error
     if newer:
         raise DataError(
             f"{path}: Expected bars in format {FORMAT} or older. Received: {stated['format']}.",
-            hint=f"use the newer lstm that wrote it, or delete it and: lstm fetch {ticker}",
+            hint=f"use the newer lstm that wrote it, or delete it and: {fetch}",
         )
     if content_hash(bars) != meta.sha256 or meta.ticker != ticker:
-        raise _damaged(path, ticker, "its content does not match its hash")
+        raise _damaged(path, ticker, "its content does not match its hash", fetch=fetch)
     return bars, meta
 
 
-def _damaged(path: Path, ticker: str, reason: str) -> DataError:
+def _damaged(path: Path, ticker: str, reason: str, *, fetch: str) -> DataError:
     return DataError(
         f"{path} is damaged ({reason}). Expected the bars of {ticker}.",
-        hint=f"lstm fetch {ticker} brings them back from where they came",
+        hint=f"{fetch} brings them back from where they came",
     )
 
 

@@ -1,0 +1,216 @@
+"""Bring the bars of one ticker, or of one market series, up to date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from lstmcli import clock
+from lstmcli.errors import DataError, LstmError, NoDataError
+from lstmcli.sources import (
+    AnySource,
+    Delivery,
+    calendar_for,
+    check_series,
+    joined,
+    restatement,
+    same,
+    update_start,
+)
+from lstmcli.store.bars import BarsMeta, BarsStore
+
+Status = Literal["new", "updated", "up to date", "restated", "failed"]
+
+
+@dataclass(frozen=True)
+class FetchResult:
+    """What became of one ticker. `rows` is what is stored now, `added` how many are new."""
+
+    ticker: str
+    status: Status
+    rows: int = 0
+    added: int = 0
+    first: pd.Timestamp | None = None
+    last: pd.Timestamp | None = None
+    notes: tuple[str, ...] = ()
+    error: LstmError | None = None
+
+
+def update(
+    store: BarsStore,
+    ticker: str,
+    *,
+    source: AnySource,
+    start: date | None,
+    calendar: str | None,
+    cache: Path,
+) -> FetchResult:
+    """Ask the source for what is new, check all of it, and store it.
+
+    Raises:
+        LstmError: the source failed, or what it delivered; what was stored stays.
+    """
+    return _Update(store, ticker, source, start, calendar, cache).run()
+
+
+class _Update:
+    """The update of one ticker: what was asked for, and the steps."""
+
+    def __init__(
+        self,
+        store: BarsStore,
+        ticker: str,
+        source: AnySource,
+        start: date | None,
+        calendar: str | None,
+        cache: Path,
+    ) -> None:
+        self.store = store
+        self.cache = cache
+        self.ticker = ticker
+        self.source = source
+        self.start = start
+        self.calendar = calendar
+
+    def run(self) -> FetchResult:
+        try:
+            stored, meta = self.store.read(self.ticker)
+        except NoDataError:
+            return self._first()
+        except DataError as error:
+            return self._first(f"replaced what was stored: {error}")
+        if meta.source["name"] != self.source.name:
+            return self._first(f"replaced bars from {meta.source['name']}")
+        if self.start is None:
+            self.start = meta.start
+        elif meta.start is not None and self.start < meta.start:
+            # The earlier history was not stored before. Now it is wanted.
+            return self._replace(stored, meta, "history from an earlier start")
+        if self.calendar is None:
+            self.calendar = meta.calendar
+        if not self.source.incremental:
+            return self._compare(stored, meta)
+        return self._extend(stored, meta)
+
+    def _first(self, *notes: str) -> FetchResult:
+        """Store a ticker for the first time, or in place of something else."""
+        delivery = self._deliver(self.start)
+        if delivery.bars.empty:
+            raise NoDataError(
+                f"{self.ticker}: {self.source.name} has no settled session"
+                + (f" since {self.start}." if self.start else "."),
+                hint=f"lstm fetch {self.ticker} --start 2000-01-01",
+            )
+        return self._keep("new", delivery.bars, delivery, added=len(delivery.bars), notes=notes)
+
+    def _extend(self, stored: pd.DataFrame, meta: BarsMeta) -> FetchResult:
+        """Ask for the last sessions. Ask for all if these show that history changed."""
+        delivery = self._deliver(update_start(stored).date())
+        if delivery.bars.empty:
+            return self._unchanged(stored, meta)
+        reason = restatement(stored, delivery.bars)
+        if reason is not None:
+            return self._replace(stored, meta, reason)
+        bars = joined(stored, delivery.bars)
+        return self._settle(stored, meta, bars, delivery)
+
+    def _replace(self, stored: pd.DataFrame, meta: BarsMeta, reason: str) -> FetchResult:
+        delivery = self._deliver(self.start)
+        known = stored if self.start is None else stored.loc[pd.Timestamp(self.start) :]
+        if delivery.bars.empty or len(delivery.bars) < len(known) // 2:
+            raise DataError(
+                f"{self.ticker}: {reason}, but the history asked for anew has "
+                f"{len(delivery.bars)} sessions instead of {len(known)}. Nothing was replaced.",
+                hint=f"try again later: lstm fetch {self.ticker}",
+            )
+        added = len(delivery.bars.index.difference(stored.index))
+        note = f"{reason}: the whole history was fetched again"
+        return self._keep("restated", delivery.bars, delivery, added=added, notes=(note,))
+
+    def _compare(self, stored: pd.DataFrame, meta: BarsMeta) -> FetchResult:
+        """Take all that a source delivers, and say where it differs from what is stored."""
+        delivery = self._deliver(self.start)
+        bars = delivery.bars
+        if bars.empty:
+            return self._unchanged(stored, meta)
+        lost = len(stored.index.difference(bars.index))
+        reason = f"{lost} stored sessions are no longer there" if lost else None
+        reason = reason or restatement(stored, bars)
+        if reason is None:
+            return self._settle(stored, meta, bars, delivery)
+        added = len(bars.index.difference(stored.index))
+        return self._keep("restated", bars, delivery, added=added, notes=(reason,))
+
+    def _settle(
+        self, stored: pd.DataFrame, meta: BarsMeta, bars: pd.DataFrame, delivery: Delivery
+    ) -> FetchResult:
+        added = len(bars.index.difference(stored.index))
+        if same(stored, bars):
+            if (meta.source, meta.calendar) == (self._source(), self.calendar):
+                return self._unchanged(stored, meta)
+            return self._keep("up to date", bars, delivery, added=0, notes=())
+        both = stored.index.intersection(bars.index)
+        revised = not same(stored.loc[both], bars.loc[both])
+        notes = ("the last sessions were revised",) if revised else ()
+        return self._keep("updated", bars, delivery, added=added, notes=notes)
+
+    def _unchanged(self, stored: pd.DataFrame, meta: BarsMeta) -> FetchResult:
+        return FetchResult(
+            self.ticker,
+            "up to date",
+            rows=len(stored),
+            first=stored.index[0],
+            last=stored.index[-1],
+            notes=(meta.label,) if meta.label else (),
+        )
+
+    def _keep(
+        self,
+        status: Status,
+        bars: pd.DataFrame,
+        delivery: Delivery,
+        *,
+        added: int,
+        notes: tuple[str, ...],
+    ) -> FetchResult:
+        calendar = self.calendar or calendar_for(self.ticker, delivery.exchange)
+        # An index has no volume. An ETF has, and splits, as a market series too.
+        can_split = not self.store.market or bool(bars["volume"].any())
+        check_series(bars, self.ticker, calendar=calendar, can_split=can_split)
+        meta = BarsMeta.of(
+            bars,
+            ticker=self.ticker,
+            source=self._source(),
+            calendar=calendar,
+            fetched_at=clock.now(),
+            exchange=delivery.exchange,
+            timezone=delivery.timezone,
+            currency=delivery.currency,
+            label=delivery.label,
+            # A later start than before does not delete the bars that are stored already.
+            start=self.start if self.start and bars.index[0].date() >= self.start else None,
+        )
+        self.store.write(bars, meta)
+        if delivery.label:
+            notes = (*notes, delivery.label)
+        return FetchResult(
+            self.ticker,
+            status,
+            rows=len(bars),
+            added=added,
+            first=bars.index[0],
+            last=bars.index[-1],
+            notes=notes,
+        )
+
+    def _deliver(self, start: date | None) -> Delivery:
+        return self.source.bars(self.ticker, start, cache=self.cache)
+
+    def _source(self) -> dict[str, object]:
+        return self.source.model_dump(mode="json", exclude_defaults=True) | {
+            "name": self.source.name
+        }

@@ -1,0 +1,125 @@
+"""Yahoo's exchange codes and suffixes, and the calendar that each stands for."""
+
+from __future__ import annotations
+
+from lstmcli.sessions import ALWAYS_OPEN, WEEKDAYS
+
+# What Yahoo reports as exchangeName, by calendar. Exchanges of a line share their trading days.
+EXCHANGES = {
+    "XNYS": "NMS NGM NCM NAS NYQ NYS ASE PCX BTS PNK OQB OQX OEM SNP DJI NIM WCB CXI CGI",
+    "XLON": "LSE IOB FGI",
+    "XTKS": "JPX OSA TYO",
+    "XHKG": "HKG HKS",
+    "XSHG": "SHH SHZ",
+    "XKRX": "KSC KOE",
+    "XTAI": "TAI TWO",
+    "XTAE": "TLV",
+    "XETR": "GER",
+    "XFRA": "FRA BER MUN HAN",
+    "XDUS": "DUS",
+    "XHAM": "HAM",
+    "XSTU": "STU",
+    "XPAR": "PAR",
+    "XAMS": "AMS",
+    "XBRU": "BRU",
+    "XLIS": "LIS",
+    "XMIL": "MIL",
+    "XMAD": "MCE",
+    "XSWX": "EBS",
+    "XWBO": "VIE",
+    "XSTO": "STO",
+    "XCSE": "CPH",
+    "XHEL": "HEL",
+    "XOSL": "OSL",
+    "XICE": "ICE",
+    "XWAR": "WSE",
+    "XPRA": "PRA",
+    "XBUD": "BUD",
+    "ASEX": "ATH",
+    "XIST": "IST",
+    "XDUB": "ISE",
+    "XTSE": "TOR VAN CNQ NEO",
+    "BVMF": "SAO",
+    "XMEX": "MEX",
+    "XBUE": "BUE",
+    "XSGO": "SGO",
+    "XASX": "ASX",
+    "XNZE": "NZE",
+    "XSES": "SES",
+    "XKLS": "KLS",
+    "XIDX": "JKT",
+    "XBKK": "SET",
+    "XBOM": "NSI BSE",
+    "XJSE": "JNB",
+    "XSAU": "SAU",
+    ALWAYS_OPEN: "CCC",
+    WEEKDAYS: "CCY",
+}
+
+# How Yahoo's symbols end, by calendar.
+SUFFIXES = {
+    "XLON": ".L .IL",
+    "XTKS": ".T",
+    "XHKG": ".HK",
+    "XSHG": ".SS .SZ",
+    "XKRX": ".KS .KQ",
+    "XTAI": ".TW .TWO",
+    "XTAE": ".TA",
+    "XETR": ".DE",
+    "XFRA": ".F .BE .MU .HA",
+    "XDUS": ".DU",
+    "XHAM": ".HM",
+    "XSTU": ".SG",
+    "XPAR": ".PA",
+    "XAMS": ".AS",
+    "XBRU": ".BR",
+    "XLIS": ".LS",
+    "XMIL": ".MI",
+    "XMAD": ".MC",
+    "XSWX": ".SW",
+    "XWBO": ".VI",
+    "XSTO": ".ST",
+    "XCSE": ".CO",
+    "XHEL": ".HE",
+    "XOSL": ".OL",
+    "XICE": ".IC",
+    "XWAR": ".WA",
+    "XPRA": ".PR",
+    "XBUD": ".BD",
+    "ASEX": ".AT",
+    "XIST": ".IS",
+    "XDUB": ".IR",
+    "XTSE": ".TO .V .CN .NE",
+    "BVMF": ".SA",
+    "XMEX": ".MX",
+    "XBUE": ".BA",
+    "XSGO": ".SN",
+    "XASX": ".AX",
+    "XNZE": ".NZ",
+    "XSES": ".SI",
+    "XKLS": ".KL",
+    "XIDX": ".JK",
+    "XBKK": ".BK",
+    "XBOM": ".NS .BO",
+    "XJSE": ".JO",
+    "XSAU": ".SR",
+    ALWAYS_OPEN: "-USD -USDT -USDC -EUR -GBP -JPY -BTC -ETH",
+    WEEKDAYS: "=X =F",  # neither currencies nor futures keep an exchange's holidays
+}
+
+_CALENDAR_OF_EXCHANGE = {code: name for name, codes in EXCHANGES.items() for code in codes.split()}
+_CALENDAR_OF_SUFFIX = {end: name for name, ends in SUFFIXES.items() for end in ends.split()}
+
+
+def calendar_for(ticker: str, exchange: str | None = None) -> str:
+    """Return the calendar of a ticker, from its exchange or its suffix.
+
+    `exchange` is what the source reports (Yahoo's `exchangeName`). An unknown code
+    gives `weekdays`: with a wrong calendar, sound bars would seem to have holes.
+    """
+    if exchange in _CALENDAR_OF_EXCHANGE:
+        return _CALENDAR_OF_EXCHANGE[exchange]
+    endings = [end for end in _CALENDAR_OF_SUFFIX if ticker.upper().endswith(end)]
+    if endings:
+        return _CALENDAR_OF_SUFFIX[max(endings, key=len)]
+    return WEEKDAYS if exchange else "XNYS"
