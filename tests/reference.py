@@ -196,3 +196,42 @@ def tracked_intervals(
             bands |= {f"lo{share}": low, f"hi{share}": high}
         published.append(bands)
     return published
+
+
+def crps(levels: list[float], quantiles: list[float], outcome: float) -> float:
+    """Return twice the mean pinball loss of the given levels."""
+    losses = []
+    for level, quantile in zip(levels, quantiles, strict=True):
+        if outcome >= quantile:
+            losses.append(level * (outcome - quantile))
+        else:
+            losses.append((1 - level) * (quantile - outcome))
+    return 2 * sum(losses) / len(losses)
+
+
+def standard_error(values: list[float], step: int) -> float:
+    """Return the error of a mean whose values overlap for `step` − 1 dates.
+
+    With the correction of Harvey, Leybourne and Newbold for small samples.
+    """
+    n = len(values)
+    mean = sum(values) / n
+    total = 0.0
+    for one in range(n):
+        for other in range(n):
+            if abs(one - other) < step:
+                total += (values[one] - mean) * (values[other] - mean)
+    correction = (n + 1 - 2 * step + step * (step - 1) / n) / n
+    return math.sqrt(total / n / n / correction)
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Correct p-values one after the other, from the smallest on."""
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    left = len(p_values)
+    for place in sorted(range(len(p_values)), key=lambda place: p_values[place]):
+        highest = max(highest, min(1.0, left * p_values[place]))
+        corrected[place] = highest
+        left -= 1
+    return corrected

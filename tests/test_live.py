@@ -10,9 +10,11 @@ import pytest
 from simulate import panel_of, simulate_bars
 
 from lstmcli.evaluation.live import (
+    AHEAD,
     ALARM,
+    BEHIND,
     LATE,
-    LEAST_OUTCOMES,
+    NOT_TOLD_APART,
     OPEN,
     REPEATED,
     SCORED,
@@ -24,6 +26,7 @@ from lstmcli.evaluation.live import (
     live_word,
     skill_sequence,
 )
+from lstmcli.evaluation.verdict import NO_VERDICT
 from lstmcli.frames import (
     COVERAGES,
     INTERVAL_COLUMNS,
@@ -72,8 +75,8 @@ def test_outcomes_are_returns_between_two_sessions():
     rows = numbered(issued(DAYS[60], evening(DAYS[60])))
     found = follow_up(rows, panel_of(A=BARS), evening(DAYS[70]))
     close = BARS["close"]
-    came = [np.log(close.iloc[60 + h] / close.iloc[60]) for h in (1, 2)]
-    np.testing.assert_allclose(found["realised"], came, rtol=1e-9)
+    outcomes = [np.log(close.iloc[60 + h] / close.iloc[60]) for h in (1, 2)]
+    np.testing.assert_allclose(found["realised"], outcomes, rtol=1e-9)
     assert found["status"].tolist() == [SCORED, SCORED]
 
 
@@ -207,10 +210,10 @@ def test_skill_is_the_share_of_the_baselines_loss_that_is_saved():
 
 
 def test_no_verdict_before_sixty_outcomes():
-    assert live_word(LEAST_OUTCOMES - 1, 0.1, 0.2) == "no verdict before 60"
-    assert live_word(LEAST_OUTCOMES, 0.1, 0.2) == "ahead"
-    assert live_word(LEAST_OUTCOMES, -0.2, -0.1) == "behind"
-    assert live_word(LEAST_OUTCOMES, -0.2, 0.1) == "not told apart"
+    assert live_word(59, 0.1, 0.2) == NO_VERDICT
+    assert live_word(60, 0.1, 0.2) == AHEAD
+    assert live_word(60, -0.2, -0.1) == BEHIND
+    assert live_word(60, -0.2, 0.1) == NOT_TOLD_APART
 
 
 def test_recipes_are_compared_on_the_origins_that_both_have():

@@ -143,6 +143,7 @@ def _print_folds(plan: BacktestPlan) -> None:
 
 def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
     from lstmcli.evaluation.metrics import skill, summary
+    from lstmcli.report.wording import headline
 
     manifest = result.manifest
     tickers = manifest.tickers
@@ -188,7 +189,7 @@ def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
     for key, failed in manifest.fallbacks.items():
         print(f"{key}: no convergence, ewma instead: {' '.join(failed)}")
     for verdict in result.verdicts.values():
-        print(f"\n{verdict.headline()}")
+        print(f"\n{headline(verdict)}")
     times = manifest.evaluations
     print(f"\nThis period was backtested {times} time{'s' * (times > 1)} in this workspace.")
     print(DISCLAIMER)

@@ -78,7 +78,10 @@ def score(
 
 
 def _answer(live: Live) -> dict[str, Any]:
-    table = live.table.astype(object).where(live.table.notna(), None)
+    from lstmcli.report.wording import live_phrase
+
+    table = live.table.assign(word=live.table["word"].map(live_phrase, na_action="ignore"))
+    table = table.astype(object).where(table.notna(), None)
     return {
         "tickers": list(live.tickers),
         "counts": live.counts(),
@@ -99,6 +102,8 @@ def _answer(live: Live) -> dict[str, Any]:
 
 
 def _print_live(live: Live) -> None:
+    from lstmcli.report.wording import coverage_lines
+
     rows = live.rows
     names = ", ".join(live.tickers[:5])
     more = f" and {len(live.tickers) - 5} more" if len(live.tickers) > 5 else ""
@@ -110,17 +115,8 @@ def _print_live(live: Live) -> None:
         cells = [_row(row, str(published)) for _, row in table.iterrows()]
         head = ["", "n", "CRPS %", "skill of the network", "50 %", "80 %", "95 %"]
         print_table(head, cells)
-        worst = live.evidence.get(str(published))
-        if worst is not None and worst.alarmed_on is not None:
-            print(
-                f"\nALARM: the intervals of {published} do not cover what they say\n"
-                f"(evidence {worst.highest:,.0f}, 20 reached on {worst.alarmed_on:%Y-%m-%d})"
-            )
-        elif worst is not None:
-            print(
-                f"\nEvidence against the coverage of {published}: {worst.value:.2f},\n"
-                f"never above {worst.highest:.2f}; 20 would be an alarm."
-            )
+        if published in live.evidence:
+            print(f"\n{coverage_lines(str(published), live.evidence[str(published)])}")
     if live.missing:
         print(f"\n{len(live.missing):,} sessions without a forecast, never filled in:")
         for each in live.missing[-SHOWN_MISSING:]:

@@ -112,6 +112,8 @@ def _warn(each: Prediction, *, quiet: bool) -> None:
 
 
 def _print_forecast(each: Prediction, *, in_full: bool) -> None:
+    from lstmcli.report.wording import reminder
+
     currency = f" {each.currency}" if each.currency else ""
     digits = _digits(each.last_close)
     print(f"{each.ticker}  last close {each.last_close:,.{digits}f}{currency}, {_age(each)}")
@@ -122,8 +124,7 @@ def _print_forecast(each: Prediction, *, in_full: bool) -> None:
     if verdict and in_full:
         print(f"\n{verdict['headline']}")
     elif verdict:
-        strongest = verdict["strongest"]
-        print(f"verdict on the run: {verdict['verdict'][strongest]} ({strongest}), see above")
+        print(reminder(verdict))
     print()
     head = ["step", "session", "median", "50 % cone", "80 % cone", "95 % cone"]
     print_table(head, _rows(each.prices, digits), left=2)

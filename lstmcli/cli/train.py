@@ -117,6 +117,8 @@ def _print_plan(plan: TrainPlan) -> None:
 
 
 def _print_result(plan: TrainPlan, result: TrainResult) -> None:
+    from lstmcli.report.wording import headline
+
     manifest = result.manifest
     first, last, evaluations = manifest.test
     names = ", ".join(manifest.tickers[:5]) + (" …" if len(manifest.tickers) > 5 else "")
@@ -146,7 +148,7 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
         f"\nCRPS on validation and test in % of the price, mean of steps 1-{horizon}; lower is\n"
         f"better. Skill in % against {walk}; '80 %' is how often the test outcome lay\n"
         f"in that cone. Test origins {first} to {last}; this period was\n"
-        f"evaluated {times} here.\n\n{result.verdict.headline()}"
+        f"evaluated {times} here.\n\n{headline(result.verdict)}"
     )
     if not any(result.best_epochs):
         print("No epoch was better than the untrained baseline, which therefore forecasts.")

@@ -1,4 +1,4 @@
-"""Walk-forward folds: fit on the past, forecast the year after, move on."""
+"""Walk-forward folds: fit on the past, forecast the sessions after it, move on."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lstmcli.frames import Section
 from lstmcli.panel import Panel
 
 STEPS = (1, 5, 10, 20)
-"""Steps that are judged; the ones between say the same."""
+"""Steps that are judged; the ones between them would say the same."""
 
-LEAST_FOLD = 20
-"""Origins without which a fold says nothing."""
+MIN_FOLD = 20
+"""Origins that a fold needs at least."""
 
-LEAST_HISTORY = 504
+MIN_HISTORY = 504
 """Sessions, two years, that a ticker needs before a fold to take part in it."""
 
 
@@ -36,9 +36,9 @@ def judged_steps(horizon: int) -> tuple[int, ...]:
 class BacktestConfig(Section):
     """How the past is replayed.
 
-    The span from `start` to `end` is cut into `folds` of equal length. Each is
+    The span from `start` to `end` is cut into `folds` of equal length. Each fold is
     forecast by a recipe fitted on the `train_years` before it, or on everything
-    before it if `expanding`. The schedule never depends on a score.
+    before it if `expanding`. Scores never change this schedule.
     """
 
     folds: int = Field(4, ge=1, le=100)
@@ -63,8 +63,8 @@ class Fold:
     Attributes:
         number: 1 … folds.
         since: the first session that the fit may use.
-        until: the last one; every label that the fit knows has arrived by then,
-            so that no target straddles the boundary.
+        until: the last one. The fit uses no label that arrives later, so no target
+            crosses the boundary.
         origins: sessions forecast, ascending.
     """
 
@@ -84,7 +84,7 @@ def cut_folds(
         least: sessions that a fit needs.
 
     Raises:
-        NoDataError: there are too few sessions; says how many folds fit.
+        NoDataError: there are too few sessions; the hint says how many folds they allow.
     """
     labelled = sessions[: max(len(sessions) - horizon, 0)]
     if config.end is not None:
@@ -101,7 +101,7 @@ def cut_folds(
         hint = "lstm fetch --start 2000-01-01, for more sessions"
     first = config.start or "the first fold"
     raise NoDataError(
-        f"Expected {least:,} sessions to fit on before {first}, and {LEAST_FOLD} origins in each "
+        f"Expected {least:,} sessions to fit on before {first}, and {MIN_FOLD} origins in each "
         f"of {config.folds} folds. Received: {len(sessions):,} sessions from "
         f"{sessions[0]:%Y-%m-%d} to {sessions[-1]:%Y-%m-%d}.",
         hint=hint,
@@ -120,7 +120,7 @@ def _cut(
     folds = []
     for number, (first, last) in enumerate(pairwise(edges), start=1):
         origins = labelled[(labelled >= first) & (labelled < last)]
-        if len(origins) < LEAST_FOLD:
+        if len(origins) < MIN_FOLD:
             return None
         before = sessions[sessions < origins[0]]
         years = pd.Timedelta(days=round(365.25 * config.train_years))
@@ -134,13 +134,13 @@ def _cut(
 def taking_part(panel: Panel, fold: Fold) -> Panel:
     """Return the panel that a fold's fit and forecasts may read.
 
-    Tickers with less than two years before the fold, or without a bar in it,
-    are left out; so are bars that the fold's last outcomes do not need.
+    Tickers with less than two years before the fold, or without a bar in it, are left
+    out. So are bars before `fold.since`.
     """
     some = []
     for ticker, bars in panel.items():
         known = bars.loc[fold.since : fold.until]
-        if len(known) >= LEAST_HISTORY and bars.index[-1] > fold.until:
+        if len(known) >= MIN_HISTORY and bars.index[-1] > fold.until:
             some.append(ticker)
     return panel.only(some).since(fold.since)
 
@@ -156,7 +156,7 @@ def check_span(configs: dict[str, BacktestConfig]) -> None:
     """Check that configs that are compared replay the same span.
 
     Raises:
-        ConfigError: they would be judged on different origins.
+        ConfigError: the configs would be judged on different origins.
     """
     if len(set(configs.values())) > 1:
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""How issued forecasts turned out: scores and evidence that may be looked at every day.
+"""Scores of issued forecasts, and evidence that may be looked at every day.
 
-A p-value is for one look. Here the same question is asked each evening, so the
-answers are an e-process and a confidence sequence: valid at all times at once.
+A p-value is valid for one look. Here the same question is asked each evening. So the
+answers are an e-process and a confidence sequence, which are valid at every look.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.evaluation.metrics import covered, crps, direction, realise
+from lstmcli.evaluation.verdict import NO_VERDICT
 from lstmcli.forecasters.calibrated import SUFFIX
 from lstmcli.frames import COVERAGES
 from lstmcli.panel import Panel
 from lstmcli.sessions import WEEKDAYS, opening_times, settled_session
 
-LEAST_OUTCOMES = 60
-"""Dates with an outcome without which there is no verdict."""
+MIN_OUTCOMES = 60
+"""Dates with an outcome below which there is no verdict."""
 
 ALARM = 20.0
-"""Evidence against a coverage that true coverage reaches once in twenty lives."""
+"""Evidence that intervals with the right coverage ever reach with a probability of 5 %."""
 
 TIGHTEST = 250
-"""Outcomes at which the confidence sequence is tightest: a year."""
+"""Number of outcomes, a year, for which the confidence sequence is made tightest."""
+
+AHEAD, BEHIND, NOT_TOLD_APART = "ahead", "behind", "not told apart"
 
 SCORED, OPEN, WAITING, LATE, REPEATED = "scored", "open", "waiting", "late", "repeated"
 
@@ -36,14 +39,18 @@ _BETS = (-0.5, -0.25, -0.1, -0.04, 0.04, 0.1, 0.25, 0.5)
 def follow_up(issued: pd.DataFrame, panel: Panel, now: datetime) -> pd.DataFrame:
     """Return issued forecasts with `status` and, where it is known, `realised`.
 
-    Every outcome is read off the bars as they are now, between two sessions: a split
-    or a dividend after the forecast changes nothing. Status:
+    An outcome is the return between two sessions in the bars as they are now, so a split
+    or a dividend after the forecast does not change it. Status:
 
         scored    the outcome is known
         open      the target session has not settled
-        waiting   it has, but the bars have a hole up to it, or end before it
-        late      issued when the target session had opened: kept, never scored
-        repeated  the ticker had a forecast from that origin before; the first counts
+        waiting   it has settled, but the bars miss a session or end before it
+        late      issued after the target session had opened: kept, never scored
+        repeated  the recipe had already forecast this ticker from this origin
+
+    Args:
+        issued: rows of the ledger.
+        now: outcomes that settle later are open.
     """
     if not len(issued):
         return issued.assign(status=pd.Series(dtype=str), realised=np.nan)
@@ -57,34 +64,35 @@ def follow_up(issued: pd.DataFrame, panel: Panel, now: datetime) -> pd.DataFrame
         late = (rows["issued_at"].to_numpy() >= opens.reindex(targets).to_numpy()).astype(bool)
         observed = pd.DatetimeIndex([]) if bars is None else pd.DatetimeIndex(bars.index)
         settled = np.asarray(targets <= settled_session(calendar, now, observed=observed))
-        came = pd.Series(np.nan, index=rows["id"])
+        outcome = pd.Series(np.nan, index=rows["id"])
         if bars is not None and len(bars):
             known = rows[rows["made_on"].isin(bars.index)]
             if len(known):
-                outcome = realise(known, Panel({str(ticker): bars}, panel.calendars))
-                came.loc[outcome["id"]] = outcome["realised"].to_numpy()
-        status = np.where(np.isfinite(came.to_numpy()), SCORED, np.where(settled, WAITING, OPEN))
+                found = realise(known, panel)
+                outcome.loc[found["id"]] = found["realised"].to_numpy()
+        status = np.where(np.isfinite(outcome.to_numpy()), SCORED, np.where(settled, WAITING, OPEN))
         status = np.where(late, LATE, status)
-        parts.append(rows.assign(status=status, realised=came.to_numpy()))
-    found = pd.concat(parts).sort_values("id").reset_index(drop=True)
-    again = found.duplicated(["ticker", "made_on", "step", "recipe"])
-    found["status"] = found["status"].where(~again, REPEATED)
-    return found
+        parts.append(rows.assign(status=status, realised=outcome.to_numpy()))
+    followed = pd.concat(parts).sort_values("id").reset_index(drop=True)
+    again = followed.duplicated(["ticker", "made_on", "step", "recipe"])
+    followed["status"] = followed["status"].where(~again, REPEATED)
+    return followed
 
 
 def is_published(rows: pd.DataFrame) -> pd.Series:
-    """Return which rows are of a network whose cones are shown."""
+    """Return which rows are forecasts of a network whose intervals are published."""
     return rows["recipe"].str.endswith(SUFFIX)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Evidence that an interval does not cover what it says.
+    """Evidence that intervals do not cover what they promise.
 
     Attributes:
-        value: of the e-process after the last date; 1 says nothing, below 1 is for it.
-        highest: that it ever had.
-        alarmed_on: origin at which it first reached `ALARM`.
+        value: of the e-process after the last date. Above 1 speaks against the coverage,
+            below 1 for it.
+        highest: the highest value so far.
+        alarmed_on: the origin at which the value first reached `ALARM`; None if never.
     """
 
     value: float
@@ -95,12 +103,12 @@ class Evidence:
 def coverage_evidence(scored: pd.DataFrame) -> Evidence:
     """Return the evidence against the 50, 80 and 95 % intervals of step-1 forecasts.
 
-    A gambler bets each day on the misses of the next: if intervals cover what they
-    say, whatever was before, no strategy is expected to win, and the wealth of this
-    one reaches 20 with a probability of at most 5 %, ever.
+    The value is the wealth of a gambler who starts with 1 and bets each day on how many
+    outcomes miss the next intervals. If the intervals cover what they promise, no strategy
+    wins on average, and the wealth ever reaches 20 with a probability of at most 5 %.
 
     Equation: E_t = mean over c and λ of Π (1 + λ·(m_s − (1 − c))), m_s the share of
-        tickers outside the interval of coverage c on date s.
+        tickers whose outcome misses the interval of coverage c on date s.
     Source: Waudby-Smith, Ramdas (2024), Estimating means of bounded random variables by
         betting; Ville (1939) for the bound.
     """
@@ -116,16 +124,17 @@ def coverage_evidence(scored: pd.DataFrame) -> Evidence:
             wealth.append(np.log1p(bet * largest * excess.to_numpy()).cumsum())
     dates = np.unique(by_date.to_numpy())
     value = np.exp(np.clip(np.array(wealth), -700, 700)).mean(axis=0)
-    over = np.flatnonzero(value >= ALARM)
-    alarmed = pd.Timestamp(dates[over[0]]) if len(over) else None
+    above = np.flatnonzero(value >= ALARM)
+    alarmed = pd.Timestamp(dates[above[0]]) if len(above) else None
     return Evidence(float(value[-1]), float(value.max()), alarmed)
 
 
 def confidence_sequence(values: pd.Series, step: int) -> pd.DataFrame:
     """Return the mean of values up to each date with its 95 % confidence sequence.
 
-    Asymptotic: right at all dates together once there are some dozens. Outcomes of h
-    steps overlap, so n of them count as n/h.
+    The sequence holds the true mean at all dates together with a probability of 95 %. It is
+    asymptotic: it needs some dozens of dates. Outcomes h sessions ahead overlap, so n of
+    them count as n/h.
 
     Equation: mean ± s·√(2(mρ² + 1)/(m²ρ²) · ln(√(mρ² + 1)/α)), m = n/h.
     Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas (2024), Time-uniform central
@@ -138,10 +147,10 @@ def confidence_sequence(values: pd.Series, step: int) -> pd.DataFrame:
         By origin: `mean`, `low`, `high` and `n`.
     """
     alpha = 0.05
-    each = values.to_numpy(float)
-    n = np.arange(1, len(each) + 1)
-    mean = each.cumsum() / n
-    spread = np.sqrt(np.maximum((each**2).cumsum() / n - mean**2, 0.0))
+    x = values.to_numpy(float)
+    n = np.arange(1, len(x) + 1)
+    mean = x.cumsum() / n
+    spread = np.sqrt(np.maximum((x**2).cumsum() / n - mean**2, 0.0))
     rho2 = (-2 * np.log(alpha) + np.log(1 - 2 * np.log(alpha))) * step / TIGHTEST
     m = n / step
     radius = np.sqrt(2 * (m * rho2 + 1) / (m**2 * rho2) * np.log(np.sqrt(m * rho2 + 1) / alpha))
@@ -152,7 +161,7 @@ def confidence_sequence(values: pd.Series, step: int) -> pd.DataFrame:
 def skill_sequence(losses: pd.Series, baseline: pd.Series, step: int) -> pd.DataFrame:
     """Return the skill up to each date with its 95 % confidence sequence.
 
-    The loss differences' sequence, divided by the baseline's mean loss so far.
+    It is the sequence of the loss differences, divided by the baseline's mean loss so far.
 
     Args:
         losses, baseline: mean losses by origin, the same origins.
@@ -166,14 +175,15 @@ def skill_sequence(losses: pd.Series, baseline: pd.Series, step: int) -> pd.Data
 
 
 def live_table(scored: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per published recipe, step and recipe beside it.
+    """Return how each published recipe compares with the others, one row per step and recipe.
 
-    Of the steps at which anything stands beside it.
+    Steps at which there is no other recipe are left out. The first row of a published
+    recipe and step is its own; two recipes are compared on the origins that both have.
 
-    Columns: `published step recipe origins forecasts crps direction`, per coverage c
-    `coverage…` with its confidence sequence `coverage…_low`, `coverage…_high`, and of the
-    published recipe's skill against this one `skill low high` (NaN in its own row) with
-    `word`. Both are taken on the origins that both have.
+    Columns: `published step recipe origins forecasts crps direction`; `coverage50
+    coverage80 coverage95`, each with its confidence sequence in `…_low` and `…_high`; and
+    `skill low high word`, the skill of the published recipe against this one with its
+    confidence sequence and what that says (NaN in its own row).
     """
     rows: list[dict[str, object]] = []
     if not len(scored):
@@ -187,7 +197,7 @@ def live_table(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compared(of_step: pd.DataFrame, published: str, step: int) -> list[dict[str, object]]:
-    """Return the rows of a published recipe at one step; none where it stands alone."""
+    """Return the rows of a published recipe at one step; none where there is no other recipe."""
     names = list(of_step["recipe"].unique())
     if published not in names or len(names) == 1:
         return []
@@ -234,7 +244,7 @@ _TABLE = [
 
 
 def live_word(origins: int, low: float, high: float) -> str:
-    """Return what a confidence sequence says in a word or two."""
-    if origins < LEAST_OUTCOMES:
-        return f"no verdict before {LEAST_OUTCOMES}"
-    return "ahead" if low > 0 else "behind" if high < 0 else "not told apart"
+    """Return what the confidence sequence of a skill says: the word of `live_table`."""
+    if origins < MIN_OUTCOMES:
+        return NO_VERDICT
+    return AHEAD if low > 0 else BEHIND if high < 0 else NOT_TOLD_APART

@@ -1,8 +1,8 @@
 """How good forecasts were: CRPS, coverage, width, volatility, direction, skill.
 
-A *realised* forecast is a Forecast with `realised`, the log return that came.
-Where it has the published endpoints `lo50 … hi95`, they are what coverage and
-width are of; a recipe without them is judged by its quantiles.
+A *realised* forecast is a Forecast with its outcomes: the column `realised` holds the log
+return up to `target_on`. Coverage and width are those of the published intervals
+`lo50 … hi95`, or of the quantiles for a recipe that publishes none.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from lstmcli.frames import (
 from lstmcli.panel import Panel
 
 CRPS_LEVELS = QUANTILES[1:-1]
-"""0.05 … 0.95: equally spaced, so that their mean approximates the integral."""
+"""0.05 … 0.95: equally spaced, so that the mean of their losses approximates the integral."""
 
-LEAST_TICKERS = 20
-"""Tickers on a date without which a rank correlation says little."""
+MIN_TICKERS = 20
+"""Tickers that a date needs: a rank correlation of fewer says little."""
 
 ALL_TICKERS = "*"
 """Stands for the ticker in scores that only a cross-section has."""
@@ -35,31 +35,31 @@ _KEYS = ["recipe", "ticker", "step"]
 
 
 def realise(forecast: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """Return the forecast with what came; rows without an outcome are left out.
+    """Return the rows of a forecast that have an outcome, with their outcomes.
 
-    Adds `realised`, the log return that came; `variance`, the summed Garman–Klass
-    variance of the sessions it came over; and `naive`, the mean absolute daily
-    change of the close up to the origin, in the ticker's currency.
+    Adds `realised`, the outcome as a log return; `variance`, the Garman–Klass variance
+    summed over its sessions; and `naive`, the mean absolute daily change of the close
+    up to the origin, in the ticker's currency.
 
-    A row whose h-th next bar is not the session forecast (a hole lies between)
-    has no outcome.
+    A row has no outcome where the bars end too early, or where a session is missing
+    before the one that is forecast.
     """
     parts = []
     for ticker, rows in forecast.groupby("ticker", sort=False):
         bars = panel[str(ticker)]
         at = bars.index.get_indexer(pd.DatetimeIndex(rows["made_on"]))
         step = rows["step"].to_numpy(int)
-        came = cumulative_returns(bars, int(step.max()))[at, step - 1]
+        outcome = cumulative_returns(bars, int(step.max()))[at, step - 1]
         end = np.minimum(at + step, len(bars) - 1)
-        as_dated = (bars.index[end] == rows["target_on"]) & np.isfinite(came)
+        as_dated = (bars.index[end] == rows["target_on"]) & np.isfinite(outcome)
         total = garman_klass_variance(bars).fillna(0.0).cumsum().to_numpy()
         naive = bars["close"].diff().abs().expanding().mean().fillna(0.0).to_numpy()
-        outcome = rows.assign(
-            realised=came,
+        realised = rows.assign(
+            realised=outcome,
             variance=np.maximum(total[end] - total[at], VARIANCE_FLOOR),
             naive=naive[at],
         )
-        parts.append(outcome[as_dated])
+        parts.append(realised[as_dated])
     return pd.concat(parts, ignore_index=True) if parts else forecast.assign(realised=np.nan)
 
 
@@ -89,26 +89,26 @@ def _crps(losses: pd.DataFrame) -> np.ndarray:
 
 
 def covered(rows: pd.DataFrame, coverage: float) -> np.ndarray:
-    """Return whether each outcome lay inside its central interval, its ends included."""
+    """Return whether each outcome lies in its interval, endpoints included, (N,)."""
     low, high = endpoints(rows, coverage)
-    came = rows["realised"].to_numpy(float)
-    return (low <= came) & (came <= high)
+    outcome = rows["realised"].to_numpy(float)
+    return (low <= outcome) & (outcome <= high)
 
 
 def winkler(rows: pd.DataFrame, coverage: float) -> np.ndarray:
-    """Return the interval score of each row, a log return; lower is better.
+    """Return the interval score of each row, a log return, (N,); lower is better.
 
     Equation: (u − l) + 2/α·(l − y)·1{y < l} + 2/α·(y − u)·1{y > u}, α = 1 − coverage.
     Source: Winkler (1972), A Decision-Theoretic Approach to Interval Estimation.
     """
     low, high = endpoints(rows, coverage)
-    came = rows["realised"].to_numpy(float)
-    missed = np.maximum(low - came, 0) + np.maximum(came - high, 0)
+    outcome = rows["realised"].to_numpy(float)
+    missed = np.maximum(low - outcome, 0) + np.maximum(outcome - high, 0)
     return high - low + 2 / (1 - coverage) * missed
 
 
 def qlike(rows: pd.DataFrame) -> np.ndarray:
-    """Return the QLIKE loss of sigma² against the variance that came: r − ln r − 1.
+    """Return the QLIKE loss of sigma², (N,): r − ln r − 1, r = variance / sigma².
 
     Source: Patton (2011), Volatility forecast comparison using imperfect
     volatility proxies.
@@ -132,17 +132,17 @@ def score(rows: pd.DataFrame) -> pd.DataFrame:
 def score_fully(rows: pd.DataFrame) -> pd.DataFrame:
     """Return Scores with every metric.
 
-    Beside those of `score`: `pinball_q…`, `width…` and `winkler…` (log returns),
-    `qlike`, `mae` and `rmse` (of the median, log returns), `mase` (of its price;
-    1.0 is the mean daily change), `direction` (share of right signs) beside
-    `always_up` (share of positive returns), and where a date has 20 tickers
-    `rankic`, the rank correlation of medians and returns across them.
+    Adds to those of `score`: `pinball_q…`, `width…` and `winkler…` (log returns); `qlike`;
+    `mae` and `rmse` of the median (log returns); `mase`, the error of the median as a price
+    (1.0 is the mean daily change); `direction` (share of right signs of the median) and
+    `always_up` (share of positive outcomes); and, where a date has 20 tickers, `rankic`,
+    the rank correlation of medians and outcomes across tickers.
     """
     parts = []
     for _, of_recipe in rows.groupby("recipe", sort=False):
         parts += [_means(of_recipe, _every_metric(of_recipe)), _rank_correlation(of_recipe)]
     scores = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    # What is squared is averaged as a square.
+    # The mean is taken of the squares.
     root = scores["metric"] == "rmse"
     scores.loc[root, "value"] = np.sqrt(scores.loc[root, "value"])
     return scores.dropna(subset="value").reset_index(drop=True)
@@ -151,10 +151,11 @@ def score_fully(rows: pd.DataFrame) -> pd.DataFrame:
 def direction(rows: pd.DataFrame) -> np.ndarray:
     """Return 1.0 where the median has the sign of the outcome, else 0.0, (N,).
 
-    NaN where either is exactly zero: it names no direction.
+    NaN where either is exactly zero, because zero has no direction.
     """
-    median, came = np.sign(rows["q50"].to_numpy(float)), np.sign(rows["realised"].to_numpy(float))
-    return np.where((median != 0) & (came != 0), median == came, np.nan)
+    median = np.sign(rows["q50"].to_numpy(float))
+    outcome = np.sign(rows["realised"].to_numpy(float))
+    return np.where((median != 0) & (outcome != 0), median == outcome, np.nan)
 
 
 def _coverages(rows: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -169,14 +170,14 @@ def _every_metric(rows: pd.DataFrame) -> pd.DataFrame:
         values[f"width{share * 100:.0f}"] = high - low
         values[f"winkler{share * 100:.0f}"] = winkler(rows, share)
     values["qlike"] = qlike(rows)
-    median, came = rows["q50"].to_numpy(float), rows["realised"].to_numpy(float)
-    values["mae"] = np.abs(came - median)
-    values["rmse"] = (came - median) ** 2
-    miss = rows["last_close"].to_numpy(float) * np.abs(np.exp(median) - np.exp(came))
+    median, outcome = rows["q50"].to_numpy(float), rows["realised"].to_numpy(float)
+    values["mae"] = np.abs(outcome - median)
+    values["rmse"] = (outcome - median) ** 2  # `score_fully` takes the root of the mean
+    miss = rows["last_close"].to_numpy(float) * np.abs(np.exp(median) - np.exp(outcome))
     naive = rows["naive"].to_numpy(float)
     values["mase"] = np.divide(miss, naive, out=np.full(len(rows), np.nan), where=naive > 0)
     values["direction"] = direction(rows)
-    values["always_up"] = np.where(came != 0, came > 0, np.nan)
+    values["always_up"] = np.where(outcome != 0, outcome > 0, np.nan)
     return pd.DataFrame(values, index=rows.index).join(losses.add_prefix("pinball_"))
 
 
@@ -192,7 +193,7 @@ def _rank_correlation(rows: pd.DataFrame) -> pd.DataFrame:
     found = []
     for (recipe, step), of_step in rows.groupby(["recipe", "step"], sort=False):
         by_date = of_step.groupby("made_on")
-        of_step = of_step[by_date["ticker"].transform("size") >= LEAST_TICKERS]
+        of_step = of_step[by_date["ticker"].transform("size") >= MIN_TICKERS]
         if of_step.empty:
             continue
         by_date = of_step.groupby("made_on")
@@ -204,15 +205,16 @@ def _rank_correlation(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per recipe: each metric's mean over steps, macro-averaged over tickers."""
+    """Return each metric's mean over steps and then over tickers, one row per recipe."""
     per_ticker = scores.groupby(["recipe", "ticker", "metric"], sort=False)["value"].mean()
     return per_ticker.groupby(["recipe", "metric"], sort=False).mean().unstack("metric")
 
 
 def skill(scores: pd.DataFrame, against: str, *, metric: str = "crps") -> pd.DataFrame:
-    """Return by how much each recipe's loss is below a baseline's, per step, as a fraction.
+    """Return the skill of each recipe against a baseline, per step, as a fraction.
 
-    Losses are macro-averaged over tickers first. Columns: `recipe step value`.
+    Skill is how much lower the recipe's loss is than the baseline's. Losses are first
+    averaged over tickers. Columns: `recipe step value`.
     """
     losses = scores[scores["metric"] == metric]
     means = losses.groupby(["recipe", "step"], sort=False)["value"].mean().reset_index()
@@ -221,29 +223,34 @@ def skill(scores: pd.DataFrame, against: str, *, metric: str = "crps") -> pd.Dat
 
 
 def pit(rows: pd.DataFrame) -> np.ndarray:
-    """Return where each outcome fell in its forecast distribution, 0 to 1.
+    """Return the probability integral transform of each outcome, 0 to 1, (N,).
 
-    Linear between quantiles; beyond the outermost, half of what lies there.
+    It is the probability that the forecast gives to smaller outcomes: linear between
+    quantiles, and half of the tail's probability beyond the outermost ones.
     Source: Dawid (1984), Statistical Theory: The Prequential Approach.
     """
     levels = np.asarray(QUANTILES)
     quantiles = rows[list(QUANTILE_COLUMNS)].to_numpy(float)
-    came = rows["realised"].to_numpy(float)
-    above = (quantiles <= came[:, None]).sum(axis=1)  # 0 … Q
-    low, high = np.clip(above - 1, 0, len(levels) - 2), np.clip(above, 1, len(levels) - 1)
-    each = np.arange(len(rows))
-    left, right = quantiles[each, low], quantiles[each, high]
-    share = np.divide(came - left, right - left, out=np.full(len(rows), 0.5), where=right > left)
+    outcome = rows["realised"].to_numpy(float)
+    below = (quantiles <= outcome[:, None]).sum(axis=1)  # quantiles below the outcome, 0 … Q
+    low, high = np.clip(below - 1, 0, len(levels) - 2), np.clip(below, 1, len(levels) - 1)
+    row = np.arange(len(rows))
+    left, right = quantiles[row, low], quantiles[row, high]
+    share = np.divide(outcome - left, right - left, out=np.full(len(rows), 0.5), where=right > left)
     inside = levels[low] + np.clip(share, 0, 1) * (levels[high] - levels[low])
-    outside = np.where(above == 0, levels[0] / 2, (1 + levels[-1]) / 2)
-    return np.where((above == 0) | (above == len(levels)), outside, inside)
+    outside = np.where(below == 0, levels[0] / 2, (1 + levels[-1]) / 2)
+    return np.where((below == 0) | (below == len(levels)), outside, inside)
 
 
 def rolling_coverage(rows: pd.DataFrame, coverage: float, *, sessions: int = 250) -> pd.Series:
-    """Return the share of outcomes inside an interval over the last `sessions` origins.
+    """Return the share of outcomes in their interval over the last `sessions` origins.
 
-    By origin, over all rows given (one recipe, one step); the mean over tickers
-    of a date counts as one.
+    Args:
+        rows: realised forecasts of one recipe and one step.
+
+    Returns:
+        By origin, from the one on that has enough before it. Each origin counts once,
+        with its mean over tickers.
     """
     hits = pd.Series(covered(rows, coverage).astype(float), index=rows["made_on"].to_numpy())
     return hits.groupby(level=0).mean().rolling(sessions).mean().dropna()

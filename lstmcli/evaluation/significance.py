@@ -1,8 +1,8 @@
-"""Whether a difference is more than luck: tests, intervals, corrections.
+"""Tests of whether a difference is significant, with intervals and corrections.
 
-Loss differences of h-step forecasts overlap for h − 1 sessions, and tickers of
-one day move together. So the sample is dates, not rows: losses are averaged
-over tickers per date, and the variance of their mean counts h − 1 lags.
+Forecasts h sessions ahead overlap for h − 1 sessions, and tickers move together on the
+same day. So the sample is dates, not rows: losses are averaged over the tickers of a
+date, and the variance of their mean counts h − 1 lags.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-LEAST_ORIGINS_PER_STEP = 10
-"""Origins per step of the horizon without which no test is made."""
+MIN_ORIGINS_PER_STEP = 10
+"""Origins per step of the horizon that a test needs."""
 
 MCS_SIZE = 0.10
-"""Probability at which the best recipe may drop out of the confidence set."""
+"""Probability with which the confidence set may miss the best recipe."""
 
 _REPETITIONS = 1000
 
@@ -33,17 +33,13 @@ class Test:
         mean: of what was tested.
         error: standard error of the mean.
         p_value: two-sided.
-        critical: errors to either side of the mean that hold 95 %.
-        n: dates.
-        kernel: `rectangular`, or `bartlett` where that variance was not positive.
+        critical: how many standard errors the 95 % interval reaches to either side.
     """
 
     mean: float
     error: float
     p_value: float
     critical: float
-    n: int
-    kernel: str
 
     @property
     def statistic(self) -> float:
@@ -69,32 +65,44 @@ def diebold_mariano(differences: np.ndarray, step: int) -> Test | None:
     Returns:
         None below ten dates per step of the horizon.
     """
-    from scipy.stats import norm, t
+    from scipy.stats import t
 
     values = np.asarray(differences, float)
     n = len(values)
-    if n < LEAST_ORIGINS_PER_STEP * step:
+    if n < MIN_ORIGINS_PER_STEP * step:
         return None
+    covariance = _autocovariance(values, step - 1)
+    variance = float(covariance[0] + 2 * covariance[1:].sum()) / n
+    if not variance > _rounding(values):
+        return _fixed_b(values, min(4 * step, n - 1))
     mean = float(values.mean())
-    covariance = _autocovariance(values, max(step - 1, min(4 * step, n - 1)))
-    scale = float(np.abs(values).max()) ** 2
-    variance = float(covariance[0] + 2 * covariance[1:step].sum()) / n
-    # Less than rounding leaves of equal columns counts as zero.
-    if variance > 1e-24 * scale:
-        corrected = np.sqrt((n + 1 - 2 * step + step * (step - 1) / n) / n)
-        error = float(np.sqrt(variance) / corrected)
-        p_value = float(2 * t.sf(abs(mean) / error, n - 1))
-        return Test(mean, error, p_value, float(t.ppf(0.975, n - 1)), n, "rectangular")
-    lags = min(4 * step, n - 1)
+    corrected = np.sqrt((n + 1 - 2 * step + step * (step - 1) / n) / n)
+    error = float(np.sqrt(variance) / corrected)
+    p_value = float(2 * t.sf(abs(mean) / error, n - 1))
+    return Test(mean, error, p_value, float(t.ppf(0.975, n - 1)))
+
+
+def _fixed_b(values: np.ndarray, lags: int) -> Test:
+    """Test whether values (n,) have a mean of zero, with a Bartlett kernel."""
+    from scipy.stats import norm
+
+    n = len(values)
+    mean = float(values.mean())
+    covariance = _autocovariance(values, lags)
     weights = 1 - np.arange(1, lags + 1) / (lags + 1)
-    variance = float(covariance[0] + 2 * (weights * covariance[1 : lags + 1]).sum()) / n
+    variance = float(covariance[0] + 2 * (weights * covariance[1:]).sum()) / n
     critical = float(np.polyval(_FIXED_B[::-1], lags / n))
-    if variance <= 1e-24 * scale:
-        # Nothing varies: equal losses on every date are a tie, whatever they are.
-        return Test(mean, 0.0, 1.0, critical, n, "bartlett")
+    if variance <= _rounding(values):
+        # Nothing varies: the same difference on every date is called a tie, whatever it is.
+        return Test(mean, 0.0, 1.0, critical)
     error = float(np.sqrt(variance))
     p_value = float(2 * norm.sf(abs(mean) / error * 1.96 / critical))
-    return Test(mean, error, p_value, critical, n, "bartlett")
+    return Test(mean, error, p_value, critical)
+
+
+def _rounding(values: np.ndarray) -> float:
+    """Return the variance below which values count as equal: rounding leaves as much."""
+    return 1e-24 * float(np.abs(values).max()) ** 2
 
 
 def _autocovariance(values: np.ndarray, lags: int) -> np.ndarray:
@@ -112,28 +120,21 @@ def date_means(values: np.ndarray, rows: pd.DataFrame) -> pd.Series:
 def skill_test(losses: np.ndarray, baseline: np.ndarray, step: int) -> Test | None:
     """Return the skill 1 − mean(losses)/mean(baseline) with its error, by date.
 
-    By the delta method: the ratio's error is that of the mean of
-    (baseline·ratio − losses)/mean(baseline). The p-value is Diebold–Mariano's.
+    The error comes from the delta method: it is that of the mean of
+    (ratio·baseline − losses)/mean(baseline). The p-value is Diebold–Mariano's.
     """
     compared = diebold_mariano(baseline - losses, step)
     ratio = losses.mean() / baseline.mean()
     linear = diebold_mariano((ratio * baseline - losses) / baseline.mean(), step)
     if compared is None or linear is None:
         return None
-    return Test(
-        float(1 - ratio),
-        linear.error,
-        compared.p_value,
-        linear.critical,
-        compared.n,
-        compared.kernel,
-    )
+    return Test(float(1 - ratio), linear.error, compared.p_value, linear.critical)
 
 
 def model_confidence_set(losses: pd.DataFrame, step: int, *, seed: int = 0) -> set[str]:
-    """Return the recipes that may be the best, at 10 %.
+    """Return the recipes that may be the best, with 90 % confidence.
 
-    The guard against having tried many: with ten ties, one looks best.
+    It guards against having tried many recipes: of ten equal ones, one looks best.
 
     Source: Hansen, Lunde, Nason (2011), The Model Confidence Set.
 
@@ -142,13 +143,13 @@ def model_confidence_set(losses: pd.DataFrame, step: int, *, seed: int = 0) -> s
     """
     from arch.bootstrap import MCS
 
-    # The bootstrap divides by the variance of differences: twins stand for each other.
+    # The bootstrap divides by the variance of differences, which is zero for equal columns.
     twin = {
         name: next(other for other in losses if np.array_equal(losses[other], losses[name]))
         for name in losses
     }
     distinct = losses[list(dict.fromkeys(twin.values()))]
-    if distinct.shape[1] == 1 or len(losses) < LEAST_ORIGINS_PER_STEP * step:
+    if distinct.shape[1] == 1 or len(losses) < MIN_ORIGINS_PER_STEP * step:
         return set(losses)
     test = MCS(
         distinct,
@@ -163,7 +164,7 @@ def model_confidence_set(losses: pd.DataFrame, step: int, *, seed: int = 0) -> s
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Return p-values corrected for their number.
+    """Return p-values corrected for how many there are.
 
     Source: Holm (1979), A Simple Sequentially Rejective Multiple Test Procedure.
     """
@@ -177,69 +178,34 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def false_discovery(p_values: np.ndarray) -> np.ndarray:
-    """Return p-values corrected after Benjamini and Hochberg (1995), for many tickers."""
+    """Return p-values corrected to control the false discovery rate.
+
+    Source: Benjamini, Hochberg (1995), Controlling the False Discovery Rate.
+    """
     from scipy.stats import false_discovery_control
 
     return np.asarray(false_discovery_control(p_values))
 
 
-def kupiec(hits: np.ndarray, coverage: float) -> float:
-    """Return the p-value that hits come with the nominal rate.
+def pesaran_timmermann(forecasts: np.ndarray, outcomes: np.ndarray) -> float | None:
+    """Return the p-value of forecast and outcome having independent signs, two-sided.
 
-    Source: Kupiec (1995), Techniques for Verifying the Accuracy of Risk
-    Measurement Models.
-    """
-    from scipy.stats import chi2
+    The share of right signs is compared with that of two independent series which rise
+    as often as these two, not with one half.
 
-    hits = np.asarray(hits, bool)
-    n, k = len(hits), int(hits.sum())
-    ratio = 2 * (_log_likelihood(n, k, k / n) - _log_likelihood(n, k, coverage))
-    return float(chi2.sf(ratio, 1))
-
-
-def christoffersen(hits: np.ndarray) -> float:
-    """Return the p-value that a miss says nothing of the next one.
-
-    Source: Christoffersen (1998), Evaluating Interval Forecasts.
-    """
-    from scipy.stats import chi2
-
-    hits = np.asarray(hits, bool)
-    before, after = hits[:-1], hits[1:]
-    after_hit, after_miss = after[before], after[~before]
-    apart = sum(
-        _log_likelihood(len(part), int(part.sum()), part.mean())
-        for part in (after_hit, after_miss)
-        if len(part)
-    )
-    together = _log_likelihood(len(after), int(after.sum()), after.mean())
-    return float(chi2.sf(max(2 * (apart - together), 0.0), 1))
-
-
-def _log_likelihood(n: int, k: int, rate: float) -> float:
-    from scipy.special import xlog1py, xlogy
-
-    return float(xlogy(k, rate) + xlog1py(n - k, -rate))
-
-
-def pesaran_timmermann(forecast: np.ndarray, realised: np.ndarray) -> float | None:
-    """Return the two-sided p-value that forecast directions say nothing of what came.
-
-    Against what two independent series with these shares of ups would agree on,
-    never against one half.
     Source: Pesaran, Timmermann (1992), A Simple Nonparametric Test of
     Predictive Performance.
 
     Returns:
-        None where either direction never changes.
+        None where either sign never changes.
     """
     from scipy.stats import norm
 
-    up, came = np.asarray(forecast) > 0, np.asarray(realised) > 0
-    n, p, q = len(up), float(up.mean()), float(came.mean())
+    forecast_up, outcome_up = np.asarray(forecasts) > 0, np.asarray(outcomes) > 0
+    n, p, q = len(forecast_up), float(forecast_up.mean()), float(outcome_up.mean())
     if p in (0.0, 1.0) or q in (0.0, 1.0):
         return None
-    right = float((up == came).mean())
+    right = float((forecast_up == outcome_up).mean())
     expected = p * q + (1 - p) * (1 - q)
     of_right = expected * (1 - expected) / n
     of_expected = (
@@ -254,17 +220,17 @@ def pesaran_timmermann(forecast: np.ndarray, realised: np.ndarray) -> float | No
 
 
 def needed_direction(days: int) -> float:
-    """Return the share of right directions that would reject one half at 5 %, two-sided."""
+    """Return the share of right signs that differs from one half at 5 %, two-sided."""
     from scipy.stats import norm
 
     return 0.5 + float(norm.ppf(0.975)) * 0.5 / np.sqrt(days)
 
 
 def cumulative_skill(losses: pd.Series, baseline: pd.Series, step: int) -> pd.DataFrame:
-    """Return what has been gained up to each origin, as a share of the baseline's whole loss.
+    """Return the loss saved up to each origin, as a share of the baseline's whole loss.
 
-    It ends at the skill of the span. `low` and `high` are the 95 % interval of the
-    mean difference so far, times its origins; NaN below ten origins per step.
+    The last value is the skill of the span. `low` and `high` are the 95 % interval of the
+    mean difference so far, times the number of origins; NaN below ten origins per step.
 
     Returns:
         By origin: `gain low high`, fractions.
@@ -272,7 +238,7 @@ def cumulative_skill(losses: pd.Series, baseline: pd.Series, step: int) -> pd.Da
     differences = (baseline - losses).to_numpy(float)
     whole = float(baseline.sum())
     bounds = np.full((len(differences), 2), np.nan)
-    for n in range(LEAST_ORIGINS_PER_STEP * step, len(differences) + 1):
+    for n in range(MIN_ORIGINS_PER_STEP * step, len(differences) + 1):
         test = diebold_mariano(differences[:n], step)
         if test is not None:
             bounds[n - 1] = np.multiply(test.interval, n)

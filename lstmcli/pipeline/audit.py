@@ -1,4 +1,4 @@
-"""Audit: leak checks on the user's own config and bars."""
+"""The leak checks on the user's own config and bars."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from lstmcli.config import RunConfig
-from lstmcli.evaluation import audit as checks
-from lstmcli.evaluation.audit import Check
+from lstmcli.evaluation import leaks
+from lstmcli.evaluation.leaks import Check
 from lstmcli.evaluation.metrics import realise
 from lstmcli.fanout import fan_out
 from lstmcli.features import feature_matrix
@@ -19,11 +19,11 @@ from lstmcli.store import Workspace
 SIMULATIONS, THOROUGH = 20, 200
 """Random walks by default, and with --thorough."""
 
-MOST_EPOCHS = 10
+MAX_EPOCHS = 10
 """A leak shows within a few epochs."""
 
-TO_FIND = 20
-"""Epochs in which the planted signal has to be found."""
+PLANTED_EPOCHS = 20
+"""Epochs within which the planted signal has to be found."""
 
 
 def audit(
@@ -37,8 +37,13 @@ def audit(
 ) -> Iterator[Check]:
     """Yield each check as it is done.
 
-    Networks are trained briefly, one member each: a leak is in the data that
-    they see, not in how long they look.
+    Each network has one member and is trained briefly: a leak is in the data, and shows
+    however short the training is.
+
+    Args:
+        simulations: how many random walks are simulated.
+        workers: processes for them; None: one per core.
+        on_stage: called with what is done next, for the terminal.
 
     Raises:
         NoDataError: no bars, or too few for the blocks.
@@ -50,28 +55,28 @@ def audit(
 
     on_stage("features and targets")
     columns = partial(feature_matrix, names=config.features)
-    yield checks.check_features(columns, panel, seed=config.seed)
-    yield checks.check_targets(recipe.network.windows(panel), panel)
+    yield leaks.check_features(columns, panel, seed=config.seed)
+    yield leaks.check_targets(recipe.network.windows(panel), panel)
 
     on_stage("fitting on the bars given")
-    yield checks.check_fit(recipe, panel, plan.until, seed=config.seed)
+    yield leaks.check_fit(recipe, panel, plan.until, seed=config.seed)
     fitted = FittedCalibrated(recipe.fit(panel, plan.until))
     test = plan.scored["test"].origins
     some = [test[0], test[len(test) // 2], test[-1]]
-    yield checks.check_forecast(fitted, panel, some, seed=config.seed)
+    yield leaks.check_forecast(fitted, panel, some, seed=config.seed)
     rows = realise(fitted.forecast(panel, test), panel)
-    yield checks.check_plausible(rows)
-    yield checks.describe_copying(rows)
+    yield leaks.check_plausible(rows)
+    yield leaks.describe_copying(rows)
 
-    # With the split as it is written, in shares: other bars have other numbers of sessions.
+    # The config's own split, in shares: these bars have another number of sessions.
     published = Calibrated(config.recipe())
     on_stage("fitting on shuffled sessions")
-    yield checks.check_permuted(published, panel, horizon, seed=config.seed)
+    yield leaks.check_permuted(published, panel, horizon, seed=config.seed)
     on_stage("fitting on a planted signal")
-    patient = Calibrated(light(asked, epochs=TO_FIND).recipe())
-    yield checks.check_planted(patient, horizon, seed=config.seed)
+    patient = Calibrated(light(asked, epochs=PLANTED_EPOCHS).recipe())
+    yield leaks.check_planted(patient, horizon, seed=config.seed, market=tuple(config.market))
     on_stage("fitting on simulated GARCH")
-    yield checks.check_oracle(published, horizon, seed=config.seed)
+    yield leaks.check_oracle(published, horizon, seed=config.seed, market=tuple(config.market))
 
     seeds = [config.seed + 1 + number for number in range(simulations)]
     work = partial(_seems_beaten, config)
@@ -79,10 +84,10 @@ def audit(
     for _, seemed in fan_out(work, seeds, workers=workers or usable_cores()):
         beaten.append(seemed)
         on_stage(f"simulated random walks: {len(beaten)} of {simulations}")
-    yield checks.check_random_walks(beaten)
+    yield leaks.check_random_walks(beaten)
 
 
-def light(config: RunConfig, *, epochs: int = MOST_EPOCHS) -> RunConfig:
+def light(config: RunConfig, *, epochs: int = MAX_EPOCHS) -> RunConfig:
     """Return a config that trains one network, briefly, on one thread."""
     training = config.training.model_copy(
         update={
@@ -97,4 +102,6 @@ def light(config: RunConfig, *, epochs: int = MOST_EPOCHS) -> RunConfig:
 
 def _seems_beaten(config: RunConfig, seed: int) -> bool:
     recipe = Calibrated(config.recipe())
-    return checks.random_walk_is_beaten(recipe, config.window.horizon, seed=seed)
+    return leaks.random_walk_is_beaten(
+        recipe, config.window.horizon, seed=seed, market=tuple(config.market)
+    )

@@ -17,7 +17,7 @@ from lstmcli import clock
 from lstmcli.config import RunConfig
 from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.backtest import (
-    LEAST_HISTORY,
+    MIN_HISTORY,
     Fold,
     check_span,
     cut_folds,
@@ -37,6 +37,7 @@ from lstmcli.models.runtime import usable_cores
 from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import Loaded, load_panel
 from lstmcli.pipeline.train import versions
+from lstmcli.report.wording import verdict_json
 from lstmcli.store import Workspace
 from lstmcli.store.backtests import BacktestManifest, BacktestRecord
 
@@ -139,7 +140,7 @@ def plan_backtest(
     for fold in folds:
         if len(left_out[str(fold.number)]) == len(panel):
             raise NoDataError(
-                f"Expected a ticker with {LEAST_HISTORY} sessions before "
+                f"Expected a ticker with {MIN_HISTORY} sessions before "
                 f"{fold.origins[0]:%Y-%m-%d}. Received: none.",
                 hint="--set backtest.folds=1, or lstm fetch --start 2000-01-01",
             )
@@ -276,9 +277,9 @@ def _judge(
             key: tuple(note["fallbacks"]) for key, note in notes.items() if note["fallbacks"]
         },
         labels=plan.loaded.labels,
-        verdicts={label: verdict.as_dict() for label, verdict in verdicts.items()},
+        verdicts={label: verdict_json(verdict) for label, verdict in verdicts.items()},
     )
-    tables = [verdict.frame().assign(recipe=label) for label, verdict in verdicts.items()]
+    tables = [verdict.table.assign(recipe=label) for label, verdict in verdicts.items()]
     store.finish(
         manifest,
         forecasts=rows,

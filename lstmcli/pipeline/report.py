@@ -14,7 +14,7 @@ from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.live import (
     LATE,
-    LEAST_OUTCOMES,
+    MIN_OUTCOMES,
     OPEN,
     SCORED,
     WAITING,
@@ -26,6 +26,7 @@ from lstmcli.frames import COVERAGES
 from lstmcli.pipeline._panel import load_panel
 from lstmcli.pipeline.predict import in_prices
 from lstmcli.pipeline.score import Live
+from lstmcli.report.wording import coverage_sentence, live_phrase
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.files import file_name
@@ -335,16 +336,7 @@ def _record(live: Live) -> tuple[list[str], list[report.Table]]:
             f"Last: {named}"
         )
     for recipe, evidence in live.evidence.items():
-        if evidence.alarmed_on is not None:
-            remarks.append(
-                f"ALARM: the intervals of {recipe} do not cover what they say (evidence "
-                f"{evidence.highest:,.0f}, since {evidence.alarmed_on:%Y-%m-%d}; 20 is the limit)."
-            )
-        else:
-            remarks.append(
-                f"No evidence against the coverage of {recipe}: {evidence.value:.2f}, and never "
-                f"above {evidence.highest:.2f}; 20 would be an alarm."
-            )
+        remarks.append(coverage_sentence(recipe, evidence))
     rows = [_record_row(row) for _, row in live.table.iterrows()]
     if not rows:
         return remarks, []
@@ -355,7 +347,7 @@ def _record(live: Live) -> tuple[list[str], list[report.Table]]:
     for step in sorted(set(map(int, steps))):
         caption = (
             f"Scores {step} session{'s' * (step > 1)} ahead; in brackets 95 % confidence "
-            f"sequences, no verdict before {LEAST_OUTCOMES} sessions"
+            f"sequences, no verdict before {MIN_OUTCOMES} sessions"
         )
         own = tuple(row for row, at in zip(rows, steps, strict=True) if at == step)
         tables.append(report.Table(caption, head, own, folded=step != steps[0]))
@@ -376,6 +368,6 @@ def _record_row(row: pd.Series) -> tuple[str, ...]:
         f"{row['origins']:,}",
         f"{100 * row['crps']:.3f}",
         "" if own else f"{100 * row['skill']:+.1f} % ({low:+.1f} to {high:+.1f})",
-        "" if own else row["word"],
+        "" if own else live_phrase(row["word"]),
         *(percent(f"coverage{share * 100:.0f}") for share in COVERAGES),
     )

@@ -26,6 +26,7 @@ from lstmcli.models.litert import MOST_STEPS, export, unrolled_steps
 from lstmcli.models.runtime import threads, usable_cores
 from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import Loaded, load_panel
+from lstmcli.report.wording import verdict_json
 from lstmcli.splits import Block, split_origins
 from lstmcli.store import Workspace
 from lstmcli.store.runs import FORMAT, Checkpoints, Manifest, Plan
@@ -267,7 +268,7 @@ def _train(
         seconds=round(time.perf_counter() - started, 1),
         threads={**asdict(threads()), "cores": usable_cores()},
         versions=versions(),
-        verdict=verdict.as_dict(),
+        verdict=verdict_json(verdict),
     )
     workspace.runs.finish(final, manifest, history=history, scores=scores, lite=lite)
     return TrainResult(
