@@ -141,6 +141,8 @@ def doctor(workspace: Workspace) -> list[Check]:
     checks.append(_checked("workspace", _writable, workspace))
     for ticker in workspace.bars.tickers():
         checks.append(_checked(f"bars {ticker}", _bars, workspace, ticker))
+    for kind in workspace.events.kinds():
+        checks.append(_checked(f"events {kind}", _events, workspace, kind))
     for run in workspace.runs.names():
         checks.append(_checked(f"run {run}", _run, workspace, run))
     for run in workspace.runs.interrupted():
@@ -173,6 +175,10 @@ def _writable(workspace: Workspace) -> str:
 def _bars(workspace: Workspace, ticker: str) -> str:
     _, meta = workspace.bars.read(ticker)
     return f"{meta.rows:,} sessions, {meta.first_session} to {meta.last_session}"
+
+
+def _events(workspace: Workspace, kind: str) -> str:
+    return f"{len(workspace.events.read(kind)):,} statements, readable"
 
 
 def _run(workspace: Workspace, run: str) -> str:
