@@ -25,6 +25,7 @@ from lstmcli.frames import (
 )
 from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import load_panel
+from lstmcli.pipeline.saved import fitted_from
 from lstmcli.pipeline.train import recipe_of, stored_config
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
@@ -119,8 +120,10 @@ def load_run(
     Raises:
         DataError: it is damaged, or another version wrote it.
     """
-    config = stored_config(workspace, manifest.run, workspace.runs.config_text(manifest))
-    return workspace.runs.load(manifest, recipe_of(config), with_keras=with_keras)
+    store, run = workspace.runs, manifest.run
+    files = store.read(manifest)
+    recipe = recipe_of(stored_config(workspace, run, files.config))
+    return fitted_from(files, recipe, store=store, run=run, with_keras=with_keras)
 
 
 def predict(

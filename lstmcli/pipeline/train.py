@@ -21,12 +21,15 @@ from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
 from lstmcli.forecasters.calibrated import SUFFIX, FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.training import Epoch
+from lstmcli.models.files import network_bytes
 from lstmcli.models.litert import MOST_STEPS, export, unrolled_steps
 from lstmcli.models.runtime import threads, usable_cores
 from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import Loaded, load_panel
 from lstmcli.store import Workspace
-from lstmcli.store.runs import FORMAT, Checkpoints, Manifest, Plan
+from lstmcli.store.checkpoints import Checkpoints
+from lstmcli.store.records import to_json
+from lstmcli.store.runs import FORMAT, Manifest, Plan
 from lstmcli.windows import Block, labelled_origins, split_origins
 
 log = logging.getLogger(__name__)
@@ -276,7 +279,14 @@ def _train(
         versions=versions(),
         verdict=verdict.as_dict(),
     )
-    workspace.runs.finish(final, manifest, history=history, scores=scores, lite=lite)
+    workspace.runs.finish(
+        manifest,
+        state=to_json(final.state),
+        networks=[network_bytes(network) for network in final.networks],
+        history=history,
+        scores=scores,
+        lite=lite,
+    )
     return TrainResult(
         manifest=manifest,
         validation=summary(scores[scores["block"] == "validation"]),
