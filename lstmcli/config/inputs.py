@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from lstmcli.config._words import suggest
 from lstmcli.config._yaml import show_value
 from lstmcli.features import CALENDAR_INPUTS, MARKET_KINDS, OWN_FEATURES, find_feature, is_event
+from lstmcli.frames import EVENT_NAME, USER_KIND
 
 _SERIES = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_EVENT = re.compile(r"user:[a-z][a-z0-9_-]{0,31}")
 
 
 def check_series(name: str) -> str:
@@ -56,7 +56,8 @@ def check_future(name: str) -> str:
     Raises:
         ValueError: there is none, or it is known only when a session has closed.
     """
-    if name in CALENDAR_INPUTS or _EVENT.fullmatch(name):
+    user_kind = is_event(name) and EVENT_NAME.fullmatch(name.removeprefix(USER_KIND))
+    if name in CALENDAR_INPUTS or user_kind:
         return name
     if find_feature(name) is not None:
         raise ValueError(f"{name} is known when its session has closed; name it under `features:`")

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lstmcli.frames import USER_KIND
 from lstmcli.panel import View
-
-USER = "user:"
-"""Begins the kind of an event that a user has imported, as in `user:strikes`."""
 
 FOREVER = np.iinfo(np.int32).max
 """The end of a span that has none, in days since 1970."""
@@ -52,7 +50,7 @@ CALENDAR_INPUTS = {
 
 def is_event(name: str) -> bool:
     """Return whether the name of a known-ahead input is that of a kind of events."""
-    return name.startswith(USER)
+    return name.startswith(USER_KIND)
 
 
 def channels_ahead(names: Sequence[str]) -> int:
