@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,7 +24,20 @@ BAR_COLUMNS = ("open", "high", "low", "close", "volume", "dividend", "split")
 
 EVENT_COLUMNS = ("ticker", "kind", "session", "timing", "status", "amount", "known_on", "source")
 """Of the Events table. A row is a statement: on `known_on` it became known that the ticker has
-an event on `session`, or with the status `withdrawn` that it has not."""
+an event on `session`, or with the status `withdrawn` that it has not. The newest statement
+about a (ticker, kind, session, source) holds; of two with the same `known_on` the later row."""
+
+EVENT_TIMINGS = ("before", "after", "unknown")
+"""`session` is the one whose prices react. The news comes before its open, or after the close
+of the session before it."""
+
+EVENT_STATUSES = ("expected", "confirmed", "reported", "withdrawn")
+
+USER_KIND = "user:"
+"""What the kind of a user's own events starts with, as in `user:launch`."""
+
+EVENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+"""A kind, or a user's kind without its `user:`."""
 
 
 def empty_events() -> pd.DataFrame:
@@ -173,3 +187,43 @@ def check_forecast(forecast: pd.DataFrame) -> None:
         ends = forecast[[*reversed(lower), *upper]].to_numpy(float)
         if not np.isfinite(ends).all() or (np.diff(ends, axis=1) < 0).any():
             raise ValueError("Expected finite intervals that nest.")
+
+
+def check_events(events: pd.DataFrame) -> None:
+    """Check the columns, the types and the values of an Events table.
+
+    Raises:
+        DataError: with the first row that breaks a rule.
+    """
+    if tuple(events.columns) != EVENT_COLUMNS:
+        raise DataError(
+            f"Expected events with the columns {', '.join(EVENT_COLUMNS)}. "
+            f"Received: {', '.join(map(str, events.columns))}."
+        )
+    for name in ("session", "known_on"):
+        if events[name].dtype != "datetime64[ns]":
+            raise DataError(
+                f"Expected {name} of events as datetime64[ns], without a time zone. "
+                f"Received: {events[name].dtype}."
+            )
+    if not pd.api.types.is_float_dtype(events["amount"]):
+        raise DataError(f"Expected amount as float. Received: {events['amount'].dtype}.")
+    for name, rule, sound in _event_rules(events):
+        if not sound.all():
+            row = int(np.flatnonzero(~sound)[0])
+            raise DataError(
+                f"Events, row {row}: Expected {name} {rule}. Received: {events[name].iloc[row]!r}."
+            )
+
+
+def _event_rules(events: pd.DataFrame) -> Iterator[tuple[str, str, np.ndarray]]:
+    for name in ("ticker", "source"):
+        yield name, "as text", np.array([bool(v) and isinstance(v, str) for v in events[name]])
+    sound = [bool(EVENT_NAME.fullmatch(str(v).removeprefix(USER_KIND))) for v in events["kind"]]
+    yield "kind", "such as earnings or user:launch", np.array(sound)
+    for name in ("session", "known_on"):
+        midnight = events[name] == events[name].dt.normalize()  # False where it is missing
+        yield name, "as a date at midnight", midnight.to_numpy()
+    for name, allowed in (("timing", EVENT_TIMINGS), ("status", EVENT_STATUSES)):
+        yield name, f"to be one of {', '.join(allowed)}", events[name].isin(allowed).to_numpy()
+    yield "amount", "to be finite, or NaN", ~np.isinf(events["amount"].to_numpy(float))

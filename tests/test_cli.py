@@ -431,6 +431,8 @@ WORKS_WITH = {
     "schedule systemd": TABLES | {"exchange_calendars"},
     "ledger verify": TABLES,
     "ledger export": TABLES,
+    "events list": TABLES,
+    "events import --help": set(),
     "status": TABLES | {"exchange_calendars"},
     "runs": TABLES,
     "models": TABLES,

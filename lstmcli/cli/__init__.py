@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from lstmcli import __version__
-from lstmcli.cli import audit, backtest, configs, daily, fetch, ledger, predict, runs, status, train
+from lstmcli.cli import (
+    audit,
+    backtest,
+    configs,
+    daily,
+    events,
+    fetch,
+    ledger,
+    predict,
+    runs,
+    status,
+    train,
+)
 from lstmcli.cli.terminal import INTERRUPTED, need_command, report, say, show_traceback
 
 EPILOG = """
@@ -81,6 +93,7 @@ app.command("score")(ledger.score)
 app.command("report")(daily.report)
 app.command("schedule")(daily.schedule)
 app.add_typer(ledger.ledger, name="ledger")
+app.add_typer(events.events, name="events")
 app.command("status")(status.status)
 app.command("runs")(runs.runs)
 app.command("models")(configs.models)

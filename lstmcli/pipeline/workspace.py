@@ -171,6 +171,8 @@ def doctor(workspace: Workspace) -> list[Check]:
         checks.append(_checked(f"bars {ticker}", _bars, workspace.bars, ticker))
     for name in workspace.market.tickers():
         checks.append(_checked(f"market {name}", _bars, workspace.market, name))
+    for kind in workspace.events.kinds():
+        checks.append(_checked(f"events {kind}", _events, workspace, kind))
     for run in workspace.runs.names():
         checks.append(_checked(f"run {run}", _run, workspace, run))
     for run in workspace.runs.interrupted():
@@ -204,6 +206,10 @@ def _bars(store: BarsStore, ticker: str) -> str:
     bars, meta = store.read(ticker)
     span = f"{meta.first_session} to {meta.last_session}"
     return f"{meta.rows:,} sessions, {span}, {_sessions_behind(bars, meta):,} behind"
+
+
+def _events(workspace: Workspace, kind: str) -> str:
+    return f"{len(workspace.events.read(kind)):,} statements, readable"
 
 
 def _run(workspace: Workspace, run: str) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lstmcli.store.backtests import BacktestStore
 from lstmcli.store.bars import BarsStore
+from lstmcli.store.events import EventStore
 from lstmcli.store.files import file_name, write_atomically
 from lstmcli.store.ledger import NAME as LEDGER
 from lstmcli.store.ledger import Ledger
@@ -21,12 +22,13 @@ LOCK_PATIENCE = 10.0
 
 
 class Workspace:
-    """A folder with bars, market series, runs, backtests, forecasts, charts and the ledger."""
+    """A folder with bars, market series, events, runs, backtests, forecasts, charts, a ledger."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.bars = BarsStore(root / "bars")
         self.market = BarsStore(root / "market", market=True)
+        self.events = EventStore(root / "events")
         self.runs = RunStore(root / "runs")
         self.backtests = BacktestStore(root / "backtests")
         self.ledger = Ledger(root / LEDGER)

@@ -1,0 +1,116 @@
+"""Events: import a user's file, and say what is stored."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lstmcli.errors import ConfigError, NoDataError
+from lstmcli.frames import EVENT_NAME, USER_KIND
+from lstmcli.pipeline.event_file import read_event_file
+from lstmcli.sources.exchanges import calendar_for
+from lstmcli.store import Workspace
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import has read, and how many of its statements were new."""
+
+    kind: str
+    statements: int
+    new: int
+    tickers: tuple[str, ...]
+    first: pd.Timestamp
+    last: pd.Timestamp
+
+
+@dataclass(frozen=True)
+class StoredEvents:
+    """The stored statements of one kind: of which tickers, how many, about which sessions."""
+
+    kind: str
+    tickers: tuple[str, ...]
+    statements: int
+    first: pd.Timestamp
+    last: pd.Timestamp
+
+
+def import_events(workspace: Workspace, file: Path, *, name: str) -> Imported:
+    """Store the statements of a CSV file as events of the kind `user:NAME`.
+
+    Raises:
+        ConfigError: the name or the file is wrong, with a line for each mistake;
+            nothing was stored.
+        LockError: another process holds the workspace.
+        DataError: stored events or bars are damaged.
+    """
+    command = f"lstm events import {shlex.quote(str(file))} --kind"
+    if not EVENT_NAME.fullmatch(name):
+        near = re.sub(r"[^a-z0-9_-]+", "-", name.lower().removeprefix(USER_KIND)).strip("-_")[:32]
+        raise ConfigError(
+            "Expected --kind as a word of lower-case letters, digits, _ and -, at most 32. "
+            f"Received: {name!r}.",
+            hint=f"{command} {near or 'launch'}",
+        )
+
+    def calendar_of(ticker: str) -> tuple[str, pd.DatetimeIndex]:
+        try:
+            bars, meta = workspace.bars.read(ticker)
+        except NoDataError:
+            return calendar_for(ticker), pd.DatetimeIndex([])
+        return meta.calendar, pd.DatetimeIndex(bars.index)
+
+    events = read_event_file(file, USER_KIND + name, calendar_of, command=f"{command} {name}")
+    with workspace.lock():
+        new = workspace.events.append(events)
+    return Imported(
+        USER_KIND + name,
+        len(events),
+        new,
+        tuple(sorted(events["ticker"].unique())),
+        events["session"].min(),
+        events["session"].max(),
+    )
+
+
+def stored_events(
+    workspace: Workspace, tickers: Sequence[str] = (), *, kind: str | None = None
+) -> list[StoredEvents]:
+    """Return what is stored, kind by kind.
+
+    Args:
+        tickers: count these alone; empty means all.
+        kind: `earnings`, `user:launch`, or `launch` for short.
+
+    Raises:
+        NoDataError: nothing is stored of the kind, or of a ticker.
+        DataError: a file is damaged.
+    """
+    kinds = workspace.events.kinds()
+    if kind is not None:
+        kinds = [kind if kind in kinds or kind.startswith(USER_KIND) else USER_KIND + kind]
+    tables = {name: workspace.events.read(name, tickers) for name in kinds}
+    known = {ticker for events in tables.values() for ticker in events["ticker"].unique()}
+    unknown = [ticker for ticker in tickers if ticker not in known]
+    if unknown:
+        of_kind = f" of the kind {kinds[0]}" if kind else ""
+        raise NoDataError(
+            f"There are no events{of_kind} of {', '.join(unknown)} in {workspace.root}.",
+            hint="lstm events list",
+        )
+    return [
+        StoredEvents(
+            name,
+            tuple(sorted(events["ticker"].unique())),
+            len(events),
+            events["session"].min(),
+            events["session"].max(),
+        )
+        for name, events in tables.items()
+        if len(events)
+    ]
