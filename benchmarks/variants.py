@@ -64,7 +64,7 @@ def run_of(workspace: Workspace, name: str) -> Manifest | None:
     """Return the newest run that was made with a config as it stands now."""
     wanted = load_config(name)
     for manifest in reversed(workspace.runs.manifests()):
-        made = parse_config(workspace.runs.config_text(manifest), manifest.run)
+        made = parse_config(workspace.runs.read(manifest).config, manifest.run)
         # A run keeps its tickers, and its split in sessions.
         if made.model_copy(update={"tickers": wanted.tickers, "split": wanted.split}) == wanted:
             return manifest
@@ -74,7 +74,7 @@ def run_of(workspace: Workspace, name: str) -> Manifest | None:
 def row_of(workspace: Workspace, name: str, manifest: Manifest) -> dict[str, object]:
     """Return one line of the table; CRPS in % of the price, mean over the steps."""
     scores = workspace.runs.scores(manifest)
-    history = workspace.runs.history(manifest)
+    history = workspace.runs.read(manifest).history
     best = history.loc[history.groupby(["fit", "member"])["validation_loss"].idxmin()]
     row: dict[str, object] = {
         "config": name,

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lstmcli.errors import DataError, DiskError
 from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, QUANTILES
-from lstmcli.store.ledger import COLUMNS, GENESIS, SCHEMA, Ledger
+from lstmcli.store.ledger import GENESIS, Ledger
+from lstmcli.store.ledger_database import COLUMNS, SCHEMA
 
 NOW = datetime(2024, 3, 8, 22, 0, tzinfo=UTC)
 NUMBERS = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
@@ -218,6 +219,7 @@ def test_writers_at_once_leave_one_chain(tmp_path: Path):
         unique_by=lambda pair: pair[0],
     )
 )
+@example([("A", -0.0)])
 def test_any_ticker_and_number_comes_back(tmp_path_factory: pytest.TempPathFactory, issued):
     ledger = Ledger(tmp_path_factory.mktemp("any") / "ledger.sqlite")
     for ticker, number in issued:

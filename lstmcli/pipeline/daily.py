@@ -260,7 +260,7 @@ class _Evening:
                 self._log("retrain", "failed", message=str(error), run=manifest.run)
 
     def _retrain_one(self, manifest: Manifest) -> None:
-        text = self.workspace.runs.config_text(manifest)
+        text = self.workspace.runs.read(manifest).config
         config = stored_config(self.workspace, manifest.run, text)
         if not is_due(config.retrain, manifest.created_at, self.day.at):
             return

@@ -60,9 +60,8 @@ def plot(
         )
     if kind == "training":
         manifest = workspace.runs.manifest(run) if run else workspace.runs.latest(tickers)
-        workspace.runs.check(manifest)
         figure = charts.training_chart(
-            workspace.runs.history(manifest),
+            workspace.runs.read(manifest).history,
             title=manifest.run,
             note="; ".join(dict.fromkeys(manifest.labels.values())) or None,
         )

@@ -25,6 +25,7 @@ from lstmcli.frames import (
 )
 from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import load_panel
+from lstmcli.pipeline.saved import fitted_from
 from lstmcli.pipeline.train import stored_config
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
@@ -117,8 +118,10 @@ def load_run(workspace: Workspace, manifest: Manifest, *, with_keras: bool = Fal
     Raises:
         DataError: it is damaged, or another version wrote it.
     """
-    config = stored_config(workspace, manifest.run, workspace.runs.config_text(manifest))
-    return workspace.runs.load(manifest, config.recipe(), with_keras=with_keras)
+    store, run = workspace.runs, manifest.run
+    files = store.read(manifest)
+    recipe = stored_config(workspace, run, files.config).recipe()
+    return fitted_from(files, recipe, store=store, run=run, with_keras=with_keras)
 
 
 def predict(

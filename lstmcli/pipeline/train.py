@@ -18,10 +18,11 @@ from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.metrics import realise, score, summary
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
-from lstmcli.forecasters.blend import FittedRun, RunRecipe
+from lstmcli.forecasters.blend import FittedRun, RunRecipe, stored_state
 from lstmcli.forecasters.calibrated import SUFFIX, FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.forecasters.training import Epoch
+from lstmcli.models.files import network_bytes
 from lstmcli.models.litert import MOST_STEPS, export, unrolled_steps
 from lstmcli.models.runtime import threads, usable_cores
 from lstmcli.panel import Panel
@@ -29,7 +30,9 @@ from lstmcli.pipeline._panel import Loaded, load_panel
 from lstmcli.report.wording import verdict_json
 from lstmcli.splits import Block, split_origins
 from lstmcli.store import Workspace
-from lstmcli.store.runs import FORMAT, Checkpoints, Manifest, Plan
+from lstmcli.store.checkpoints import Checkpoints
+from lstmcli.store.records import to_json
+from lstmcli.store.runs import FORMAT, Manifest, Plan
 from lstmcli.windows import Windows, labelled_origins
 
 log = logging.getLogger(__name__)
@@ -270,7 +273,14 @@ def _train(
         versions=versions(),
         verdict=verdict_json(verdict),
     )
-    workspace.runs.finish(final, manifest, history=history, scores=scores, lite=lite)
+    workspace.runs.finish(
+        manifest,
+        state=to_json(stored_state(final)),
+        networks=[network_bytes(network) for network in final.network.networks],
+        history=history,
+        scores=scores,
+        lite=lite,
+    )
     return TrainResult(
         manifest=manifest,
         validation=summary(scores[scores["block"] == "validation"]),

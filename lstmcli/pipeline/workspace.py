@@ -214,7 +214,7 @@ def _events(workspace: Workspace, kind: str) -> str:
 
 def _run(workspace: Workspace, run: str) -> str:
     manifest = workspace.runs.manifest(run)
-    workspace.runs.check(manifest)
+    workspace.runs.read(manifest)
     return f"{len(manifest.files)} files, whole"
 
 

@@ -1,33 +1,30 @@
-"""Backtests on disk: pieces as they are finished, then one table, the manifest last.
+"""Backtests on disk: a piece per recipe and fold as they are finished, then one table.
 
-A folder without `manifest.json` is an interrupted backtest; its pieces are
-good, and the same backtest started again goes on after them.
+The pieces of an interrupted backtest are good: the same backtest goes on after them.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import shutil
-from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from lstmcli.errors import DataError, NoDataError
 from lstmcli.frames import Section
 from lstmcli.store.files import write_atomically
-from lstmcli.store.locks import forget, hold
+from lstmcli.store.records import PLAN, Record, RecordStore, to_csv, to_json
 
-_PLAN = "plan.json"
 _PIECES = "pieces"
 _FORECASTS = "forecasts.parquet"
 _SCORES = "scores.csv"
 _VERDICTS = "verdicts.csv"
-_MANIFEST = "manifest.json"
+
+MAX_LABEL = 63
+"""Letters of the configs' names in the name of a folder."""
 
 
 class BacktestRecord(Section):
@@ -47,12 +44,12 @@ class BacktestRecord(Section):
     versions: dict[str, str]
 
 
-class BacktestManifest(Section):
+class BacktestManifest(Record):
     """A finished backtest.
 
     Attributes:
-        evaluations: how many finished backtests of this workspace have used an
-            overlapping span with one of these tickers, this one included.
+        evaluations: how many backtests of this workspace had judged one of these
+            tickers in an overlapping span by then, this one included.
         left_out: tickers that a fold had no use for, by fold.
         fallbacks: tickers whose fit failed and fell back, by recipe and fold.
         labels: notes that must show with every score, such as "sample data".
@@ -69,48 +66,28 @@ class BacktestManifest(Section):
     labels: dict[str, str]
     verdicts: dict[str, Any]
 
+    @property
+    def evaluated(self) -> tuple[tuple[str, ...], str, str]:
+        return self.tickers, self.record.folds[0][0], self.record.folds[-1][1]
 
-class BacktestStore:
+
+class BacktestStore(RecordStore[BacktestManifest]):
     """The backtests of a workspace, newest last."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def names(self) -> list[str]:
-        """Return finished backtests, oldest first."""
-        return sorted(path.parent.name for path in self.folder.glob(f"*/{_MANIFEST}"))
-
-    def interrupted(self) -> list[str]:
-        """Return backtests that were started and not finished, oldest first."""
-        plans = {path.parent.name for path in self.folder.glob(f"*/{_PLAN}")}
-        return sorted(plans - set(self.names()))
-
-    def path(self, name: str) -> Path:
-        return self.folder / name
+    noun = "backtest"
+    record = BacktestManifest
 
     def start(self, record: BacktestRecord, *, at: datetime) -> str:
-        """Return the folder's name of the interrupted backtest that did the same, or a new one."""
-        for path in sorted(self.folder.glob(f"*/{_PLAN}"), reverse=True):
-            if (path.parent / _MANIFEST).exists():
-                continue
+        """Return the name of the interrupted backtest with this record, or of a new one."""
+        for name in reversed(self.interrupted()):
             try:
-                if BacktestRecord.model_validate_json(path.read_bytes()) == record:
-                    return path.parent.name
-            except (OSError, ValidationError):
+                content = (self.path(name) / PLAN).read_bytes()
+                if BacktestRecord.model_validate_json(content) == record:
+                    return name
+            except (OSError, ValueError):
                 continue  # of another version, or damaged: it is not this one
-        while any(self.folder.glob(f"{at:%Y%m%dT%H%M%SZ}-*")):
-            at += timedelta(seconds=1)
-        name = f"{at:%Y%m%dT%H%M%SZ}-{'-'.join(record.configs)}"[:80]
-        write_atomically(self.path(name) / _PLAN, _json(record))
-        return name
-
-    def hold(self, name: str) -> AbstractContextManager[None]:
-        """Hold a backtest while it runs.
-
-        Raises:
-            LockError: another process runs it.
-        """
-        return hold(self.path(name), patience=0, hint="let it finish")
+        label = "-".join(record.configs)[:MAX_LABEL]
+        return self._begin(label, {PLAN: to_json(record)}, at=at)
 
     def save_piece(self, name: str, key: str, rows: pd.DataFrame, notes: dict[str, Any]) -> None:
         """Keep the forecasts of one recipe and fold, its notes last."""
@@ -144,31 +121,13 @@ class BacktestStore:
         scores: pd.DataFrame,
         verdicts: pd.DataFrame,
     ) -> None:
-        """Write the tables, the manifest last, and drop the pieces."""
-        folder = self.path(manifest.backtest)
-        write_atomically(folder / _FORECASTS, _parquet(forecasts))
-        for name, table in ((_SCORES, scores), (_VERDICTS, verdicts)):
-            write_atomically(folder / name, table.to_csv(index=False, lineterminator="\n").encode())
-        write_atomically(folder / _MANIFEST, _json(manifest))
-        shutil.rmtree(folder / _PIECES, ignore_errors=True)
-        forget(folder)
-
-    def manifest(self, name: str) -> BacktestManifest:
-        """Return the manifest of a finished backtest.
-
-        Raises:
-            NoDataError: there is none.
-            DataError: it is damaged.
-        """
-        path = self.path(name) / _MANIFEST
-        try:
-            return BacktestManifest.model_validate_json(path.read_bytes())
-        except FileNotFoundError as error:
-            raise NoDataError(
-                f"There is no backtest {name} in {self.folder}.", hint="lstm backtest"
-            ) from error
-        except (OSError, ValidationError) as error:
-            raise DataError(f"{path} is damaged.", hint="lstm backtest makes a new one") from error
+        """Write the tables, the manifest last, and remove the pieces."""
+        files = {
+            _FORECASTS: _parquet(forecasts),
+            _SCORES: to_csv(scores),
+            _VERDICTS: to_csv(verdicts),
+        }
+        self._finish(manifest.backtest, files, manifest, leftover=_PIECES)
 
     def latest(self) -> BacktestManifest:
         """Return the newest finished backtest.
@@ -184,7 +143,7 @@ class BacktestStore:
         return self.manifest(self.names()[-1])
 
     def forecasts(self, name: str) -> pd.DataFrame:
-        """Return every forecast of a backtest, with what came.
+        """Return every forecast of a backtest, with its outcome.
 
         Raises:
             DataError: the file is damaged.
@@ -194,22 +153,11 @@ class BacktestStore:
     def scores(self, name: str) -> pd.DataFrame:
         return pd.read_csv(self.path(name) / _SCORES)
 
-    def verdicts(self, name: str) -> pd.DataFrame:
-        return pd.read_csv(self.path(name) / _VERDICTS)
+    def damaged(self, path: Path, reason: str) -> DataError:
+        return DataError(f"{path} is damaged ({reason}).", hint="lstm backtest makes a new one")
 
-    def evaluations(self, tickers: set[str], first: str, last: str) -> int:
-        """Return how many finished backtests have used an overlapping span."""
-        count = 0
-        for name in self.names():
-            try:
-                other = self.manifest(name)
-            except DataError:
-                continue
-            folds = other.record.folds
-            count += bool(
-                tickers & set(other.tickers) and folds[0][0] <= last and first <= folds[-1][1]
-            )
-        return count
+    def _missing(self, name: str) -> NoDataError:
+        return NoDataError(f"There is no backtest {name} in {self.folder}.", hint="lstm backtest")
 
 
 def _parquet(rows: pd.DataFrame) -> bytes:
@@ -223,7 +171,3 @@ def _read(path: Path, hint: str) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged or missing.", hint=hint) from error
-
-
-def _json(section: Section) -> bytes:
-    return (section.model_dump_json(indent=2) + "\n").encode()

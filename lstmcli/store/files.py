@@ -8,7 +8,9 @@ from urllib.parse import quote, unquote
 
 from lstmcli.errors import ConfigError, DiskError
 
-LONGEST_TICKER = 32
+MAX_TICKER = 32
+"""Characters of a ticker that can name a file."""
+
 _DEVICES = {
     "CON",
     "PRN",
@@ -64,8 +66,8 @@ def check_ticker(ticker: str) -> str:
     reason = None
     if not ticker.strip():
         reason = "it is empty"
-    elif len(ticker) > LONGEST_TICKER:
-        reason = f"it has {len(ticker)} characters, more than {LONGEST_TICKER}"
+    elif len(ticker) > MAX_TICKER:
+        reason = f"it has {len(ticker)} characters, more than {MAX_TICKER}"
     elif "/" in ticker or "\\" in ticker:
         reason = "it holds a path separator"
     elif ticker[0] in ".-":
@@ -73,7 +75,7 @@ def check_ticker(ticker: str) -> str:
     elif not ticker.isprintable() or ticker != ticker.strip():
         reason = "it holds a character that does not print, or a space at an end"
     if reason:
-        shown = ticker if len(ticker) <= LONGEST_TICKER else ticker[:LONGEST_TICKER] + "…"
+        shown = ticker if len(ticker) <= MAX_TICKER else ticker[:MAX_TICKER] + "…"
         raise ConfigError(
             f"Expected a ticker such as MRK, BRK-B, ^GSPC, 7203.T or BTC-USD. "
             f"Received: {shown!r}: {reason}.",

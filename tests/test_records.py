@@ -1,0 +1,152 @@
+"""What runs and backtests share: order, interruption, and who used which span."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_runs import begin, finish
+
+from lstmcli.errors import DataError, LockError, NoDataError
+from lstmcli.store.backtests import BacktestManifest, BacktestRecord, BacktestStore
+from lstmcli.store.runs import RunStore
+
+NOON = datetime(2024, 3, 8, 12, 0, tzinfo=UTC)
+TABLE = pd.DataFrame({"value": [0.01]})
+SPAN = ("2016-01-04", "2016-02-01")
+
+
+def record(label: str = "lstm", *, first: str = SPAN[0], last: str = SPAN[1]) -> BacktestRecord:
+    middle = "2016-01-18", "2016-01-19"
+    folds = (first, middle[0]), (middle[1], last)
+    return BacktestRecord(configs={label: ""}, bars={}, folds=folds, last=last, versions={})
+
+
+def finish_backtest(
+    store: BacktestStore, name: str, tickers: tuple[str, ...] = ("A", "B"), span=SPAN
+) -> None:
+    manifest = BacktestManifest(
+        backtest=name,
+        created_at=NOON,
+        record=record(first=span[0], last=span[1]),
+        tickers=tickers,
+        evaluations=1,
+        seconds={},
+        left_out={},
+        fallbacks={},
+        labels={},
+        verdicts={},
+    )
+    store.finish(manifest, forecasts=TABLE, scores=TABLE, verdicts=TABLE)
+
+
+@dataclass
+class Kind:
+    """A store, and how something is begun and finished in it."""
+
+    store: RunStore | BacktestStore
+    begin: Callable[[str], str]
+    finish: Callable[..., object]
+    leftover: Callable[[str], object]
+
+
+@pytest.fixture(params=["runs", "backtests"])
+def kind(request, tmp_path: Path) -> Kind:
+    if request.param == "runs":
+        runs = RunStore(tmp_path / "runs")
+        return Kind(
+            runs,
+            lambda label: begin(runs, variant=label),
+            lambda name, tickers=("A", "B"), span=SPAN: finish(
+                runs, name, tickers=tickers, test=(*span, 1)
+            ),
+            lambda name: runs.checkpoints(name).save("a", {}),
+        )
+    backtests = BacktestStore(tmp_path / "backtests")
+    return Kind(
+        backtests,
+        lambda label: backtests.start(record(label), at=NOON),
+        lambda name, *rest, **more: finish_backtest(backtests, name, *rest, **more),
+        lambda name: backtests.save_piece(name, "a", TABLE, {}),
+    )
+
+
+def test_what_begins_in_one_second_keeps_its_order(kind):
+    labels = [f"{name}{n}" for n in range(5) for name in ("lstm", "dense", "stacked")]
+    names = [kind.begin(label) for label in labels]
+    assert kind.store.interrupted() == names
+    assert [name[:17] for name in names[:2]] == ["20240308T120000Z-", "20240308T120001Z-"]
+    assert names[0].startswith("20240308T120000Z-lstm0")
+
+
+def test_it_is_finished_once_its_manifest_is_there(kind):
+    name = kind.begin("lstm")
+    kind.leftover(name)
+    with kind.store.hold(name):
+        pass
+    assert (kind.store.names(), kind.store.interrupted()) == ([], [name])
+    kind.finish(name)
+    assert (kind.store.names(), kind.store.interrupted()) == ([name], [])
+    left = {path.name for path in kind.store.path(name).iterdir()}
+    assert "manifest.json" in left
+    assert not left & {"plan.json", "resume", "pieces", ".lock", ".lock-holder"}
+
+
+def test_two_processes_do_not_share_one(kind):
+    name = kind.begin("lstm")
+    with (
+        kind.store.hold(name),
+        pytest.raises(LockError, match="in use"),
+        kind.store.hold(name),
+    ):
+        pass
+
+
+def test_a_name_without_a_manifest_is_refused(kind):
+    with pytest.raises(NoDataError, match=rf"There is no {kind.store.noun} none in "):
+        kind.store.manifest("none")
+
+
+@pytest.mark.parametrize("content", ["{damaged", "[]", "{}", '{"format": 1}'])
+def test_a_damaged_manifest_is_named_and_passed_over(kind, content):
+    sound, damaged = kind.begin("lstm"), kind.begin("dense")
+    kind.finish(sound)
+    kind.finish(damaged)
+    path = kind.store.path(damaged) / "manifest.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=r"manifest\.json") as caught:
+        kind.store.manifest(damaged)
+    assert caught.value.hint
+    assert kind.store.manifests() == [kind.store.manifest(sound)]
+    assert kind.store.evaluations(["A"], *SPAN) == 1
+    with pytest.raises(DataError):
+        kind.store.latest()  # never an older one in silence
+
+
+def test_evaluations_count_spans_that_overlap_for_a_shared_ticker(kind):
+    assert kind.store.evaluations(["A"], "2016-01-01", "2016-12-31") == 0
+    first, second, third = (kind.begin(label) for label in ("lstm", "dense", "stacked"))
+    kind.finish(first)
+    kind.finish(second, tickers=("A",), span=("2016-01-20", "2016-03-01"))
+    kind.finish(third, tickers=("C",))
+    kind.begin("rnn")  # unfinished: it has shown nobody a score
+    assert kind.store.evaluations(["A", "X"], "2016-01-25", "2016-05-01") == 2
+    assert kind.store.evaluations(["B"], "2016-02-01", "2016-05-01") == 1
+    assert kind.store.evaluations(["A"], "2016-02-02", "2016-05-01") == 1
+    assert kind.store.evaluations(["A"], "2016-03-02", "2016-05-01") == 0
+
+
+def test_an_interrupted_backtest_goes_on_only_for_the_same_record(tmp_path):
+    store = BacktestStore(tmp_path)
+    name = store.start(record(), at=NOON)
+    assert store.start(record(), at=NOON) == name
+    other = store.start(record(last="2016-02-02"), at=NOON)
+    assert other != name
+    (store.path(other) / "plan.json").write_text("{damaged")
+    assert store.start(record(), at=NOON) == name
+    finish_backtest(store, name)
+    assert store.start(record(), at=NOON) not in (name, other)
