@@ -96,6 +96,16 @@ def test_it_is_finished_once_its_manifest_is_there(kind):
     assert not left & {"plan.json", "resume", "pieces", ".lock", ".lock-holder"}
 
 
+def test_a_plan_beside_a_manifest_is_no_interruption(kind):
+    # A kill after the manifest leaves it, and backtests of 0.1 kept theirs.
+    name = kind.begin("lstm")
+    plan = kind.store.path(name) / "plan.json"
+    content = plan.read_bytes()
+    kind.finish(name)
+    plan.write_bytes(content)
+    assert (kind.store.names(), kind.store.interrupted()) == ([name], [])
+
+
 def test_two_processes_do_not_share_one(kind):
     name = kind.begin("lstm")
     with (
@@ -136,6 +146,8 @@ def test_evaluations_count_spans_that_overlap_for_a_shared_ticker(kind):
     kind.begin("rnn")  # unfinished: it has shown nobody a score
     assert kind.store.evaluations(["A", "X"], "2016-01-25", "2016-05-01") == 2
     assert kind.store.evaluations(["B"], "2016-02-01", "2016-05-01") == 1
+    assert kind.store.evaluations(["B"], "2015-11-02", "2016-01-04") == 1
+    assert kind.store.evaluations(["B"], "2015-11-02", "2016-01-01") == 0
     assert kind.store.evaluations(["A"], "2016-02-02", "2016-05-01") == 1
     assert kind.store.evaluations(["A"], "2016-03-02", "2016-05-01") == 0
 

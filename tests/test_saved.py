@@ -11,7 +11,9 @@ from test_forecasters import UNTIL, network, panel
 from test_runs import HISTORY
 
 from lstmcli.errors import DataError
-from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
+from lstmcli.forecasters.baselines.har import Har
+from lstmcli.forecasters.blend import Blend, FittedRun, RunRecipe
+from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.models.files import load_network, network_bytes
 from lstmcli.pipeline.saved import fitted_from
 from lstmcli.store.records import to_json
@@ -37,7 +39,7 @@ def files(**changes) -> RunFiles:
     return RunFiles(**{**parts, **changes})
 
 
-def load(content: RunFiles, recipe: NetworkRecipe | None = None) -> FittedNetwork:
+def load(content: RunFiles, recipe: RunRecipe | None = None) -> FittedRun:
     return fitted_from(content, recipe or network(), store=RunStore(Path("runs")), run=RUN)
 
 
@@ -79,8 +81,14 @@ def test_files_that_do_not_load_are_told_by_their_run(changes, reason):
 def test_a_state_without_its_fields_is_refused():
     content = files()
     broken = RunFiles("", b"{}", content.networks, HISTORY, None)
-    with pytest.raises(DataError, match=r"is damaged \(of its state, \d+ fields are wrong\)"):
+    with pytest.raises(DataError, match=r"is damaged \(its state: \d+ fields are wrong\)"):
         load(broken)
+
+
+def test_a_blend_without_its_other_part_is_refused():
+    both = Blend((network(), Har(4)), (0.5, 0.5))
+    with pytest.raises(DataError, match=r"is damaged \(its state lacks the HAR of its blend\)"):
+        load(files(), both)
 
 
 def test_a_network_that_holds_code_is_refused(tmp_path):

@@ -13,7 +13,7 @@ import pandas as pd
 from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.frames import EVENT_NAME, USER_KIND
 from lstmcli.pipeline.event_file import read_event_file
-from lstmcli.sources import calendar_for
+from lstmcli.sources.exchanges import calendar_for
 from lstmcli.store import Workspace
 
 

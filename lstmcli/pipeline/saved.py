@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from pydantic import ValidationError
 
 from lstmcli.errors import DataError
@@ -12,6 +15,9 @@ from lstmcli.models.files import load_network
 from lstmcli.models.litert import LiteNetwork
 from lstmcli.store.records import wrong_fields
 from lstmcli.store.runs import RunFiles, RunStore
+
+if TYPE_CHECKING:
+    import keras
 
 
 def fitted_from(
@@ -29,7 +35,7 @@ def fitted_from(
     try:
         state = NetworkState.model_validate_json(files.state)
     except ValidationError as error:
-        raise store.damaged(folder, f"of its state, {wrong_fields(error)}") from error
+        raise store.damaged(folder, f"its state: {wrong_fields(error)}") from error
     unknown = [name for name in state.features if find_feature(name) is None]
     if unknown or state.features != recipe.network.features:
         raise DataError(
@@ -37,24 +43,36 @@ def fitted_from(
             f"Received: {', '.join(state.features)}.",
             hint=store.train_again(run),
         )
-    lite = None
-    if files.lite is not None:
-        try:
-            lite = LiteNetwork(files.lite)
-        except (ValueError, RuntimeError) as error:
-            reason = f"its export does not load: {type(error).__name__}"
-            raise store.damaged(folder, reason) from error
-    if lite is not None and not with_keras:
-        return restored(recipe, FittedNetwork(recipe.network, (), state, files.history, lite))
+    lite = _export(files, store, folder)
+    networks: tuple[keras.Model, ...] = ()
+    if lite is None or with_keras:
+        networks = _networks(files, store, folder)
+        width = networks[0].inputs[0].shape[-1] if networks else 0
+        if width != len(state.features):
+            raise DataError(
+                f"{folder}: Expected networks with {len(state.features)} feature columns. "
+                f"Received: {width}.",
+                hint=store.train_again(run),
+            )
+    network = FittedNetwork(recipe.network, networks, state, files.history, lite)
     try:
-        networks = tuple(load_network(content) for content in files.networks)
+        return restored(recipe, network)
+    except ValueError as error:
+        raise store.damaged(folder, "its state lacks the HAR of its blend") from error
+
+
+def _export(files: RunFiles, store: RunStore, folder: Path) -> LiteNetwork | None:
+    if files.lite is None:
+        return None
+    try:
+        return LiteNetwork(files.lite)
+    except (ValueError, RuntimeError) as error:
+        reason = f"its export does not load: {type(error).__name__}"
+        raise store.damaged(folder, reason) from error
+
+
+def _networks(files: RunFiles, store: RunStore, folder: Path) -> tuple[keras.Model, ...]:
+    try:
+        return tuple(load_network(content) for content in files.networks)
     except ValueError as error:
         raise store.damaged(folder, f"a network does not load: {type(error).__name__}") from error
-    width = networks[0].inputs[0].shape[-1] if networks else 0
-    if width != len(state.features):
-        raise DataError(
-            f"{folder}: Expected networks with {len(state.features)} feature columns. "
-            f"Received: {width}.",
-            hint=store.train_again(run),
-        )
-    return restored(recipe, FittedNetwork(recipe.network, networks, state, files.history, lite))
