@@ -58,7 +58,7 @@ class Check:
 
 
 def check_features(columns: Columns, panel: Panel, *, seed: int = 0, places: int = 5) -> Check:
-    """Check that features (T, F) up to a session keep every bit when all later data change.
+    """Check that features (T, F) keep every bit when all later data change.
 
     Args:
         columns: features of a view.
@@ -161,7 +161,7 @@ def check_permuted(recipe: Recipe, panel: Panel, horizon: int, *, seed: int = 0)
 def random_walk_is_beaten(
     recipe: Recipe, horizon: int, *, seed: int, sessions: int = 1500, market: Sequence[str] = ()
 ) -> bool:
-    """Return whether a recipe seems to beat the random walk on a simulated random walk.
+    """Return whether a recipe seems to beat the truth on a simulated random walk.
 
     Args:
         market: names of the market series that the recipe reads.
@@ -229,7 +229,7 @@ def _correlation(recipe: Recipe, panel: Panel, horizon: int) -> float:
 def check_oracle(
     recipe: Recipe, horizon: int, *, seed: int = 0, market: Sequence[str] = ()
 ) -> Check:
-    """Check that a recipe forecasts GARCH with fat tails almost as well as the true process."""
+    """Check that a recipe forecasts simulated GARCH almost as well as the truth does."""
     from scipy.stats import t as student
 
     degrees = 6.0
@@ -308,7 +308,7 @@ def _judged(recipe: Recipe, panel: Panel, *others: Recipe, horizon: int) -> pd.D
 
 
 def _beaten(recipe: Recipe, panel: Panel, baseline: str, horizon: int) -> set[int]:
-    """Return the steps at which a recipe BEATS a baseline on the last third of a panel."""
+    """Return the steps at which a recipe BEATS a baseline on a panel's last third."""
     rows = _judged(recipe, panel, BASELINES[baseline](horizon), horizon=horizon)
     keys = ["ticker", "made_on", "step"]
     rows = rows[rows.groupby(keys)["recipe"].transform("size") == 2]

@@ -175,10 +175,11 @@ def skill_sequence(losses: pd.Series, baseline: pd.Series, step: int) -> pd.Data
 
 
 def live_table(scored: pd.DataFrame) -> pd.DataFrame:
-    """Return how each published recipe compares with the others, one row per step and recipe.
+    """Return how published recipes compare with the others, step by step.
 
-    Steps at which there is no other recipe are left out. The first row of a published
-    recipe and step is its own; two recipes are compared on the origins that both have.
+    There is one row per published recipe, step and recipe; its own row comes first. Two
+    recipes are compared on the origins that both have. Steps at which there is no other
+    recipe are left out.
 
     Columns: `published step recipe origins forecasts crps direction`; `coverage50
     coverage80 coverage95`, each with its confidence sequence in `…_low` and `…_high`; and
@@ -197,7 +198,7 @@ def live_table(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compared(of_step: pd.DataFrame, published: str, step: int) -> list[dict[str, object]]:
-    """Return the rows of a published recipe at one step; none where there is no other recipe."""
+    """Return the rows of a published recipe at one step; none if it is the only one."""
     names = list(of_step["recipe"].unique())
     if published not in names or len(names) == 1:
         return []

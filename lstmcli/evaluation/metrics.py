@@ -243,10 +243,11 @@ def pit(rows: pd.DataFrame) -> np.ndarray:
 
 
 def rolling_coverage(rows: pd.DataFrame, coverage: float, *, sessions: int = 250) -> pd.Series:
-    """Return the share of outcomes in their interval over the last `sessions` origins.
+    """Return the share of outcomes in their interval over the last origins.
 
     Args:
         rows: realised forecasts of one recipe and one step.
+        sessions: how many origins a share is of.
 
     Returns:
         By origin, from the one on that has enough before it. Each origin counts once,

@@ -227,10 +227,11 @@ def needed_direction(days: int) -> float:
 
 
 def cumulative_skill(losses: pd.Series, baseline: pd.Series, step: int) -> pd.DataFrame:
-    """Return the loss saved up to each origin, as a share of the baseline's whole loss.
+    """Return the loss saved up to each origin, as a share of the baseline's loss.
 
-    The last value is the skill of the span. `low` and `high` are the 95 % interval of the
-    mean difference so far, times the number of origins; NaN below ten origins per step.
+    The loss is that of the whole span, so the last value is its skill. `low` and `high` are
+    the 95 % interval of the mean difference so far, times the number of origins; NaN below
+    ten origins per step.
 
     Returns:
         By origin: `gain low high`, fractions.

@@ -1,4 +1,4 @@
-"""Panels for the leak checks: simulated from a known process, shuffled, or perturbed."""
+"""Panels for the leak checks: simulated, shuffled or perturbed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEW_DISTRIBUTIONS = 0.1
 def autoregressive(
     weights: Sequence[float], *, tickers: int, sessions: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Return log returns (T,) of tickers, each a weighted sum of the last ones plus noise."""
+    """Return log returns (T,) of tickers: weighted sums of the last ones plus noise."""
     generator = np.random.default_rng(seed)
     series = {}
     for number in range(tickers):
@@ -33,7 +33,7 @@ def autoregressive(
 def garch(
     degrees: float, *, tickers: int, sessions: int, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return log returns (T,) of GARCH(1, 1) and the true sigma of each next session (T,).
+    """Return log returns (T,) of GARCH(1, 1) and the next session's true sigma (T,).
 
     Args:
         degrees: of freedom of Student's t, whose draws are scaled to a variance of one.
@@ -100,7 +100,7 @@ def permuted_panel(panel: Panel, generator: np.random.Generator) -> Panel:
 
 
 def permuted(bars: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
-    """Return bars with whole sessions in random order, each relative to the close before."""
+    """Return bars with whole sessions in random order, relative to the close before."""
     returns = log_returns(bars).fillna(0.0).to_numpy()
     order = np.append(0, 1 + generator.permutation(len(bars) - 1))
     close = bars["close"].iloc[0] * np.exp(returns[order].cumsum())
@@ -113,7 +113,7 @@ def permuted(bars: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame
 
 
 def perturbed_panel(panel: Panel, after: pd.Timestamp, generator: np.random.Generator) -> Panel:
-    """Return a panel that differs in everything which was not known when `after` closed.
+    """Return a panel that differs in all that was not known when `after` closed.
 
     What `panel.until(after)` returns stays the same to the last bit.
     """

@@ -206,7 +206,7 @@ def _word(row: Mapping[str, Any]) -> str:
 
 
 def _coverage(rows: pd.DataFrame, step: int) -> tuple[dict[str, float], bool]:
-    """Return coverage with its interval at each level, and whether all cover what they promise."""
+    """Return each coverage with its interval, and whether all keep what they promise."""
     columns: dict[str, float] = {}
     covers = True
     for share in COVERAGES:

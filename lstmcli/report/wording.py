@@ -109,12 +109,12 @@ def reminder(stored: Mapping[str, Any]) -> str:
 
 
 def live_phrase(word: str) -> str:
-    """Return a word of the live table as users read it, with the number that is missing."""
+    """Return a word of the live table as users read it."""
     return f"no verdict before {MIN_OUTCOMES}" if word == NO_VERDICT else word
 
 
 def coverage_lines(recipe: str, evidence: Evidence) -> str:
-    """Return the evidence against the coverage of a recipe, as two lines of a terminal."""
+    """Return the evidence against the coverage of a recipe, in two lines."""
     if evidence.alarmed_on is not None:
         return (
             f"ALARM: the intervals of {recipe} do not cover what they say\n"
@@ -128,7 +128,7 @@ def coverage_lines(recipe: str, evidence: Evidence) -> str:
 
 
 def coverage_sentence(recipe: str, evidence: Evidence) -> str:
-    """Return the evidence against the coverage of a recipe, as a sentence of the page."""
+    """Return the evidence against the coverage of a recipe, as one sentence."""
     if evidence.alarmed_on is not None:
         return (
             f"ALARM: the intervals of {recipe} do not cover what they say (evidence "
