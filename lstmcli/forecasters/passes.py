@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lstmcli.errors import ConfigError
+from lstmcli.models.kernel import use_stock_lstm
 from lstmcli.windows import Windows
 
 if TYPE_CHECKING:
@@ -146,8 +147,6 @@ def in_memory(
         ConfigError: the memory does not suffice for that either.
     """
     import tensorflow as tf
-
-    from lstmcli.models.layers import use_stock_lstm
 
     try:
         return work()

@@ -14,7 +14,7 @@ from pydantic import Field
 from lstmcli.forecasters.passes import Passes, in_memory, window_batches
 from lstmcli.frames import Section
 from lstmcli.models import WindowShape
-from lstmcli.models._memory import release
+from lstmcli.models.kernel import release
 from lstmcli.models.runtime import Threads, load_tensorflow
 from lstmcli.windows import Windows
 
