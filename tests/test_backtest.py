@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import shutil
 import signal
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -15,8 +20,10 @@ from simulate import panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
 from lstmcli.evaluation.backtest import BacktestConfig, cut_folds, taking_part
-from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.evaluation.tasks import FoldTask
+from lstmcli.forecasters.baselines import BASELINES, Historical, RandomWalk
 from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, log_returns
+from lstmcli.panel import Panel
 from lstmcli.store import Workspace
 
 H = 20
@@ -209,16 +216,90 @@ def test_killed_in_the_third_fold_it_goes_on_to_the_same_scores(proven, tmp_path
         assert (_finished(workspace) / name).read_bytes() == (_finished(data) / name).read_bytes()
 
 
-def test_processes_side_by_side_give_the_same_scores(proven, tmp_path):
+def test_processes_side_by_side_give_the_same_forecasts(proven, tmp_path):
     data, _ = proven
     workspace = tmp_path / "data"
     shutil.copytree(data.parent / "fresh", workspace)
-    line = [*SMALL[:-2], "--workers", "2"]
-    answer = spawn("backtest", *line, workspace=workspace)
+    answer = spawn("backtest", *SMALL[:-1], "2", workspace=workspace)
     assert answer.code == 0, answer.err
-    assert (_finished(workspace) / "scores.csv").read_bytes() == (
-        _finished(data) / "scores.csv"
-    ).read_bytes()
+    for name in ("scores.csv", "verdicts.csv", "forecasts.parquet"):
+        assert (_finished(workspace) / name).read_bytes() == (_finished(data) / name).read_bytes()
+
+
+@dataclass(frozen=True)
+class Faulty:
+    """A random walk that fails in the second fold as long as `FAULT` says how."""
+
+    horizon: int
+    name: ClassVar[str] = "faulty"
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> Any:
+        fault = os.environ.get("FAULT") if f"{until:%Y-%m}" == "2008-04" else None
+        if fault == "bug":
+            raise ZeroDivisionError("planted")
+        if fault == "data":
+            raise NoDataError("Expected more. Received: less.", hint="fetch more")
+        if fault == "killed":
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return replace(RandomWalk(self.horizon).fit(panel, until), name=self.name)
+
+
+@pytest.mark.parametrize(
+    ("fault", "workers", "line", "code"),
+    [
+        ("bug", 1, "ZeroDivisionError: planted", 1),
+        ("data", 2, "NoDataError: Expected more. Received: less.", 3),
+        ("killed", 2, "its process ended before the task did", 1),
+    ],
+)
+def test_a_task_that_fails_ends_no_other_and_alone_is_run_again(
+    lstm: Lstm, fresh, monkeypatch, fault, workers, line, code
+):
+    for name in [name for name in BASELINES if name not in ("random_walk", "garch")]:
+        monkeypatch.delitem(BASELINES, name)
+    monkeypatch.setitem(BASELINES, "faulty", Faulty)
+    monkeypatch.setenv("FAULT", fault)
+    command = ["backtest", *SMALL[:-1], str(workers)]
+    answer = lstm(*command, "--debug")
+    assert (answer.code, answer.out) == (code, "")
+    assert f"warning: faulty-02 failed: {line}" in answer.err
+    assert f"error: 1 of 12 tasks failed:\n  faulty-02: {line}" in answer.err
+    assert answer.hint.endswith("the same command runs what failed again")
+    if fault == "bug":
+        assert 'raise ZeroDivisionError("planted")' in answer.err
+    if fault == "data":
+        assert answer.hint.startswith("fetch more; ")
+    (pieces,) = (fresh / "backtests").glob("*/pieces")
+    kept = {path.stem: path.read_bytes() for path in pieces.glob("*.parquet")}
+    assert len(kept) == 11
+    assert "faulty-02" not in kept
+
+    monkeypatch.delenv("FAULT")
+    again = lstm(*command, "--json")
+    assert again.code == 0, again.err
+    assert "11 of 12 are done" in again.err
+    assert [told for told in again.err.splitlines() if ", fold " in told and " s (" in told] == [
+        told for told in again.err.splitlines() if told.startswith("faulty, fold 2: ")
+    ]
+    rows = pd.read_parquet(_finished(fresh) / "forecasts.parquet").set_index("recipe")
+    for column in (*QUANTILE_COLUMNS, "realised"):
+        np.testing.assert_array_equal(rows.loc["faulty", column], rows.loc["random_walk", column])
+
+
+def test_a_fold_is_a_value_that_keeps_nothing_of_other_tasks():
+    panel = panel_of(AAA=simulate_bars(1100), BBB=simulate_bars(1100, seed=1))
+    cut = cut_folds(panel.sessions(), BacktestConfig(folds=2), horizon=5, least=500)
+    one, two = (FoldTask(Historical(5), panel.sha256, fold, (1, 5)) for fold in cut)
+    assert (one.key, two.key) == ("historical-01", "historical-02")
+    rows, notes = two.run(panel)
+    assert notes == {"fallbacks": []}
+    assert set(rows["step"]) == {1, 5}
+    assert set(rows["made_on"]) <= set(cut[1].origins)
+    one.run(panel)
+    travelled = pickle.loads(pickle.dumps(two))
+    pd.testing.assert_frame_equal(travelled.run(pickle.loads(pickle.dumps(panel)))[0], rows)
+    assert len(pickle.dumps(two)) < 10_000 < len(pickle.dumps(panel))
 
 
 def test_a_damaged_backtest_is_named_and_the_next_is_made(proven, tmp_path):

@@ -171,6 +171,25 @@ def test_ctrl_c_while_tensorflow_is_imported_is_no_crash(stopped, enter, delay):
     assert "error" not in err
 
 
+def test_ctrl_c_in_a_backtest_ends_its_workers_and_keeps_what_is_finished(enter, stopped):
+    data = enter(stopped.began)
+    line = ["backtest", *TINY, "--set", "backtest.folds=1", "--workers", "2"]
+    with start(*line, workspace=data, start_new_session=True) as process:
+        said = wait_for(process, "fold 1: ")
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        before = time.monotonic()
+        out, err = process.communicate(timeout=60)
+    assert time.monotonic() - before < 5
+    assert (process.returncode, out) == (130, "")
+    assert err.endswith(
+        "stopped; what is finished is kept\n\nhint: the same command goes on from there\n"
+    )
+    assert "Traceback" not in said + err
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)  # nothing is left of the group
+    assert list(data.glob("backtests/*/pieces/*.parquet"))
+
+
 def test_a_run_that_is_being_trained_is_not_resumed(lstm, stopped, enter):
     workspace = enter(stopped.after_ctrl_c)
     runs = Workspace(workspace).runs

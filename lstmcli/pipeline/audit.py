@@ -9,7 +9,8 @@ from lstmcli.config import RunConfig
 from lstmcli.evaluation import leaks
 from lstmcli.evaluation.leaks import Check
 from lstmcli.evaluation.metrics import realise
-from lstmcli.fanout import fan_out
+from lstmcli.evaluation.tasks import WalkTask
+from lstmcli.executors import Failure, open_executor, run_tasks, task_error
 from lstmcli.features import feature_matrix
 from lstmcli.forecasters.calibrated import Calibrated, FittedCalibrated
 from lstmcli.models.runtime import usable_cores
@@ -78,12 +79,20 @@ def audit(
     on_stage("fitting on simulated GARCH")
     yield leaks.check_oracle(published, horizon, seed=config.seed, market=tuple(config.market))
 
-    seeds = [config.seed + 1 + number for number in range(simulations)]
-    work = partial(_seems_beaten, config)
-    beaten = []
-    for _, seemed in fan_out(work, seeds, workers=workers or usable_cores()):
-        beaten.append(seemed)
-        on_stage(f"simulated random walks: {len(beaten)} of {simulations}")
+    tasks = [
+        WalkTask(published, horizon, seed, tuple(config.market))
+        for seed in range(config.seed + 1, config.seed + 1 + simulations)
+    ]
+    beaten, failures = [], []
+    with open_executor(min(workers or usable_cores(), simulations), panels={}) as executor:
+        for outcome in run_tasks(executor, tasks):
+            if isinstance(outcome, Failure):
+                failures.append(outcome)
+                continue
+            beaten.append(outcome.value)
+            on_stage(f"simulated random walks: {len(beaten)} of {simulations}")
+    if failures:
+        raise task_error(failures, of=simulations)
     yield leaks.check_random_walks(beaten)
 
 
@@ -98,10 +107,3 @@ def light(config: RunConfig, *, epochs: int = MAX_EPOCHS) -> RunConfig:
         }
     )
     return config.model_copy(update={"training": training})
-
-
-def _seems_beaten(config: RunConfig, seed: int) -> bool:
-    recipe = Calibrated(config.recipe())
-    return leaks.random_walk_is_beaten(
-        recipe, config.window.horizon, seed=seed, market=tuple(config.market)
-    )

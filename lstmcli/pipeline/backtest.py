@@ -1,17 +1,13 @@
-"""Backtest: refit fold by fold, beside every baseline, and judge what came of it."""
+"""The backtest: fit every recipe before each fold, score its forecasts, judge them."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from lstmcli import clock
 from lstmcli.config import RunConfig
@@ -21,20 +17,17 @@ from lstmcli.evaluation.backtest import (
     Fold,
     check_span,
     cut_folds,
-    forecast_fold,
     judged_steps,
     taking_part,
 )
 from lstmcli.evaluation.metrics import score_fully
+from lstmcli.evaluation.tasks import FoldTask
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
-from lstmcli.fanout import fan_out
+from lstmcli.executors import Failure, open_executor, run_tasks, task_error
 from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.baselines import BASELINES
-from lstmcli.forecasters.blend import FittedBlend
 from lstmcli.forecasters.calibrated import SUFFIX
-from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.models.runtime import usable_cores
-from lstmcli.panel import Panel
 from lstmcli.pipeline._panel import Loaded, load_panel
 from lstmcli.pipeline.train import versions
 from lstmcli.report.wording import verdict_json
@@ -43,42 +36,27 @@ from lstmcli.store.backtests import BacktestManifest, BacktestRecord
 
 log = logging.getLogger(__name__)
 
-MOST_WORKERS = 4
-"""Processes unless the user asks for more; each holds TensorFlow, about 700 MB."""
+MAX_WORKERS = 4
+"""Processes at most, unless the user asks for more. Each takes about 700 MB of memory."""
 
 KEYS = ["ticker", "made_on", "step"]
 
 
 @dataclass(frozen=True)
-class Task:
-    """One recipe on one fold: all that a process of its own needs to know.
+class BacktestPlan:
+    """A backtest before its first fit.
 
     Attributes:
-        label: the config's or the baseline's name.
-        config: None for a baseline.
+        configs: by label, which is also the name of the config's recipe.
+        tasks: every recipe on every fold.
+        left_out: by fold, the tickers that it does without.
+        steps: the steps that are judged.
     """
-
-    root: Path
-    tickers: tuple[str, ...]
-    last: pd.Timestamp
-    label: str
-    config: RunConfig | None
-    horizon: int
-    fold: Fold
-
-    @property
-    def key(self) -> str:
-        return f"{self.label}-{self.fold.number:02d}"
-
-
-@dataclass(frozen=True)
-class BacktestPlan:
-    """Everything that is settled before the first fit."""
 
     configs: Mapping[str, RunConfig]
     loaded: Loaded
     folds: tuple[Fold, ...]
-    tasks: tuple[Task, ...]
+    tasks: tuple[FoldTask, ...]
     record: BacktestRecord
     left_out: dict[str, tuple[str, ...]]
     steps: tuple[int, ...]
@@ -95,7 +73,7 @@ class BacktestResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """One piece that is done."""
+    """One finished task, and how many of all tasks are done."""
 
     label: str
     fold: int
@@ -107,14 +85,14 @@ class Progress:
 def plan_backtest(
     workspace: Workspace, configs: Mapping[str, RunConfig], tickers: Sequence[str]
 ) -> BacktestPlan:
-    """Return the folds and what has to be fitted; fits nothing.
+    """Return the folds and their tasks; fits nothing.
 
     Args:
         configs: by label; all with the same horizon and the same `backtest` section.
-        tickers: else the first config's, else every stored one.
+        tickers: if none, those of the first config; if it has none, every stored one.
 
     Raises:
-        NoDataError: too few sessions for the folds; says how many folds fit.
+        NoDataError: too few sessions for the folds; the hint says how many they allow.
         ConfigError: the configs cannot be compared.
     """
     check_span({label: config.backtest for label, config in configs.items()})
@@ -145,7 +123,7 @@ def plan_backtest(
                 hint="--set backtest.folds=1, or lstm fetch --start 2000-01-01",
             )
     settled = {
-        # One thread each: the last digits must not depend on how many workers there are.
+        # With one thread per network, the digits do not depend on the number of workers.
         label: config.model_copy(
             update={
                 "tickers": tuple(panel),
@@ -156,18 +134,18 @@ def plan_backtest(
         )
         for label, config in configs.items()
     }
-    jobs: list[tuple[str, RunConfig | None]] = [
-        *settled.items(),
-        *((name, None) for name in BASELINES),
+    recipes: list[Recipe] = [
+        # The label is the name in every table, also where the config has a name of its own.
+        *(c.model_copy(update={"name": label}).recipe() for label, c in settled.items()),
+        *(baseline(horizon) for baseline in BASELINES.values()),
     ]
+    steps = judged_steps(horizon)
     return BacktestPlan(
         configs=settled,
         loaded=loaded,
         folds=folds,
         tasks=tuple(
-            Task(workspace.root, tuple(panel), sessions[-1], label, config, horizon, fold)
-            for label, config in jobs
-            for fold in folds
+            FoldTask(recipe, panel.sha256, fold, steps) for recipe in recipes for fold in folds
         ),
         record=BacktestRecord(
             configs={label: config.to_yaml() for label, config in settled.items()},
@@ -179,12 +157,12 @@ def plan_backtest(
             versions=versions(),
         ),
         left_out={number: names for number, names in left_out.items() if names},
-        steps=judged_steps(horizon),
+        steps=steps,
     )
 
 
 def _least_sessions(config: RunConfig) -> int:
-    """Return the sessions that a fit needs, features and lookback warmed up."""
+    """Return the sessions that a fit needs, those of the first lookback included."""
     window = config.window
     return config.split.origins_needed(window.horizon) + window.lookback + window.horizon
 
@@ -198,60 +176,47 @@ def backtest(
     on_piece: Callable[[Progress], None],
     on_stage: Callable[[str], None],
 ) -> BacktestResult:
-    """Run what is not done yet, score every forecast, judge, and store it all.
+    """Run the tasks that are not done, score every forecast, judge, and store it all.
+
+    A task that fails ends no other. The results of the others are kept, and the next call
+    runs the failed ones alone.
 
     Args:
-        workers: processes; else one a core, four at most.
-        on_start: is told the backtest's name, how many pieces exist and how many
-            there will be.
+        workers: processes; None: one per core, `MAX_WORKERS` at most.
+        on_start: is told the backtest's name, how many tasks are done, and how many
+            there are.
 
     Raises:
+        LstmError: tasks failed; it has the highest of their exit codes.
         LockError: another process runs the same backtest.
-        DiskError: it could not be written; the finished pieces remain.
+        DiskError: it could not be written; the finished tasks are kept.
     """
     store = workspace.backtests
     name = store.start(plan.record, at=clock.now())
     with store.hold(name):
         notes = store.pieces(name)
-        left = [task for task in plan.tasks if task.key not in notes]
-        on_start(name, len(plan.tasks) - len(left), len(plan.tasks))
-        count = workers or min(usable_cores(), MOST_WORKERS)
-        done = len(plan.tasks) - len(left)
-        for task, (rows, note) in fan_out(run_task, left, workers=count):
-            store.save_piece(name, task.key, rows, note)
-            notes[task.key] = note
-            done += 1
-            on_piece(Progress(task.label, task.fold.number, note["seconds"], done, len(plan.tasks)))
+        left = {task.key: task for task in plan.tasks if task.key not in notes}
+        done, of = len(plan.tasks) - len(left), len(plan.tasks)
+        on_start(name, done, of)
+        count = min(workers or min(usable_cores(), MAX_WORKERS), len(left))
+        panel = plan.loaded.panel
+        failures = []
+        with open_executor(count, panels={panel.sha256: panel}) as executor:
+            for outcome in run_tasks(executor, list(left.values())):
+                if isinstance(outcome, Failure):
+                    failures.append(outcome)
+                    log.warning("%s failed: %s", outcome.key, outcome.line)
+                    continue
+                task, (rows, noted) = left[outcome.key], outcome.value
+                note = {"seconds": round(outcome.seconds, 1), **noted}
+                store.save_piece(name, task.key, rows, note)
+                notes[task.key] = note
+                done += 1
+                on_piece(Progress(task.recipe.name, task.fold.number, note["seconds"], done, of))
+        if failures:
+            raise task_error(failures, of=of, hint="the same command runs what failed again")
         on_stage("scoring")
         return _judge(workspace, plan, name, notes)
-
-
-def run_task(task: Task) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Fit one recipe for one fold and return its realised forecasts, and notes on the fit."""
-    started = time.perf_counter()
-    panel = taking_part(_panel(task.root, task.tickers, task.last), task.fold)
-    recipe: Recipe = (
-        BASELINES[task.label](task.horizon)
-        if task.config is None
-        else task.config.model_copy(update={"name": task.label}).recipe()
-    )
-    steps = judged_steps(task.horizon)
-    # Workers that each use every core wait for each other.
-    with threadpool_limits(1):
-        fitted = recipe.fit(panel, task.fold.until)
-        rows = forecast_fold(fitted, panel, task.fold, steps)
-    notes: dict[str, Any] = {
-        "seconds": round(time.perf_counter() - started, 1),
-        "fallbacks": list(getattr(fitted, "fallbacks", ())),
-    }
-    if isinstance(fitted, FittedNetwork | FittedBlend):
-        notes["best_epochs"] = list(fitted.network.state.best_epochs)
-    return rows, notes
-
-
-@cache
-def _panel(root: Path, tickers: tuple[str, ...], last: pd.Timestamp) -> Panel:
-    return load_panel(Workspace(root), tickers).panel.until(last)
 
 
 def _judge(
@@ -290,9 +255,9 @@ def _judge(
 
 
 def shared_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of origins that every recipe has forecast.
+    """Return the rows whose ticker, origin and step every recipe has forecast.
 
-    Otherwise the recipe with the shortest warm-up would be judged on other days.
+    Recipes need histories of different lengths; all are judged on the same days.
     """
     recipes = rows["recipe"].nunique()
     have = rows.groupby(KEYS, sort=False)["recipe"].transform("size")

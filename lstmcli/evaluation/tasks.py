@@ -1,0 +1,82 @@
+"""Tasks of an evaluation: a fold of a backtest, a simulated random walk.
+
+A task is a value: equal tasks give equal results, in whichever process they run. See
+`lstmcli.executors.Task`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from lstmcli.evaluation.backtest import Fold, forecast_fold, taking_part
+from lstmcli.evaluation.leaks import random_walk_is_beaten
+from lstmcli.forecasters.base import Recipe
+from lstmcli.forecasters.blend import FittedBlend
+from lstmcli.forecasters.network import FittedNetwork
+from lstmcli.panel import Panel
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """One recipe on one fold of a backtest.
+
+    Attributes:
+        panel_sha: the hash of the whole panel.
+        steps: the steps whose forecasts are kept.
+    """
+
+    recipe: Recipe
+    panel_sha: str
+    fold: Fold
+    steps: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        return f"{self.recipe.name}-{self.fold.number:02d}"
+
+    def run(self, panel: Panel) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """Return the realised forecasts, raw and calibrated, and notes on the fit.
+
+        The notes have `fallbacks`, the tickers whose fit failed and fell back, and for a
+        network `best_epochs`, one per member.
+
+        Raises:
+            NoDataError: too few sessions for a fit.
+        """
+        panel = taking_part(panel, self.fold)
+        fitted = self.recipe.fit(panel, self.fold.until)
+        rows = forecast_fold(fitted, panel, self.fold, self.steps)
+        notes: dict[str, Any] = {"fallbacks": list(getattr(fitted, "fallbacks", ()))}
+        if isinstance(fitted, FittedNetwork | FittedBlend):
+            notes["best_epochs"] = list(fitted.network.state.best_epochs)
+        return rows, notes
+
+
+@dataclass(frozen=True)
+class WalkTask:
+    """One recipe on one simulated random walk, which nothing can beat.
+
+    Attributes:
+        market: the names of the market series that the recipe reads.
+    """
+
+    recipe: Recipe
+    horizon: int
+    seed: int
+    market: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"random walk {self.seed}"
+
+    @property
+    def panel_sha(self) -> None:
+        """A random walk is simulated where it is needed."""
+        return None
+
+    def run(self, panel: None) -> bool:
+        """Return whether the recipe seems to beat the random walk."""
+        return random_walk_is_beaten(self.recipe, self.horizon, seed=self.seed, market=self.market)

@@ -1,0 +1,177 @@
+"""Tasks: values that an executor runs, and what becomes of each."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from lstmcli.errors import LstmError
+from lstmcli.panel import Panel
+
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+
+FEWER_WORKERS = "fewer --workers need less memory"
+
+
+class Task(Protocol[Result_co]):
+    """A piece of work that can be pickled and depends on nothing but itself and a panel."""
+
+    @property
+    def key(self) -> str:
+        """The task's name, unique among those that are run together."""
+        ...
+
+    @property
+    def panel_sha(self) -> str | None:
+        """The hash of the panel that the task reads; None if it reads none."""
+        ...
+
+    def run(self, panel: Any, /) -> Result_co:
+        """Return the result; uses no disk, no clock and nothing kept from other tasks.
+
+        Args:
+            panel: the panel of `panel_sha`, or None.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Done(Generic[Result]):
+    """The result of a task."""
+
+    key: str
+    value: Result
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a person needs to know about a task that failed.
+
+    Attributes:
+        line: the last line of the traceback: the error's class and message.
+        details: the whole traceback.
+    """
+
+    key: str
+    line: str
+    exit_code: int
+    hint: str | None
+    details: str
+
+    @classmethod
+    def of(cls, key: str, error: BaseException) -> Failure:
+        """Return the failure of a task that raised `error`."""
+        # A message may have several lines; the first says what happened.
+        line = f"{type(error).__name__}: {error}".splitlines()[0]
+        details = "".join(traceback.format_exception(error))
+        if isinstance(error, LstmError):
+            return cls(key, line, error.exit_code, error.hint, details)
+        return cls(key, line, LstmError.exit_code, "--debug shows where", details)
+
+
+class TaskExecutor(Executor):
+    """An executor of `concurrent.futures` that tells how many tasks it runs at a time.
+
+    Attributes:
+        worker_errors: what a future raises when its worker ended before the task did.
+    """
+
+    worker_errors: ClassVar[tuple[type[BaseException], ...]] = ()
+    max_workers: int
+
+    def __init__(
+        self, max_workers: int, *, initializer: Callable[..., None], initargs: tuple[Any, ...]
+    ) -> None:
+        """Call `initializer(*initargs)` once in each worker, before its first task."""
+        raise NotImplementedError
+
+
+_panels: dict[str, Panel] = {}
+"""The panels of this worker, by hash."""
+
+
+def hold_panels(panels: Mapping[str, Panel]) -> None:
+    """Keep panels in this worker, in place of those that it had."""
+    _panels.clear()
+    _panels.update(panels)
+
+
+def run_tasks(
+    executor: TaskExecutor, tasks: Sequence[Task[Result]]
+) -> Iterator[Done[Result] | Failure]:
+    """Yield what became of each task as soon as it is known; a failure ends no other task.
+
+    A task is submitted when a worker is free. So results are handed on before the next
+    task starts, and little is lost when the executor is closed early.
+
+    Raises:
+        LstmError: the executor can run no more tasks.
+    """
+    waiting = iter(tasks)
+    running: dict[Future[Done[Result] | Failure], Task[Result]] = {}
+    while True:
+        for task in islice(waiting, executor.max_workers - len(running)):
+            running[executor.submit(_attempt, task)] = task
+        if not running:
+            return
+        finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in finished:
+            yield _outcome(running.pop(future).key, future, executor.worker_errors)
+
+
+def _attempt(task: Task[Result]) -> Done[Result] | Failure:
+    """Run a task in this worker. Its error becomes text: some errors cannot be pickled."""
+    started = time.perf_counter()
+    try:
+        panel = None if task.panel_sha is None else _panels[task.panel_sha]
+        # Workers that each use every core wait for each other.
+        with threadpool_limits(1):
+            value = task.run(panel)
+    except Exception as error:
+        return Failure.of(task.key, error)
+    return Done(task.key, value, time.perf_counter() - started)
+
+
+def _outcome(
+    key: str,
+    future: Future[Done[Result] | Failure],
+    worker_errors: tuple[type[BaseException], ...],
+) -> Done[Result] | Failure:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, BrokenExecutor):
+        message = f"{key}: no worker process is left. The machine may be out of memory."
+        raise LstmError(message, hint=FEWER_WORKERS) from error
+    if isinstance(error, worker_errors):
+        line = "its process ended before the task did. The machine may be out of memory."
+        return Failure(key, line, LstmError.exit_code, FEWER_WORKERS, "")
+    return Failure.of(key, error)  # such as a result that cannot be pickled
+
+
+def task_error(failures: Sequence[Failure], *, of: int, hint: str = "") -> LstmError:
+    """Return the error that reports failed tasks, with the highest of their exit codes.
+
+    Args:
+        of: how many tasks there were.
+        hint: what to do next, after what the first failure suggests.
+    """
+    lines = "".join(f"\n  {failure.key}: {failure.line}" for failure in failures)
+    first = next((failure.hint for failure in failures if failure.hint), None)
+    error = LstmError(
+        f"{len(failures)} of {of} tasks failed:{lines}",
+        hint="; ".join(part for part in (first, hint) if part) or None,
+    )
+    error.exit_code = max(failure.exit_code for failure in failures)
+    for failure in failures:
+        error.add_note(f"{failure.key}:\n{failure.details}")
+    return error
