@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint docs lock bench wheel clean
+.PHONY: help setup demo quick test check lint nightly newest docs lock bench wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -31,10 +31,27 @@ demo: $(READY) ## sample bars → training → forecast → chart, without netwo
 	$(BIN)/lstm predict GOOG
 	$(BIN)/lstm plot GOOG
 
+# Each core takes tests from the others when its own are done.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+
+quick: $(READY) ## run the tests that load no TensorFlow and start no process
+	$(PYTEST) -m "not (tensorflow or process or browser or evenings or nightly)"
+
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not (evenings or nightly)"
 
 check: lint test ## everything that must pass before a commit
+
+nightly: $(READY) ## run what takes many minutes: 200 random walks, a replayed year
+	$(PYTEST) -m "evenings or nightly"
+	$(if $(LSTM_MARKET_DATA),$(BIN)/python tests/year.py $$(mktemp -d) $(LSTM_MARKET_DATA))
+
+newest: NEWEST := .venv-newest
+newest: ## run the tests on the newest releases that pyproject.toml allows
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install -qq --disable-pip-version-check --upgrade uv
+	$(NEWEST)/bin/uv pip install --quiet --python $(NEWEST)/bin/python --upgrade --group dev --editable .
+	$(NEWEST)/bin/python -m pytest -n auto --dist worksteal -m "not (evenings or nightly)"
 
 lint: $(READY) ## check style, types, import directions and the README
 	$(BIN)/ruff check .
@@ -58,5 +75,5 @@ wheel: $(READY) ## build dist/*.whl
 	$(BIN)/python -m hatchling build --target wheel
 
 clean: ## remove .venv, caches and dist; data/ stays
-	rm -rf $(VENV) dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-newest dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

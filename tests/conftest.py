@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import curl_cffi  # noqa: F401  (after TensorFlow its TLS finds TensorFlow's symbols, and fails)
 import pytest
 from command import NOW, TINY, Lstm, Result, spawn
+from filelock import FileLock
 from simulate import simulate_bars
 from yahoo_server import YahooServer
 
@@ -24,6 +26,20 @@ def _watch(event: str, arguments: tuple) -> None:
         if host not in ("127.0.0.1", "::1", "localhost"):
             _reached.append(host)
             raise PermissionError(f"a test tried to reach {host}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test, so that no worker waits for it at the end."""
+    items.sort(key=lambda item: "evenings" not in item.keywords)
+
+
+@pytest.fixture(autouse=True)
+def _marked_if_slow_to_load(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that is the first to load TensorFlow and has no mark that says so."""
+    loaded = "tensorflow" in sys.modules
+    yield
+    marked = {"tensorflow", "process"} & set(request.node.keywords)
+    assert loaded or marked or "tensorflow" not in sys.modules, "mark this test `tensorflow`"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,12 +96,31 @@ def lstm(capsys: pytest.CaptureFixture[str]) -> Lstm:
 
 
 @pytest.fixture(scope="session")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return a folder that all workers of this test run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder if worker_id == "master" else folder.parent
+
+
+@pytest.fixture(scope="session")
+def first_run(shared_folder: Path) -> dict[str, Result]:
     """Fetch two tickers, train and predict with real processes; return their answers.
 
-    GOOG is the sample from 2006 on; SIM is simulated, and comes from a file.
+    GOOG is the sample from 2006 on; SIM is simulated, and comes from a file. The first
+    worker that asks does it, for all of them.
     """
-    folder = tmp_path_factory.mktemp("first-run")
+    folder = shared_folder / "first-run"
+    answers = folder / "answers.json"
+    with FileLock(shared_folder / "first-run.lock"):
+        if not answers.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            answers.parent.mkdir()
+            found = {name: vars(answer) for name, answer in _first_run(folder).items()}
+            answers.write_text(json.dumps(found))
+    return {name: Result(**answer) for name, answer in json.loads(answers.read_text()).items()}
+
+
+def _first_run(folder: Path) -> dict[str, Result]:
     bars = simulate_bars(560, last="2008-10-14").rename_axis("Date")
     bars[["open", "high", "low", "close", "volume"]].to_csv(folder / "SIM.csv")
     data = folder / "data"

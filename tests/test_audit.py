@@ -32,6 +32,8 @@ from lstmcli.panel import MarketSeries, Panel, View
 from lstmcli.splits import SplitConfig
 from lstmcli.windows import WindowConfig, target_sessions
 
+pytestmark = pytest.mark.tensorflow
+
 H = 3
 
 

@@ -26,6 +26,8 @@ from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, log_returns
 from lstmcli.panel import Panel
 from lstmcli.store import Workspace
 
+pytestmark = pytest.mark.process
+
 H = 20
 DAYS = pd.DatetimeIndex(simulate_bars(2000).index)
 

@@ -21,6 +21,8 @@ from lstmcli.frames import QUANTILE_COLUMNS
 from lstmcli.models import VARIANTS
 from lstmcli.sessions import next_sessions
 
+pytestmark = pytest.mark.process
+
 LABEL = "sample data: GOOG 2004-08-19 to 2008-10-14, ships with matplotlib"
 LEVELS = list(QUANTILE_COLUMNS)
 # pydantic is not ours to keep out: Typer itself reads options with it.

@@ -11,6 +11,8 @@ import pytest
 from command import TINY, hinted, run_folder, stored
 from simulate import simulate_bars
 
+pytestmark = pytest.mark.process
+
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nmodel: {name: lstm}\n"
 CONFIGS = {
     "unknown variant": ("model:\n  name: lstn\n", "2:3: model.name: unknown variant 'lstn'; did"),

@@ -19,6 +19,8 @@ import pytest
 from command import TINY, hinted, run_folder, spawn, start, stored
 from yahoo_server import Fault, Listing, YahooServer, traded
 
+pytestmark = pytest.mark.process
+
 FRIDAY = datetime(2024, 3, 8, 23, 0, tzinfo=UTC)
 
 

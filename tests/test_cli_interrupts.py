@@ -15,6 +15,8 @@ from command import NOW, TINY, Result, check_parses, start, wait_for
 
 from lstmcli.store import Workspace
 
+pytestmark = pytest.mark.process
+
 LONG = ["GOOG", *TINY, "--set", "training.epochs=60", "--set", "training.patience=60"]
 LONG += ["--set", "model.dropout=0.3"]
 

@@ -24,6 +24,8 @@ from year import TICKERS, evening_of
 from lstmcli.pipeline.daily import is_due
 from lstmcli.store import Workspace
 
+pytestmark = pytest.mark.process
+
 FIRST = "2013-01-02"
 SETTLED = 520
 """Sessions that are stored when the first evening comes."""
@@ -491,8 +493,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path, yahoo, lstm: Lstm):
     assert Workspace(small_disk).ledger.verify().rows == 2 * verified.rows
 
 
-@pytest.mark.slow
-@pytest.mark.skipif("LSTM_YEAR" not in os.environ, reason="LSTM_YEAR is not set")
+@pytest.mark.evenings
 def test_disturbed_evenings_end_as_calm_ones(trained: Path, tmp_path: Path):
     sessions = SESSIONS[SETTLED : SETTLED + EVENINGS]
     with year.replaying(tmp_path / "calm", listings(), inside=True) as calm:

@@ -21,6 +21,8 @@ from lstmcli.executors import EXECUTORS, Done, Failure, open_executor, run_tasks
 from lstmcli.executors.processes import ProcessExecutor
 from lstmcli.executors.tasks import TaskExecutor
 
+pytestmark = pytest.mark.process
+
 changed_by_the_parent = False
 
 

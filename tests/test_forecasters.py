@@ -31,6 +31,8 @@ from lstmcli.panel import MarketSeries, Panel, View
 from lstmcli.splits import SplitConfig
 from lstmcli.windows import WindowConfig
 
+pytestmark = pytest.mark.tensorflow
+
 LEVELS = list(QUANTILE_COLUMNS)
 H = 4
 SETTINGS = {

@@ -22,6 +22,8 @@ from lstmcli.pipeline.predict import load_run
 from lstmcli.store import Workspace
 from lstmcli.store.runs import RunStore
 
+pytestmark = pytest.mark.tensorflow
+
 LEVELS = list(QUANTILE_COLUMNS)
 every_variant = pytest.mark.parametrize("name", VARIANTS)
 

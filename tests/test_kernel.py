@@ -20,6 +20,8 @@ from numba.core import types
 from lstmcli.models import kernel
 from lstmcli.models.kernel import buffers, lstm, tile
 
+pytestmark = pytest.mark.tensorflow
+
 
 def arguments(windows: int, lookback: int, features: int, units: int) -> list[np.ndarray]:
     """Return x, h, c, kernel, recurrent kernel and bias of `forward`."""
@@ -94,7 +96,6 @@ np.savez(sys.argv[2], outputs, state, dx, *found[1:])
 """
 
 
-@pytest.mark.slow
 def test_a_cpu_with_narrower_registers_finds_the_same(tmp_path):
     if tile.WIDTH == 8:
         pytest.skip("this machine has narrow registers itself")

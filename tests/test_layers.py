@@ -10,6 +10,8 @@ import pytest
 
 from lstmcli.models.runtime import Threads, load_tensorflow, threads
 
+pytestmark = pytest.mark.tensorflow
+
 load_tensorflow(Threads(intra_op=1, inter_op=2, shards=2))
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402

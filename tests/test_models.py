@@ -13,6 +13,8 @@ from lstmcli.models import VARIANTS, WindowShape
 from lstmcli.models.litert import LiteNetwork, export, unrolled_steps
 from lstmcli.models.runtime import load_tensorflow
 
+pytestmark = pytest.mark.tensorflow
+
 load_tensorflow()
 import keras  # noqa: E402
 

@@ -16,6 +16,8 @@ import pytest
 from lstmcli.config import config_sha, load_config
 from lstmcli.models import VARIANTS
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

@@ -184,6 +184,7 @@ def browse(tmp_path: Path, address: str, *flags: str) -> subprocess.CompletedPro
     )
 
 
+@pytest.mark.browser
 @browser
 @pytest.mark.parametrize("width", [360, 1280])
 def test_no_page_is_wider_than_its_window(tmp_path: Path, width: int):
@@ -205,6 +206,7 @@ def test_no_page_is_wider_than_its_window(tmp_path: Path, width: int):
     assert told["height"] > 900
 
 
+@pytest.mark.browser
 @browser
 def test_the_browser_finds_no_error_and_asks_nobody(tmp_path: Path):
     path, log = tmp_path / "report.html", tmp_path / "net.json"
@@ -217,6 +219,7 @@ def test_the_browser_finds_no_error_and_asks_nobody(tmp_path: Path):
     assert all(url.startswith(("file:", "data:", "chrome")) for url in asked), asked
 
 
+@pytest.mark.browser
 @browser
 def test_the_browser_would_say_so(tmp_path: Path):
     """That the two checks above can fail."""

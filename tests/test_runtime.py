@@ -6,6 +6,8 @@ import pytest
 
 from lstmcli.models.runtime import Threads, _quota, usable_cores
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.mark.parametrize(
     ("quota", "cores"), [("max 100000", 2**16), ("150000 100000", 1), ("400000 100000", 4)]

@@ -19,6 +19,8 @@ from lstmcli.pipeline.saved import fitted_from
 from lstmcli.store.records import to_json
 from lstmcli.store.runs import RunFiles, RunStore
 
+pytestmark = pytest.mark.tensorflow
+
 RUN = "20240308T120000Z-lstm-abababab"
 
 
