@@ -188,11 +188,12 @@ def test_a_kernel_that_does_not_run_is_given_up_and_the_log_says_so_once(monkeyp
     ]
 
 
-def test_the_kernel_is_not_used_after_it_was_given_up(monkeypatch):
+def test_the_kernel_is_not_used_after_it_was_given_up_and_the_log_says_so_once(monkeypatch, caplog):
     monkeypatch.setattr(kernel, "_gave_up", False)
     assert kernel.load_kernel() is not None
     assert [kernel.use_stock_lstm("a test"), kernel.use_stock_lstm("a test")] == [True, False]
     assert kernel.load_kernel() is None
+    assert len(caplog.records) == 1
 
 
 def test_the_door_of_the_kernel_does_not_import_numba():
