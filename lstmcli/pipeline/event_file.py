@@ -87,7 +87,7 @@ class _EventFile:
         """Return each line's number and its cells by column."""
         reader = csv.reader(io.StringIO(self._text(), newline=""), strict=True)
         columns: list[str] = []
-        line, found = 1, False
+        found = False
         while True:
             line = reader.line_num + 1
             try:
