@@ -27,7 +27,7 @@ from lstmcli.cli.terminal import (
 from lstmcli.errors import LstmError
 
 if TYPE_CHECKING:
-    from lstmcli.pipeline.daily import Day
+    from lstmcli.pipeline.day import Day
 
 SHOWN_ERRORS = 5
 
@@ -54,16 +54,17 @@ def daily(
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import daily as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    place = Workspace(workspace)
+    session = Session(Workspace(workspace))
     day = pipeline.daily(
-        place, named_tickers(tickers, universe), on_step=lambda line: say(line, quiet=quiet)
+        session, named_tickers(tickers, universe), on_step=lambda line: say(line, quiet=quiet)
     )
     if summary is not None:
         answer = json.dumps(day.as_dict(), indent=2, default=str, ensure_ascii=False)
         text = answer if summary.suffix == ".json" else _text(day)
-        place.write(summary, (text + "\n").encode())
+        session.workspace.write(summary, (text + "\n").encode())
     if as_json:
         print_json({"day": day.as_dict()})
     elif not quiet:
@@ -134,13 +135,15 @@ def report(
     """
     prepare(quiet=quiet)
     say("drawing …", quiet=quiet)
-    from lstmcli.pipeline.daily import last_day
+    from lstmcli.pipeline.day import last_day
     from lstmcli.pipeline.report import write_report
     from lstmcli.pipeline.score import score
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    place = Workspace(workspace)
-    print(write_report(place, last_day(place), score(place), output=output))
+    session = Session(Workspace(workspace))
+    day = last_day(session.workspace)
+    print(write_report(session, day, score(session), output=output))
     return 0
 
 
@@ -177,9 +180,11 @@ def schedule(
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import schedule as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    plan = pipeline.plan_schedule(Workspace(workspace), calendar=calendar, universe=universe)
+    session = Session(Workspace(workspace))
+    plan = pipeline.plan_schedule(session, calendar=calendar, universe=universe)
     if form is Form.cron:
         print(pipeline.crontab(plan), end="")
         say_next("(crontab -l; lstm schedule -q) | crontab -", quiet=quiet)
@@ -189,7 +194,7 @@ def schedule(
         if output is None:
             print(f"# {name}\n{text}")
         else:
-            Workspace(workspace).write(output / name, text.encode())
+            session.workspace.write(output / name, text.encode())
             print(output / name)
     say_next("systemctl --user enable --now lstm-daily.timer", quiet=quiet)
     return 0

@@ -59,10 +59,12 @@ def predict(
     prepare(quiet=quiet)
     say("loading the networks …", quiet=quiet)
     from lstmcli.pipeline import predict as pipeline
+    from lstmcli.pipeline.prices import with_baseline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
     done, failed = pipeline.predict(
-        Workspace(workspace),
+        Session(Workspace(workspace)),
         named_tickers(tickers, universe),
         run=run,
         as_of=_timestamp(as_of),
@@ -73,7 +75,7 @@ def predict(
         print_json({"forecasts": [_answer(each) for each in done], "note": DISCLAIMER})
     elif as_csv:
         for n, each in enumerate(done):
-            rows = pipeline.with_baseline(each.prices, each.baseline)
+            rows = with_baseline(each.prices, each.baseline)
             rows.to_csv(sys.stdout, index=False, header=n == 0, float_format="%.8g")
     else:
         shown: set[str] = set()
@@ -230,10 +232,11 @@ def plot(
     prepare(quiet=quiet)
     say("drawing …", quiet=quiet)
     from lstmcli.pipeline import plot as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
     paths, failed = pipeline.plot(
-        Workspace(workspace),
+        Session(Workspace(workspace)),
         named_tickers(tickers, universe),
         kind=kind.value,
         run=run,

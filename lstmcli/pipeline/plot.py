@@ -17,6 +17,7 @@ from lstmcli.evaluation.verdict import outcomes
 from lstmcli.frames import COVERAGES
 from lstmcli.models.attention import Attention
 from lstmcli.pipeline.predict import Failure, Prediction, predict
+from lstmcli.pipeline.session import Session
 from lstmcli.store import Workspace
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ ROLLING = 250
 
 
 def plot(
-    workspace: Workspace,
+    session: Session,
     tickers: Sequence[str],
     *,
     kind: Kind,
@@ -58,10 +59,11 @@ def plot(
             f"Received: {output}.",
             hint=f"--output {output.stem or 'chart'}.png",
         )
+    workspace = session.workspace
     if kind == "training":
-        manifest = workspace.runs.manifest(run) if run else workspace.runs.latest(tickers)
+        manifest = session.manifest(run) if run else session.latest(tickers)
         figure = charts.training_chart(
-            workspace.runs.read(manifest).history,
+            session.files(manifest.run).history,
             title=manifest.run,
             note="; ".join(dict.fromkeys(manifest.labels.values())) or None,
         )
@@ -69,7 +71,7 @@ def plot(
     if kind in ("backtest", "calibration"):
         return _of_backtest(workspace, kind, run, output), []
     predictions, failures = predict(
-        workspace, tickers, run=run, as_of=as_of, with_keras=kind == "attention"
+        session, tickers, run=run, as_of=as_of, with_keras=kind == "attention"
     )
     if output and len(predictions) > 1:
         raise ConfigError(
