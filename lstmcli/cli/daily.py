@@ -76,36 +76,32 @@ def daily(
 
 
 def _print_day(day: Day) -> None:
-    rows = [
-        [
-            each.ticker,
-            f"{each.session:%Y-%m-%d}" if each.session is not None else "",
-            each.outcome,
-            f"{each.median:,.2f}" if each.median is not None else "",
-            f"{each.cone80[0]:,.2f} - {each.cone80[1]:,.2f}" if each.cone80 else "",
-        ]
-        for each in day.tickers
-    ]
+    rows = []
+    for ticker in day.tickers:
+        session = f"{ticker.session:%Y-%m-%d}" if ticker.session is not None else ""
+        median = f"{ticker.median:,.2f}" if ticker.median is not None else ""
+        cone = f"{ticker.cone80[0]:,.2f} - {ticker.cone80[1]:,.2f}" if ticker.cone80 else ""
+        rows.append([ticker.ticker, session, ticker.outcome, median, cone])
     print_table(["ticker", "session", "", "next median", "80 % cone"], rows, left=3)
 
 
 def _text(day: Day) -> str:
     lines = [f"lstm daily {day.sentence()}"]
-    lines += [f"{each.ticker}: {each.error}" for each in day.tickers if each.error]
+    lines += [f"{ticker.ticker}: {ticker.error}" for ticker in day.tickers if ticker.error]
     lines += [str(error) for error in day.errors]
     lines += [f"report: {day.report}"] if day.report else []
     return "\n".join(lines)
 
 
 def _together(day: Day) -> list:
-    """Return the day's errors; what fails for many tickers in the same words is said once."""
+    """Return the day's errors; one that concerns many tickers comes once, with their names."""
     groups: dict[tuple[int, str], list[tuple[str, LstmError]]] = {}
-    for each in day.tickers:
-        if each.error is not None:
-            words = str(each.error).replace(each.ticker, "…").split("not asked for: ")[-1]
-            # Bodies of answers and addresses differ from one ticker to the next.
-            key = each.error.exit_code, words[:60] if each.error.exit_code in (4, 5) else words
-            groups.setdefault(key, []).append((each.ticker, each.error))
+    for ticker, error in ((ticker.ticker, ticker.error) for ticker in day.tickers):
+        if error is not None:
+            words = str(error).replace(ticker, "…").split("not asked for: ")[-1]
+            # A source's answers and addresses differ from one ticker to the next.
+            key = error.exit_code, words[:60] if error.exit_code in (4, 5) else words
+            groups.setdefault(key, []).append((ticker, error))
     errors = []
     for failed in groups.values():
         ticker, first = failed[0]

@@ -46,14 +46,14 @@ def status(
     lstm status --max-age 4d -q || echo "no forecast" | mail me
     """
     prepare(quiet=quiet)
-    most = None if max_age is None else _age(max_age)
+    longest = None if max_age is None else _age(max_age)
     from lstmcli.pipeline import status as pipeline
     from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
     session = Session(Workspace(workspace))
-    if most is not None:
-        at = pipeline.check_age(session, most)
+    if longest is not None:
+        at = pipeline.check_age(session, longest)
         say(f"lstm daily last succeeded at {at.isoformat()}", quiet=quiet)
         return 0
     found = pipeline.status(session)

@@ -79,9 +79,9 @@ def plot(
             hint=f"lstm plot {predictions[0].ticker} --output {output}",
         )
     paths = []
-    for each in predictions:
-        stem = f"{kind}-{each.ticker}-{each.made_on:%Y-%m-%d}-{each.manifest.run}"
-        figure = _forecast(each) if kind == "forecast" else _attention(each)
+    for prediction in predictions:
+        stem = f"{kind}-{prediction.ticker}-{prediction.made_on:%Y-%m-%d}-{prediction.manifest.run}"
+        figure = _forecast(prediction) if kind == "forecast" else _attention(prediction)
         paths.append(_save(workspace, figure, output, stem))
     return paths, failures
 
@@ -113,7 +113,7 @@ def _of_backtest(
             of = outcomes(rows[rows["recipe"].isin([verdict["recipe"], strongest])])
             of = of[of["step"] == step]
             losses = of.groupby(["made_on", "recipe"], observed=True)["crps"].mean().unstack()
-            against = [each for each in verdict["steps"] if each["baseline"] == strongest]
+            against = [row for row in verdict["steps"] if row["baseline"] == strongest]
             figure = charts.backtest_chart(
                 cumulative_skill(losses[verdict["recipe"]], losses[strongest], step),
                 pd.DataFrame(against)[["step", "skill", "low", "high", "word"]],
@@ -149,26 +149,28 @@ def _of_backtest(
     return paths
 
 
-def _forecast(each: Prediction) -> Figure:
+def _forecast(prediction: Prediction) -> Figure:
     return charts.forecast_chart(
-        each.bars,
-        each.forecast,
-        title=f"{each.ticker}: the next {len(each.forecast)} sessions",
-        run=each.manifest.run,
-        note=each.label,
-        currency=each.currency,
+        prediction.bars,
+        prediction.forecast,
+        title=f"{prediction.ticker}: the next {len(prediction.forecast)} sessions",
+        run=prediction.manifest.run,
+        note=prediction.label,
+        currency=prediction.currency,
     )
 
 
-def _attention(each: Prediction) -> Figure:
-    if not isinstance(each.fitted.network.recipe.model, Attention):
+def _attention(prediction: Prediction) -> Figure:
+    if not isinstance(prediction.fitted.network.recipe.model, Attention):
         raise ConfigError(
-            f"Expected a run with attention. Received: {each.manifest.run}.",
-            hint=f"lstm train {each.ticker} --config attention.yaml",
+            f"Expected a run with attention. Received: {prediction.manifest.run}.",
+            hint=f"lstm train {prediction.ticker} --config attention.yaml",
         )
-    weights = each.fitted.network.attention(each.panel, each.ticker, each.made_on)
+    weights = prediction.fitted.network.attention(
+        prediction.panel, prediction.ticker, prediction.made_on
+    )
     return charts.attention_chart(
-        weights, title=f"{each.ticker}: what the attention weighs", note=each.label
+        weights, title=f"{prediction.ticker}: what the attention weighs", note=prediction.label
     )
 
 

@@ -226,19 +226,20 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
             # HAR needs a longer history than a network may do with.
             log.info("%s: too few sessions, left out of the table", name)
     validation = plan.scored["validation"].origins
-    forecasts = (each.forecast(panel, validation) for each in (scored, *baselines))
+    forecasts = (fitted.forecast(panel, validation) for fitted in (scored, *baselines))
     # Without names for what a universe makes large: the next block needs the room.
     scores = [score(_realised(list(forecasts), panel)).assign(block="validation")]
 
     test = plan.scored["test"].origins
     raw, published = FittedCalibrated(scored).with_inner(panel, test)
-    rows = _realised([raw, published, *(each.forecast(panel, test) for each in baselines)], panel)
+    beside = (baseline.forecast(panel, test) for baseline in baselines)
+    rows = _realised([raw, published, *beside], panel)
     scores.append(score(rows).assign(block="test"))
     name = f"{scored.name}{SUFFIX}"
     judged = judge(
         outcomes(rows[rows["step"].isin(judged_steps(horizon))]),
         [name],
-        [each.name for each in baselines],
+        [baseline.name for baseline in baselines],
     )
     every = pd.concat(scores, ignore_index=True)
     return every[["block", *every.columns.drop("block")]], judged[name]
