@@ -27,7 +27,9 @@ from lstmcli.models import VARIANTS
 from lstmcli.models.runtime import load_tensorflow
 from lstmcli.pipeline.fetch import fetch
 from lstmcli.pipeline.predict import predict
-from lstmcli.pipeline.train import plan_training, start_run, train
+from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.train import start_run, train
+from lstmcli.pipeline.training_plan import plan_training
 from lstmcli.sources import CsvSource
 from lstmcli.store import Workspace
 
@@ -43,7 +45,8 @@ def workspace_of(folder: Path) -> Workspace:
     """Return a workspace in `folder` that holds the golden bars."""
     os.environ["LSTM_NOW"] = NOW
     workspace = Workspace(folder)
-    (result,) = fetch(workspace, ["A"], source=CsvSource(file=GOLDEN / BARS), calendar="XNYS")
+    source = CsvSource(file=GOLDEN / BARS)
+    (result,) = fetch(Session(workspace), ["A"], source=source, calendar="XNYS")
     assert result.error is None, result.error
     return workspace
 
@@ -74,10 +77,11 @@ def config_of(name: str) -> str:
 def make(name: str, folder: Path) -> None:
     """Train one network in `folder` and put its run and its forecast into tests/golden."""
     workspace = workspace_of(folder)
-    plan = plan_training(workspace, parse_config(config_of(name), name), ["A"])
-    run = start_run(workspace, plan)
-    train(workspace, plan, run, on_epoch=lambda epoch: None, on_stage=lambda stage: None)
-    (prediction,), _ = predict(workspace, ["A"])
+    session = Session(workspace)
+    plan = plan_training(session, parse_config(config_of(name), name), ["A"])
+    run = start_run(session, plan)
+    train(session, plan, run, on_epoch=lambda epoch: None, on_stage=lambda stage: None)
+    (prediction,), _ = predict(session, ["A"])
     if prediction.fitted.state.best_epochs != (1,):
         raise SystemExit(f"{name} has learnt nothing in its epoch")
     target = GOLDEN / name

@@ -248,6 +248,15 @@ def test_an_origin_has_the_same_forecast_whoever_is_asked_beside_it():
             pd.testing.assert_frame_equal(alone, rows, check_exact=True)
 
 
+def test_a_ticker_without_a_bar_of_the_origin_has_no_forecast():
+    whole = simulate_bars(400, seed=1)
+    panel = panel_of(A=whole, B=simulate_bars(400, seed=2)[:-1])
+    fitted = Calibrated(Fake(2)).fit(panel, panel.sessions()[250])
+    forecast = fitted.forecast(panel, whole.index[-1:])
+    assert forecast["ticker"].tolist() == ["A", "A"]
+    assert np.isfinite(forecast[NUMBERS]).all(axis=None)
+
+
 def test_a_forecast_leaves_no_trace():
     before = {ticker: bars.copy() for ticker, bars in panel().items()}
     first = fitted().forecast(panel(), ORIGINS[-1:])

@@ -21,7 +21,7 @@ from command import LSTM, TINY, Lstm, hinted, spawn
 from yahoo_server import Fault, Listing, YahooServer, traded
 from year import TICKERS, evening_of
 
-from lstmcli.pipeline.daily import is_due
+from lstmcli.pipeline.retraining import is_due
 from lstmcli.store import Workspace
 
 pytestmark = pytest.mark.process

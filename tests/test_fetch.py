@@ -17,6 +17,7 @@ from yahoo_server import traded
 
 from lstmcli.errors import ConfigError, DataError, DiskError, NoDataError
 from lstmcli.pipeline.fetch import fetch
+from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult
 from lstmcli.sources import CsvSource, SampleSource, YahooSource
 from lstmcli.store import Workspace
@@ -31,7 +32,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def from_csv(workspace: Workspace, rows: list[str], *tickers: str, **options) -> FetchResult:
     source = CsvSource(file=write(workspace.root.parent, rows))
-    return fetch(workspace, tickers, source=source, **options)[0]
+    return fetch(Session(workspace), tickers, source=source, **options)[0]
 
 
 def stored(workspace: Workspace) -> dict[str, bytes]:
@@ -39,11 +40,11 @@ def stored(workspace: Workspace) -> dict[str, bytes]:
 
 
 def test_the_sample_needs_no_ticker_and_no_network(workspace):
-    (result,) = fetch(workspace, [], source=SampleSource())
+    (result,) = fetch(Session(workspace), [], source=SampleSource())
     assert (result.ticker, result.status, result.rows) == ("GOOG", "new", 1047)
     assert any("ships with matplotlib" in note for note in result.notes)
     assert workspace.bars.read("GOOG")[1].label
-    assert fetch(workspace, [])[0].status == "up to date"
+    assert fetch(Session(workspace), [])[0].status == "up to date"
 
 
 def test_a_file_without_a_ticker_is_fetched_by_its_name(workspace):
@@ -56,16 +57,18 @@ def test_every_ticker_of_a_file_is_fetched(workspace, tmp_path):
     rows = [f"{ticker},{line}" for ticker in ("MRK", "MDT") for line in lines(BARS)]
     source = CsvSource(file=write(tmp_path, rows, header="Ticker," + YAHOO_HEADER))
     seen: list[str] = []
-    results = fetch(workspace, [], source=source, on_result=lambda r: seen.append(r.ticker))
+    results = fetch(
+        Session(workspace), [], source=source, on_result=lambda r: seen.append(r.ticker)
+    )
     assert [result.ticker for result in results] == seen == ["MRK", "MDT"]
     assert workspace.bars.tickers() == ["MDT", "MRK"]
 
 
 def test_without_tickers_each_comes_from_where_it_came_before(workspace):
     from_csv(workspace, lines(BARS[:50]))
-    fetch(workspace, [], source=SampleSource())
+    fetch(Session(workspace), [], source=SampleSource())
     write(workspace.root.parent, lines(BARS))
-    results = {result.ticker: result for result in fetch(workspace, [])}
+    results = {result.ticker: result for result in fetch(Session(workspace), [])}
     assert {ticker: result.status for ticker, result in results.items()} == {
         "GOOG": "up to date",
         "MRK": "updated",
@@ -74,28 +77,28 @@ def test_without_tickers_each_comes_from_where_it_came_before(workspace):
 
 
 def test_a_source_without_tickers_takes_its_own_stored_ones(workspace):
-    fetch(workspace, [], source=SampleSource())
+    fetch(Session(workspace), [], source=SampleSource())
     with pytest.raises(NoDataError):
-        fetch(workspace, [], source=YahooSource())
+        fetch(Session(workspace), [], source=YahooSource())
 
 
 def test_nothing_to_fetch_is_said_with_a_next_step(workspace):
     with pytest.raises(NoDataError) as caught:
-        fetch(workspace, [])
+        fetch(Session(workspace), [])
     assert "lstm fetch" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("ticker", ["", "../x", "a/b", "A" * 200])
 def test_a_bad_ticker_stops_before_any_request(workspace, yahoo, ticker):
     with pytest.raises(ConfigError):
-        fetch(workspace, ["MRK", ticker])
+        fetch(Session(workspace), ["MRK", ticker])
     assert not yahoo.requests
     assert not workspace.root.exists()
 
 
 def test_a_bad_calendar_stops_before_anything_else(workspace):
     with pytest.raises(ConfigError, match="XNYZ"):
-        fetch(workspace, [], source=SampleSource(), calendar="XNYZ")
+        fetch(Session(workspace), [], source=SampleSource(), calendar="XNYZ")
 
 
 def test_a_calendar_is_kept_for_the_updates(workspace):
@@ -103,12 +106,12 @@ def test_a_calendar_is_kept_for_the_updates(workspace):
     # Family Day closes Toronto and not New York: no hole there, one less session.
     assert workspace.bars.read("MRK")[1].calendar == "XTSE"
     write(workspace.root.parent, lines(BARS))
-    fetch(workspace, [])
+    fetch(Session(workspace), [])
     assert workspace.bars.read("MRK")[1].calendar == "XTSE"
 
 
 def test_a_ticker_twice_is_fetched_once(workspace):
-    assert len(fetch(workspace, ["GOOG", "GOOG"], source=SampleSource())) == 1
+    assert len(fetch(Session(workspace), ["GOOG", "GOOG"], source=SampleSource())) == 1
 
 
 def test_a_start_cuts_the_bars(workspace):
@@ -164,7 +167,7 @@ def test_a_shorter_file_replaces_and_says_what_is_gone(workspace):
 def test_a_file_that_is_gone_keeps_the_bars(workspace):
     from_csv(workspace, lines(BARS), "MRK")
     (workspace.root.parent / "MRK.csv").unlink()
-    (result,) = fetch(workspace, [])
+    (result,) = fetch(Session(workspace), [])
     assert isinstance(result.error, NoDataError)
     assert len(workspace.bars.read("MRK")[0]) == 60
 
@@ -175,12 +178,12 @@ def test_fetching_brings_a_damaged_file_back(workspace, copy):
     (workspace.bars.folder / "MRK.parquet").write_bytes(b"damaged")
     if copy == "without it":
         (workspace.bars.folder / "MRK.json").unlink()
-        (result,) = fetch(workspace, ["MRK"])
+        (result,) = fetch(Session(workspace), ["MRK"])
         assert isinstance(result.error, DataError)  # nobody knows where it came from
         source = CsvSource(file=workspace.root.parent / "MRK.csv")
-        (result,) = fetch(workspace, ["MRK"], source=source)
+        (result,) = fetch(Session(workspace), ["MRK"], source=source)
     else:
-        (result,) = fetch(workspace, ["MRK"])
+        (result,) = fetch(Session(workspace), ["MRK"])
     assert (result.status, result.rows) == ("new", 60)
     assert "damaged" in result.notes[0]
     assert len(workspace.bars.read("MRK")[0]) == 60
@@ -189,8 +192,8 @@ def test_fetching_brings_a_damaged_file_back(workspace, copy):
 def test_another_source_replaces_and_says_so(workspace, tmp_path):
     path = tmp_path / "GOOG.csv"
     path.write_text(YAHOO_HEADER + "\n".join(lines(BARS)))
-    fetch(workspace, ["GOOG"], source=CsvSource(file=path))
-    (result,) = fetch(workspace, ["GOOG"], source=SampleSource())
+    fetch(Session(workspace), ["GOOG"], source=CsvSource(file=path))
+    (result,) = fetch(Session(workspace), ["GOOG"], source=SampleSource())
     assert result.rows == 1047
     assert "replaced bars from csv" in result.notes
 
@@ -204,7 +207,7 @@ def test_an_old_hole_is_filled_when_the_file_has_it_later(workspace, caplog):
 
 
 def test_one_failing_ticker_leaves_the_others(workspace):
-    results = fetch(workspace, ["NOSUCH", "GOOG"], source=SampleSource())
+    results = fetch(Session(workspace), ["NOSUCH", "GOOG"], source=SampleSource())
     assert [result.status for result in results] == ["failed", "new"]
     assert results[0].error is not None
     assert results[0].error.exit_code == 3
@@ -218,7 +221,7 @@ def test_a_disk_that_is_full_fails_and_keeps_the_old_file(workspace):
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        (result,) = fetch(workspace, ["MRK"])
+        (result,) = fetch(Session(workspace), ["MRK"])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
@@ -243,9 +246,9 @@ def test_without_names_each_store_brings_its_own_up_to_date(workspace, tmp_path)
     from_csv(workspace, lines(BARS[:50]))
     (tmp_path / "^VIX.csv").write_text(YAHOO_HEADER + "\n".join(lines(BARS)))
     source = CsvSource(file=tmp_path / "^VIX.csv")
-    fetch(workspace, [], source=source, store=workspace.market)
-    assert [result.ticker for result in fetch(workspace, [])] == ["MRK"]
-    (result,) = fetch(workspace, [], store=workspace.market)
+    fetch(Session(workspace), [], source=source, store=workspace.market)
+    assert [result.ticker for result in fetch(Session(workspace), [])] == ["MRK"]
+    (result,) = fetch(Session(workspace), [], store=workspace.market)
     assert (result.ticker, result.status) == ("^VIX", "up to date")
     # A file does not say its exchange.
     assert workspace.market.read("^VIX")[1].calendar == "XNYS"
@@ -276,7 +279,7 @@ def test_a_faulty_market_series_is_refused_with_its_own_command(workspace, name)
 def test_a_damaged_market_series_comes_back(workspace):
     from_csv(workspace, lines(BARS), "MRK", store=workspace.market)
     (workspace.market.folder / "MRK.parquet").write_bytes(b"damaged")
-    (result,) = fetch(workspace, [], store=workspace.market)
+    (result,) = fetch(Session(workspace), [], store=workspace.market)
     assert (result.status, result.rows) == ("new", 60)
 
 
@@ -337,7 +340,7 @@ def test_a_wrong_command_line_is_refused_with_the_right_one(lstm, empty, words, 
 
 @pytest.mark.market
 def test_the_real_files_are_fetched_whole(workspace, market_data):
-    (mrk,) = fetch(workspace, ["MRK"], source=CsvSource(file=market_data / "MRK.csv"))
+    (mrk,) = fetch(Session(workspace), ["MRK"], source=CsvSource(file=market_data / "MRK.csv"))
     assert (mrk.status, mrk.rows) == ("new", 4277)
-    results = fetch(workspace, [], source=CsvSource(file=market_data / "market30.csv.gz"))
+    results = fetch(Session(workspace), [], source=CsvSource(file=market_data / "market30.csv.gz"))
     assert [result.rows for result in results] == [4828] * 30

@@ -17,8 +17,7 @@ from make_golden import GOLDEN, RUNS, read_forecast, workspace_of
 
 from lstmcli.frames import QUANTILE_COLUMNS
 from lstmcli.models import VARIANTS
-from lstmcli.pipeline._panel import load_panel
-from lstmcli.pipeline.predict import load_run
+from lstmcli.pipeline.session import Session
 from lstmcli.store import Workspace
 from lstmcli.store.runs import RunStore
 
@@ -42,10 +41,11 @@ def golden(name: str) -> pd.DataFrame:
 @every_variant
 def test_a_golden_run_still_gives_its_forecast(name, workspace):
     workspace.runs = RunStore(GOLDEN / name / RUNS)
-    manifest = workspace.runs.latest(["A"])
+    session = Session(workspace)
+    manifest = session.latest(["A"])
     assert (manifest.variant, workspace.runs.interrupted()) == (name, [])
-    fitted = load_run(workspace, manifest)
-    panel = load_panel(workspace, ["A"]).panel
+    fitted = session.fitted(manifest.run)
+    panel = session.panel(["A"]).panel
     forecast = fitted.forecast(panel, panel["A"].index[-1:])
     assert forecast["step"].tolist() == golden(name)["step"].tolist() == [1, 2, 3, 4]
     columns = ["sigma", *LEVELS]

@@ -23,6 +23,7 @@ from lstmcli.errors import (
     SourceError,
 )
 from lstmcli.pipeline.fetch import fetch
+from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult
 from lstmcli.sources import YahooSource
 from lstmcli.store import Workspace
@@ -46,7 +47,7 @@ def mrk(yahoo: YahooServer) -> Listing:
 
 
 def get(workspace: Workspace, *tickers: str) -> FetchResult:
-    return fetch(workspace, tickers or ["MRK"], source=QUICK)[-1]
+    return fetch(Session(workspace), tickers or ["MRK"], source=QUICK)[-1]
 
 
 def failure(workspace: Workspace, *tickers: str) -> LstmError:
@@ -74,9 +75,9 @@ def test_a_first_fetch_stores_every_settled_session(workspace, mrk, yahoo):
 
 
 def test_a_start_leaves_out_what_lies_before(workspace, mrk):
-    fetch(workspace, ["MRK"], source=QUICK, start=datetime(2024, 1, 10).date())
+    fetch(Session(workspace), ["MRK"], source=QUICK, start=datetime(2024, 1, 10).date())
     assert workspace.bars.read("MRK")[0].index[0] == pd.Timestamp("2024-01-10")
-    again = fetch(workspace, ["MRK"], source=QUICK, start=datetime(2023, 12, 1).date())[0]
+    again = fetch(Session(workspace), ["MRK"], source=QUICK, start=datetime(2023, 12, 1).date())[0]
     assert again.status == "restated"
     assert workspace.bars.read("MRK")[0].index[0] == pd.Timestamp("2023-12-01")
 
@@ -234,7 +235,7 @@ def test_a_session_that_yahoo_lost_again_stays_stored(workspace, mrk):
 def test_a_429_stops_the_batch_and_is_remembered(workspace, mrk, yahoo):
     get(workspace)
     yahoo.faults.append(Fault(status=429, body="Too Many Requests"))
-    results = fetch(workspace, ["MRK", "MDT"], source=QUICK)
+    results = fetch(Session(workspace), ["MRK", "MDT"], source=QUICK)
     assert [type(result.error) for result in results] == [RateLimitError, RateLimitError]
     assert not any("MDT" in request.path for request in yahoo.requests)
     assert "not asked for" in str(results[1].error)
@@ -296,7 +297,7 @@ def test_a_slow_yahoo_times_out(workspace, mrk, yahoo):
     yahoo.faults.append(Fault(delay=1.5))
     source = YahooSource(pause=0, timeout=0.5, retries=0)
     get(workspace)
-    result = fetch(workspace, ["MRK"], source=source)[0]
+    result = fetch(Session(workspace), ["MRK"], source=source)[0]
     assert isinstance(result.error, SourceError)
 
 
@@ -313,7 +314,7 @@ def test_an_unknown_symbol_is_told_in_yahoos_words(workspace, mrk):
 
 
 def test_an_unknown_symbol_leaves_the_others(workspace, mrk):
-    results = fetch(workspace, ["NOSUCH", "MRK"], source=QUICK)
+    results = fetch(Session(workspace), ["NOSUCH", "MRK"], source=QUICK)
     assert [result.status for result in results] == ["failed", "new"]
 
 
@@ -387,8 +388,10 @@ def test_a_subprocess_sees_the_same_yahoo(workspace, mrk, yahoo, tmp_path):
     script = (
         "from pathlib import Path; import sys\n"
         "from lstmcli.pipeline.fetch import fetch\n"
+        "from lstmcli.pipeline.session import Session\n"
         "from lstmcli.store import Workspace\n"
-        "print(*[(r.ticker, r.status) for r in fetch(Workspace(Path(sys.argv[1])), sys.argv[2:])])"
+        "session = Session(Workspace(Path(sys.argv[1])))\n"
+        "print(*[(r.ticker, r.status) for r in fetch(session, sys.argv[2:])])"
     )
     run = subprocess.run(
         [sys.executable, "-c", script, str(workspace.root), "MRK", "NOSUCH"],
@@ -413,7 +416,7 @@ def vix(request, yahoo: YahooServer) -> Listing:
 
 
 def get_market(workspace: Workspace, *names: str) -> FetchResult:
-    return fetch(workspace, names, store=workspace.market, source=QUICK)[-1]
+    return fetch(Session(workspace), names, store=workspace.market, source=QUICK)[-1]
 
 
 def test_an_index_is_fetched_and_updated_as_a_market_series(workspace, vix, yahoo):

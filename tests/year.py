@@ -33,9 +33,11 @@ _FETCH = """
 import sys
 from pathlib import Path
 from lstmcli.pipeline.fetch import fetch
+from lstmcli.pipeline.session import Session
 from lstmcli.sources import YahooSource
 from lstmcli.store import Workspace
-found = fetch(Workspace(Path(sys.argv[1])), sys.argv[2:], source=YahooSource(pause=0, timeout=5))
+session = Session(Workspace(Path(sys.argv[1])))
+found = fetch(session, sys.argv[2:], source=YahooSource(pause=0, timeout=5))
 assert all(each.error is None for each in found), found
 """
 
@@ -210,7 +212,7 @@ def compare(one: Path, two: Path, now: datetime) -> pd.DataFrame:
     """
     from lstmcli.evaluation.live import follow_up
     from lstmcli.evaluation.metrics import crps
-    from lstmcli.pipeline._panel import load_panel
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
     os.environ["LSTM_NOW"] = now.isoformat()
@@ -219,7 +221,7 @@ def compare(one: Path, two: Path, now: datetime) -> pd.DataFrame:
     for folder in (one, two):
         place = Workspace(folder)
         place.ledger.verify()
-        rows = follow_up(place.ledger.read(), load_panel(place, TICKERS).panel, now)
+        rows = follow_up(place.ledger.read(), Session(place).panel(TICKERS).panel, now)
         assert not rows.duplicated(keys).any(), "a forecast came twice"
         tables.append(rows.assign(crps=crps(rows)).set_index(keys))
     both = pd.concat([tables[0].add_suffix("_one"), tables[1].add_suffix("_two")], axis=1)
@@ -235,10 +237,11 @@ def compare(one: Path, two: Path, now: datetime) -> pd.DataFrame:
 def missing_without_reason(data: Path, now: datetime) -> tuple[int, list[str]]:
     """Return how many forecasts are missing, and those for which nobody knows why."""
     from lstmcli.pipeline.score import score
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
     os.environ["LSTM_NOW"] = now.isoformat()
-    missing = score(Workspace(data)).missing
+    missing = score(Session(Workspace(data))).missing
     unknown = [f"{each.ticker} {each.session}" for each in missing if "did not run" in each.reason]
     return len(missing), unknown
 

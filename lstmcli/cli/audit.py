@@ -53,12 +53,13 @@ def audit(
     say("reading bars …", quiet=quiet)
     from lstmcli.config import load_config
     from lstmcli.pipeline import audit as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
     chosen = load_config(config, overrides=overrides or [])
     done: list[dict[str, Any]] = []
     for check in pipeline.audit(
-        Workspace(workspace),
+        Session(Workspace(workspace)),
         chosen,
         named_tickers(tickers, universe),
         simulations=pipeline.THOROUGH if thorough else pipeline.SIMULATIONS,

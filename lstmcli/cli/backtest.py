@@ -69,11 +69,12 @@ def backtest(
     prepare(quiet=quiet)
     say("reading bars …", quiet=quiet)
     from lstmcli.pipeline import backtest as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    place = Workspace(workspace)
+    session = Session(Workspace(workspace))
     configs = _configs(config or [DEFAULT_CONFIG], overrides or [])
-    plan = pipeline.plan_backtest(place, configs, named_tickers(tickers, universe))
+    plan = pipeline.plan_backtest(session, configs, named_tickers(tickers, universe))
     if dry_run:
         _print_folds(plan)
         return 0
@@ -86,7 +87,7 @@ def backtest(
     try:
         with _Progress(quiet) as progress:
             result = pipeline.backtest(
-                place,
+                session,
                 plan,
                 workers=workers,
                 on_start=progress.on_start,
@@ -101,7 +102,7 @@ def backtest(
         print_json(_answer(result))
     else:
         _print_result(plan, result)
-    say(f"saved {place.backtests.path(result.manifest.backtest)}", quiet=quiet)
+    say(f"saved {session.workspace.backtests.path(result.manifest.backtest)}", quiet=quiet)
     say_next("lstm plot --kind backtest", quiet=quiet)
     return 0
 

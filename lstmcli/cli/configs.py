@@ -106,7 +106,7 @@ def init(
     lstm init ~/forecasts
     """
     prepare(quiet=quiet)
-    from lstmcli.pipeline import workspace as pipeline
+    from lstmcli.pipeline import init as pipeline
 
     for path in pipeline.init(folder, force=force):
         print(path)

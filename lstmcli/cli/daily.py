@@ -27,7 +27,7 @@ from lstmcli.cli.terminal import (
 from lstmcli.errors import LstmError
 
 if TYPE_CHECKING:
-    from lstmcli.pipeline.daily import Day
+    from lstmcli.pipeline.day import Day
 
 SHOWN_ERRORS = 5
 
@@ -54,16 +54,17 @@ def daily(
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import daily as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    place = Workspace(workspace)
+    session = Session(Workspace(workspace))
     day = pipeline.daily(
-        place, named_tickers(tickers, universe), on_step=lambda line: say(line, quiet=quiet)
+        session, named_tickers(tickers, universe), on_step=lambda line: say(line, quiet=quiet)
     )
     if summary is not None:
         answer = json.dumps(day.as_dict(), indent=2, default=str, ensure_ascii=False)
         text = answer if summary.suffix == ".json" else _text(day)
-        place.write(summary, (text + "\n").encode())
+        session.workspace.write(summary, (text + "\n").encode())
     if as_json:
         print_json({"day": day.as_dict()})
     elif not quiet:
@@ -75,36 +76,32 @@ def daily(
 
 
 def _print_day(day: Day) -> None:
-    rows = [
-        [
-            each.ticker,
-            f"{each.session:%Y-%m-%d}" if each.session is not None else "",
-            each.outcome,
-            f"{each.median:,.2f}" if each.median is not None else "",
-            f"{each.cone80[0]:,.2f} - {each.cone80[1]:,.2f}" if each.cone80 else "",
-        ]
-        for each in day.tickers
-    ]
+    rows = []
+    for ticker in day.tickers:
+        session = f"{ticker.session:%Y-%m-%d}" if ticker.session is not None else ""
+        median = f"{ticker.median:,.2f}" if ticker.median is not None else ""
+        cone = f"{ticker.cone80[0]:,.2f} - {ticker.cone80[1]:,.2f}" if ticker.cone80 else ""
+        rows.append([ticker.ticker, session, ticker.outcome, median, cone])
     print_table(["ticker", "session", "", "next median", "80 % cone"], rows, left=3)
 
 
 def _text(day: Day) -> str:
     lines = [f"lstm daily {day.sentence()}"]
-    lines += [f"{each.ticker}: {each.error}" for each in day.tickers if each.error]
+    lines += [f"{ticker.ticker}: {ticker.error}" for ticker in day.tickers if ticker.error]
     lines += [str(error) for error in day.errors]
     lines += [f"report: {day.report}"] if day.report else []
     return "\n".join(lines)
 
 
 def _together(day: Day) -> list:
-    """Return the day's errors; what fails for many tickers in the same words is said once."""
+    """Return the day's errors; one that concerns many tickers comes once, with their names."""
     groups: dict[tuple[int, str], list[tuple[str, LstmError]]] = {}
-    for each in day.tickers:
-        if each.error is not None:
-            words = str(each.error).replace(each.ticker, "…").split("not asked for: ")[-1]
-            # Bodies of answers and addresses differ from one ticker to the next.
-            key = each.error.exit_code, words[:60] if each.error.exit_code in (4, 5) else words
-            groups.setdefault(key, []).append((each.ticker, each.error))
+    for ticker, error in ((ticker.ticker, ticker.error) for ticker in day.tickers):
+        if error is not None:
+            words = str(error).replace(ticker, "…").split("not asked for: ")[-1]
+            # A source's answers and addresses differ from one ticker to the next.
+            key = error.exit_code, words[:60] if error.exit_code in (4, 5) else words
+            groups.setdefault(key, []).append((ticker, error))
     errors = []
     for failed in groups.values():
         ticker, first = failed[0]
@@ -134,13 +131,15 @@ def report(
     """
     prepare(quiet=quiet)
     say("drawing …", quiet=quiet)
-    from lstmcli.pipeline.daily import last_day
+    from lstmcli.pipeline.day import last_day
     from lstmcli.pipeline.report import write_report
     from lstmcli.pipeline.score import score
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    place = Workspace(workspace)
-    print(write_report(place, last_day(place), score(place), output=output))
+    session = Session(Workspace(workspace))
+    day = last_day(session.workspace)
+    print(write_report(session, day, score(session), output=output))
     return 0
 
 
@@ -177,9 +176,11 @@ def schedule(
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import schedule as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    plan = pipeline.plan_schedule(Workspace(workspace), calendar=calendar, universe=universe)
+    session = Session(Workspace(workspace))
+    plan = pipeline.plan_schedule(session, calendar=calendar, universe=universe)
     if form is Form.cron:
         print(pipeline.crontab(plan), end="")
         say_next("(crontab -l; lstm schedule -q) | crontab -", quiet=quiet)
@@ -189,7 +190,7 @@ def schedule(
         if output is None:
             print(f"# {name}\n{text}")
         else:
-            Workspace(workspace).write(output / name, text.encode())
+            session.workspace.write(output / name, text.encode())
             print(output / name)
     say_next("systemctl --user enable --now lstm-daily.timer", quiet=quiet)
     return 0

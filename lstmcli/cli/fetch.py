@@ -70,17 +70,18 @@ def fetch(
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import fetch as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
     def show(result: FetchResult) -> None:
         if result.error is None:
             say(_line(result), quiet=quiet)
 
-    place = Workspace(workspace)
+    session = Session(Workspace(workspace))
     results = pipeline.fetch(
-        place,
+        session,
         named_tickers(tickers, universe),
-        store=place.market if market else place.bars,
+        store=session.workspace.market if market else None,
         source=_source(source, "lstm fetch --market" if market else "lstm fetch", file=file),
         start=parse_day(start, "--start"),
         calendar=calendar,

@@ -65,9 +65,10 @@ def score(
     prepare(quiet=quiet)
     say("scoring …", quiet=quiet)
     from lstmcli.pipeline import score as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    live = pipeline.score(Workspace(workspace), named_tickers(tickers, None))
+    live = pipeline.score(Session(Workspace(workspace)), named_tickers(tickers, None))
     if as_json:
         print_json({"live": _answer(live), "note": DISCLAIMER})
     elif as_csv:

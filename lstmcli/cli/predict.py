@@ -59,31 +59,33 @@ def predict(
     prepare(quiet=quiet)
     say("loading the networks …", quiet=quiet)
     from lstmcli.pipeline import predict as pipeline
+    from lstmcli.pipeline.prices import with_baseline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
     done, failed = pipeline.predict(
-        Workspace(workspace),
+        Session(Workspace(workspace)),
         named_tickers(tickers, universe),
         run=run,
         as_of=_timestamp(as_of),
     )
-    for each in done:
-        _warn(each, quiet=quiet)
+    for prediction in done:
+        _warn(prediction, quiet=quiet)
     if as_json:
-        print_json({"forecasts": [_answer(each) for each in done], "note": DISCLAIMER})
+        print_json({"forecasts": [_answer(prediction) for prediction in done], "note": DISCLAIMER})
     elif as_csv:
-        for n, each in enumerate(done):
-            rows = pipeline.with_baseline(each.prices, each.baseline)
+        for n, prediction in enumerate(done):
+            rows = with_baseline(prediction.prices, prediction.baseline)
             rows.to_csv(sys.stdout, index=False, header=n == 0, float_format="%.8g")
     else:
         shown: set[str] = set()
-        for each in done:
-            _print_forecast(each, in_full=each.manifest.run not in shown)
-            shown.add(each.manifest.run)
+        for prediction in done:
+            _print_forecast(prediction, in_full=prediction.manifest.run not in shown)
+            shown.add(prediction.manifest.run)
         if done:
             print(DISCLAIMER)
             say_next(f"lstm plot {done[0].ticker}", quiet=quiet)
-    return highest((each.error for each in failed), as_json=as_json)
+    return highest((failure.error for failure in failed), as_json=as_json)
 
 
 def _timestamp(text: str | None) -> pd.Timestamp | None:
@@ -95,43 +97,47 @@ def _timestamp(text: str | None) -> pd.Timestamp | None:
     return pd.Timestamp(day)
 
 
-def _warn(each: Prediction, *, quiet: bool) -> None:
+def _warn(prediction: Prediction, *, quiet: bool) -> None:
+    ticker, made_on = prediction.ticker, f"{prediction.made_on:%Y-%m-%d}"
     # Sample data is old by its nature, and labelled so on every table.
-    if each.sessions_behind and not each.label:
+    if prediction.sessions_behind and not prediction.label:
         say(
-            f"warning: {each.ticker}: stale: {each.sessions_behind:,} sessions have settled since "
-            f"its last bar, {each.made_on:%Y-%m-%d}; lstm fetch {each.ticker}",
+            f"warning: {ticker}: stale: {prediction.sessions_behind:,} sessions have settled since "
+            f"its last bar, {made_on}; lstm fetch {ticker}",
             quiet=quiet,
         )
-    if each.seen:
+    if prediction.seen:
         say(
-            f"warning: {each.ticker}: the network has seen bars after {each.made_on:%Y-%m-%d}: "
+            f"warning: {ticker}: the network has seen bars after {made_on}: "
             "this shows the tool, not its skill",
             quiet=quiet,
         )
 
 
-def _print_forecast(each: Prediction, *, in_full: bool) -> None:
+def _print_forecast(prediction: Prediction, *, in_full: bool) -> None:
     from lstmcli.report.wording import reminder
 
-    currency = f" {each.currency}" if each.currency else ""
-    digits = _digits(each.last_close)
-    print(f"{each.ticker}  last close {each.last_close:,.{digits}f}{currency}, {_age(each)}")
-    print(f"run {each.manifest.run}")
-    if each.label:
-        print(f"NOTE: {each.label}")
-    verdict = each.manifest.verdict
+    currency = f" {prediction.currency}" if prediction.currency else ""
+    digits = _digits(prediction.last_close)
+    close = f"{prediction.last_close:,.{digits}f}{currency}"
+    print(f"{prediction.ticker}  last close {close}, {_age(prediction)}")
+    print(f"run {prediction.manifest.run}")
+    if prediction.label:
+        print(f"NOTE: {prediction.label}")
+    verdict = prediction.manifest.verdict
     if verdict and in_full:
         print(f"\n{verdict['headline']}")
     elif verdict:
         print(reminder(verdict))
     print()
     head = ["step", "session", "median", "50 % cone", "80 % cone", "95 % cone"]
-    print_table(head, _rows(each.prices, digits), left=2)
-    if each.baseline is not None:
-        print(f"\n{each.baseline['recipe'].iloc[0]}, the strongest baseline, for comparison:\n")
-        print_table(head, _rows(each.baseline, digits), left=2)
-    print(f"\nevery step and quantile: {each.path}")
+    print_table(head, _rows(prediction.prices, digits), left=2)
+    if prediction.baseline is not None:
+        print(
+            f"\n{prediction.baseline['recipe'].iloc[0]}, the strongest baseline, for comparison:\n"
+        )
+        print_table(head, _rows(prediction.baseline, digits), left=2)
+    print(f"\nevery step and quantile: {prediction.path}")
 
 
 def _rows(prices: pd.DataFrame, digits: int) -> list[list[str]]:
@@ -152,12 +158,12 @@ def _rows(prices: pd.DataFrame, digits: int) -> list[list[str]]:
     return rows
 
 
-def _age(each: Prediction) -> str:
-    behind = each.sessions_behind
+def _age(prediction: Prediction) -> str:
+    behind = prediction.sessions_behind
     if behind is None:
-        return f"{each.made_on:%Y-%m-%d}"
+        return f"{prediction.made_on:%Y-%m-%d}"
     age = "up to date" if not behind else f"{behind:,} session{'s' * (behind > 1)} old"
-    return f"{each.made_on:%Y-%m-%d} ({age})"
+    return f"{prediction.made_on:%Y-%m-%d} ({age})"
 
 
 def _digits(price: float) -> int:
@@ -176,24 +182,24 @@ def _steps(prices: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _answer(each: Prediction) -> dict[str, Any]:
+def _answer(prediction: Prediction) -> dict[str, Any]:
     baseline = None
-    if each.baseline is not None:
-        name = each.baseline["recipe"].iloc[0]
-        baseline = {"recipe": name, "steps": _steps(each.baseline)}
+    if prediction.baseline is not None:
+        name = prediction.baseline["recipe"].iloc[0]
+        baseline = {"recipe": name, "steps": _steps(prediction.baseline)}
     return {
-        "ticker": each.ticker,
-        "run": each.manifest.run,
-        "variant": each.manifest.variant,
-        "made_on": each.made_on.date(),
-        "last_close": each.last_close,
-        "currency": each.currency,
-        "label": each.label,
-        "sessions_behind": each.sessions_behind,
-        "in_sample": each.seen,
-        "file": str(each.path),
-        "verdict": each.manifest.verdict,
-        "steps": _steps(each.prices),
+        "ticker": prediction.ticker,
+        "run": prediction.manifest.run,
+        "variant": prediction.manifest.variant,
+        "made_on": prediction.made_on.date(),
+        "last_close": prediction.last_close,
+        "currency": prediction.currency,
+        "label": prediction.label,
+        "sessions_behind": prediction.sessions_behind,
+        "in_sample": prediction.seen,
+        "file": str(prediction.path),
+        "verdict": prediction.manifest.verdict,
+        "steps": _steps(prediction.prices),
         "baseline": baseline,
     }
 
@@ -230,10 +236,11 @@ def plot(
     prepare(quiet=quiet)
     say("drawing …", quiet=quiet)
     from lstmcli.pipeline import plot as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
     paths, failed = pipeline.plot(
-        Workspace(workspace),
+        Session(Workspace(workspace)),
         named_tickers(tickers, universe),
         kind=kind.value,
         run=run,
@@ -242,4 +249,4 @@ def plot(
     )
     for path in paths:
         print(path)
-    return highest(each.error for each in failed)
+    return highest(failure.error for failure in failed)

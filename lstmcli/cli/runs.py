@@ -27,10 +27,11 @@ def runs(
     lstm runs --json | jq -r '.runs[-1].run'
     """
     prepare(quiet=quiet)
-    from lstmcli.pipeline import workspace as pipeline
+    from lstmcli.pipeline import runs as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    finished, interrupted, errors = pipeline.runs(Workspace(workspace))
+    finished, interrupted, errors = pipeline.runs(Session(Workspace(workspace)))
     if as_json:
         answer = [manifest.model_dump(mode="json") for manifest in finished]
         print_json({"runs": answer, "interrupted": interrupted})

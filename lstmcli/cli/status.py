@@ -22,7 +22,7 @@ from lstmcli.cli.terminal import (
 from lstmcli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lstmcli.pipeline.workspace import SeriesStatus
+    from lstmcli.pipeline.status import SeriesStatus
 
 
 def status(
@@ -46,16 +46,18 @@ def status(
     lstm status --max-age 4d -q || echo "no forecast" | mail me
     """
     prepare(quiet=quiet)
-    most = None if max_age is None else _age(max_age)
-    from lstmcli.pipeline import workspace as pipeline
+    longest = None if max_age is None else _age(max_age)
+    from lstmcli.pipeline import status as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    if most is not None:
-        at = pipeline.check_age(Workspace(workspace), most)
+    session = Session(Workspace(workspace))
+    if longest is not None:
+        at = pipeline.check_age(session, longest)
         say(f"lstm daily last succeeded at {at.isoformat()}", quiet=quiet)
         return 0
-    found = pipeline.status(Workspace(workspace))
-    market = pipeline.market_status(Workspace(workspace))
+    found = pipeline.status(session)
+    market = pipeline.market_status(session)
     if as_json:
         print_json(
             {
@@ -120,10 +122,11 @@ def doctor(
     lstm doctor
     """
     prepare(quiet=quiet)
-    from lstmcli.pipeline import workspace as pipeline
+    from lstmcli.pipeline import doctor as pipeline
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    checks = pipeline.doctor(Workspace(workspace))
+    checks = pipeline.doctor(Session(Workspace(workspace)))
     if as_json:
         print_json({"checks": [vars(check) for check in checks]})
     else:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from lstmcli.forecasters.training import Epoch
-    from lstmcli.pipeline.train import TrainPlan, TrainResult
+    from lstmcli.pipeline.train import TrainResult
+    from lstmcli.pipeline.training_plan import TrainPlan
 
 DEFAULT_CONFIG = "lstm.yaml"
 
@@ -68,9 +69,11 @@ def train(
     say("reading bars …", quiet=quiet)
     from lstmcli.config import load_config
     from lstmcli.pipeline import train as pipeline
+    from lstmcli.pipeline.session import Session
+    from lstmcli.pipeline.training_plan import plan_training
     from lstmcli.store import Workspace
 
-    place = Workspace(workspace)
+    session = Session(Workspace(workspace))
     if resume:
         if tickers or universe or overrides:
             raise ConfigError(
@@ -78,27 +81,27 @@ def train(
                 "Received: more.",
                 hint="lstm train --resume, or leave --resume out to start anew",
             )
-        run, plan = pipeline.resume_run(place)
+        run, plan = pipeline.resume_run(session)
         say(f"going on with {run}", quiet=quiet)
     else:
         chosen = load_config(config, overrides=overrides or [])
-        run, plan = None, pipeline.plan_training(place, chosen, named_tickers(tickers, universe))
+        run, plan = None, plan_training(session, chosen, named_tickers(tickers, universe))
     if dry_run:
         _print_plan(plan)
         return 0
-    run = run or pipeline.start_run(place, plan)
+    run = run or pipeline.start_run(session, plan)
     training = plan.config.training
     try:
         with _Progress(training.members, training.epochs, training.refit, quiet) as progress:
             result = pipeline.train(
-                place, plan, run, on_epoch=progress.on_epoch, on_stage=progress.on_stage
+                session, plan, run, on_epoch=progress.on_epoch, on_stage=progress.on_stage
             )
     except KeyboardInterrupt:
-        say(f"stopped; what it has learnt so far is in {place.runs.path(run)}")
+        say(f"stopped; what it has learnt so far is in {session.workspace.runs.path(run)}")
         say("\nhint: lstm train --resume goes on from there")
         return INTERRUPTED
     _print_result(plan, result)
-    say(f"saved {place.runs.path(run)}", quiet=quiet)
+    say(f"saved {session.workspace.runs.path(run)}", quiet=quiet)
     say_next(f"lstm predict {' '.join(result.manifest.tickers[:3])}", quiet=quiet)
     return 0
 

@@ -163,8 +163,9 @@ def _track(
 def _rows(name: str, track: Track, quantiles: np.ndarray, reach: np.ndarray) -> pd.DataFrame:
     """Return the Forecast of a ticker from its wanted origins, with its intervals."""
     rows = track.rows
-    levels = quantiles.reshape(len(rows), -1)
-    reach = reach[track.wanted].reshape(len(rows), 2, -1)
+    # A ticker without a bar of the origin has no rows: their number says nothing then.
+    levels = quantiles.reshape(-1, len(QUANTILES))
+    reach = reach[track.wanted].reshape(-1, 2, len(INTERVAL_COLUMNS) // 2)
     ends = levels[:, MEDIAN, None, None] + reach * OUTWARD[:, None]
     width = track.width[track.wanted].reshape(-1)
     spread = levels[:, SPREAD[1]] - levels[:, SPREAD[0]]
@@ -172,6 +173,10 @@ def _rows(name: str, track: Track, quantiles: np.ndarray, reach: np.ndarray) -> 
     columns = dict(zip(QUANTILE_COLUMNS, levels.T, strict=True))
     # (N, 2, C) → lower and upper of one coverage after the other
     columns |= dict(
-        zip(INTERVAL_COLUMNS, ends.transpose(2, 1, 0).reshape(-1, len(rows)), strict=True)
+        zip(
+            INTERVAL_COLUMNS,
+            ends.transpose(2, 1, 0).reshape(len(INTERVAL_COLUMNS), -1),
+            strict=True,
+        )
     )
     return rows.assign(recipe=name, sigma=rows["sigma"].to_numpy(float) * wider, **columns)

@@ -14,8 +14,8 @@ from lstmcli.executors import Failure, open_executor, run_tasks, task_error
 from lstmcli.features import feature_matrix
 from lstmcli.forecasters.calibrated import Calibrated, FittedCalibrated
 from lstmcli.models.runtime import usable_cores
-from lstmcli.pipeline.train import plan_training
-from lstmcli.store import Workspace
+from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.training_plan import plan_training
 
 SIMULATIONS, THOROUGH = 20, 200
 """Random walks by default, and with --thorough."""
@@ -28,7 +28,7 @@ PLANTED_EPOCHS = 20
 
 
 def audit(
-    workspace: Workspace,
+    session: Session,
     config: RunConfig,
     tickers: Sequence[str],
     *,
@@ -50,7 +50,7 @@ def audit(
         NoDataError: no bars, or too few for the blocks.
     """
     asked, config = config, light(config)
-    plan = plan_training(workspace, config, tickers)
+    plan = plan_training(session, config, tickers)
     panel, recipe = plan.panel, plan.recipe
     horizon = config.window.horizon
 

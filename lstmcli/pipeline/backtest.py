@@ -28,8 +28,8 @@ from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.calibrated import SUFFIX
 from lstmcli.models.runtime import usable_cores
-from lstmcli.pipeline._panel import Loaded, load_panel
-from lstmcli.pipeline.train import versions
+from lstmcli.pipeline.session import Loaded, Session
+from lstmcli.pipeline.versions import versions
 from lstmcli.report.wording import verdict_json
 from lstmcli.store import Workspace
 from lstmcli.store.backtests import BacktestManifest, BacktestRecord
@@ -83,7 +83,7 @@ class Progress:
 
 
 def plan_backtest(
-    workspace: Workspace, configs: Mapping[str, RunConfig], tickers: Sequence[str]
+    session: Session, configs: Mapping[str, RunConfig], tickers: Sequence[str]
 ) -> BacktestPlan:
     """Return the folds and their tasks; fits nothing.
 
@@ -106,7 +106,7 @@ def plan_backtest(
     clash = [label for label in configs if label in BASELINES]
     if clash:
         raise ConfigError(f"Expected a config with a name of its own. Received: {clash[0]}.")
-    loaded = load_panel(workspace, tickers or first.tickers)
+    loaded = session.panel(tickers or first.tickers)
     panel, horizon = loaded.panel, first.window.horizon
     sessions = panel.sessions()
     least = max(_least_sessions(config) for config in configs.values())
@@ -168,7 +168,7 @@ def _least_sessions(config: RunConfig) -> int:
 
 
 def backtest(
-    workspace: Workspace,
+    session: Session,
     plan: BacktestPlan,
     *,
     workers: int | None = None,
@@ -191,7 +191,7 @@ def backtest(
         LockError: another process runs the same backtest.
         DiskError: it could not be written; the finished tasks are kept.
     """
-    store = workspace.backtests
+    store = session.workspace.backtests
     name = store.start(plan.record, at=clock.now())
     with store.hold(name):
         notes = store.pieces(name)
@@ -216,7 +216,7 @@ def backtest(
         if failures:
             raise task_error(failures, of=of, hint="the same command runs what failed again")
         on_stage("scoring")
-        return _judge(workspace, plan, name, notes)
+        return _judge(session.workspace, plan, name, notes)
 
 
 def _judge(

@@ -9,10 +9,10 @@ from datetime import date
 from pydantic import TypeAdapter, ValidationError
 
 from lstmcli.errors import DataError, LstmError, NoDataError, RateLimitError, SourceError
+from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult, update
 from lstmcli.sessions import check_calendar
 from lstmcli.sources import AnySource, YahooSource
-from lstmcli.store import Workspace
 from lstmcli.store.bars import BarsStore
 from lstmcli.store.files import check_ticker
 
@@ -21,7 +21,7 @@ MAX_FAILURES = 5
 
 
 def fetch(
-    workspace: Workspace,
+    session: Session,
     tickers: Sequence[str],
     *,
     store: BarsStore | None = None,
@@ -34,15 +34,15 @@ def fetch(
 
     Without tickers: every one that the source can name, else every stored one
     (of that source, if there is one). Without a source each stored ticker comes
-    from where it came before, and a new one from Yahoo. They go into `workspace.bars`
-    unless `store` is another one, such as `workspace.market`.
+    from where it came before, and a new one from Yahoo. They go into
+    `session.workspace.bars` unless `store` is another one, such as its `market`.
 
     Raises:
         ConfigError: a ticker or the calendar is wrong; nothing was asked.
         NoDataError: there is no ticker to fetch.
         LockError: another process is fetching into this workspace.
     """
-    store = store or workspace.bars
+    store = store or session.workspace.bars
     if calendar is not None:
         check_calendar(calendar)
     try:
@@ -51,9 +51,9 @@ def fetch(
     except LstmError as error:
         _adapt_hint(error, store)
         raise
-    with workspace.lock():
+    with session.workspace.lock():
         return fetch_each(
-            workspace,
+            session,
             wanted,
             store=store,
             source=source,
@@ -64,7 +64,7 @@ def fetch(
 
 
 def fetch_each(
-    workspace: Workspace,
+    session: Session,
     wanted: Sequence[str],
     *,
     store: BarsStore | None = None,
@@ -77,7 +77,7 @@ def fetch_each(
 
     A source that asks us to wait, or fails `MAX_FAILURES` times in a row, is not asked again.
     """
-    store = store or workspace.bars
+    store = store or session.workspace.bars
     results: list[FetchResult] = []
     refused: SourceError | None = None
     in_a_row = 0
@@ -95,7 +95,7 @@ def fetch_each(
                 source=ticker_source,
                 start=start,
                 calendar=calendar,
-                cache=workspace.cache,
+                cache=session.workspace.cache,
             )
             in_a_row = 0
         except LstmError as error:

@@ -17,6 +17,7 @@ from lstmcli.evaluation.verdict import outcomes
 from lstmcli.frames import COVERAGES
 from lstmcli.models.attention import Attention
 from lstmcli.pipeline.predict import Failure, Prediction, predict
+from lstmcli.pipeline.session import Session
 from lstmcli.store import Workspace
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ ROLLING = 250
 
 
 def plot(
-    workspace: Workspace,
+    session: Session,
     tickers: Sequence[str],
     *,
     kind: Kind,
@@ -58,10 +59,11 @@ def plot(
             f"Received: {output}.",
             hint=f"--output {output.stem or 'chart'}.png",
         )
+    workspace = session.workspace
     if kind == "training":
-        manifest = workspace.runs.manifest(run) if run else workspace.runs.latest(tickers)
+        manifest = session.manifest(run) if run else session.latest(tickers)
         figure = charts.training_chart(
-            workspace.runs.read(manifest).history,
+            session.files(manifest.run).history,
             title=manifest.run,
             note="; ".join(dict.fromkeys(manifest.labels.values())) or None,
         )
@@ -69,7 +71,7 @@ def plot(
     if kind in ("backtest", "calibration"):
         return _of_backtest(workspace, kind, run, output), []
     predictions, failures = predict(
-        workspace, tickers, run=run, as_of=as_of, with_keras=kind == "attention"
+        session, tickers, run=run, as_of=as_of, with_keras=kind == "attention"
     )
     if output and len(predictions) > 1:
         raise ConfigError(
@@ -77,9 +79,9 @@ def plot(
             hint=f"lstm plot {predictions[0].ticker} --output {output}",
         )
     paths = []
-    for each in predictions:
-        stem = f"{kind}-{each.ticker}-{each.made_on:%Y-%m-%d}-{each.manifest.run}"
-        figure = _forecast(each) if kind == "forecast" else _attention(each)
+    for prediction in predictions:
+        stem = f"{kind}-{prediction.ticker}-{prediction.made_on:%Y-%m-%d}-{prediction.manifest.run}"
+        figure = _forecast(prediction) if kind == "forecast" else _attention(prediction)
         paths.append(_save(workspace, figure, output, stem))
     return paths, failures
 
@@ -111,7 +113,7 @@ def _of_backtest(
             of = outcomes(rows[rows["recipe"].isin([verdict["recipe"], strongest])])
             of = of[of["step"] == step]
             losses = of.groupby(["made_on", "recipe"], observed=True)["crps"].mean().unstack()
-            against = [each for each in verdict["steps"] if each["baseline"] == strongest]
+            against = [row for row in verdict["steps"] if row["baseline"] == strongest]
             figure = charts.backtest_chart(
                 cumulative_skill(losses[verdict["recipe"]], losses[strongest], step),
                 pd.DataFrame(against)[["step", "skill", "low", "high", "word"]],
@@ -147,26 +149,28 @@ def _of_backtest(
     return paths
 
 
-def _forecast(each: Prediction) -> Figure:
+def _forecast(prediction: Prediction) -> Figure:
     return charts.forecast_chart(
-        each.bars,
-        each.forecast,
-        title=f"{each.ticker}: the next {len(each.forecast)} sessions",
-        run=each.manifest.run,
-        note=each.label,
-        currency=each.currency,
+        prediction.bars,
+        prediction.forecast,
+        title=f"{prediction.ticker}: the next {len(prediction.forecast)} sessions",
+        run=prediction.manifest.run,
+        note=prediction.label,
+        currency=prediction.currency,
     )
 
 
-def _attention(each: Prediction) -> Figure:
-    if not isinstance(each.fitted.network.recipe.model, Attention):
+def _attention(prediction: Prediction) -> Figure:
+    if not isinstance(prediction.fitted.network.recipe.model, Attention):
         raise ConfigError(
-            f"Expected a run with attention. Received: {each.manifest.run}.",
-            hint=f"lstm train {each.ticker} --config attention.yaml",
+            f"Expected a run with attention. Received: {prediction.manifest.run}.",
+            hint=f"lstm train {prediction.ticker} --config attention.yaml",
         )
-    weights = each.fitted.network.attention(each.panel, each.ticker, each.made_on)
+    weights = prediction.fitted.network.attention(
+        prediction.panel, prediction.ticker, prediction.made_on
+    )
     return charts.attention_chart(
-        weights, title=f"{each.ticker}: what the attention weighs", note=each.label
+        weights, title=f"{prediction.ticker}: what the attention weighs", note=prediction.label
     )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from lstmcli import clock
@@ -16,24 +14,14 @@ from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.blend import FittedRun
 from lstmcli.forecasters.calibrated import FittedCalibrated
-from lstmcli.frames import (
-    COVERAGES,
-    INTERVAL_COLUMNS,
-    QUANTILE_COLUMNS,
-    check_forecast,
-    endpoints,
-)
+from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
-from lstmcli.pipeline._panel import load_panel
-from lstmcli.pipeline.saved import fitted_from
-from lstmcli.pipeline.train import stored_config
+from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
+from lstmcli.pipeline.prices import in_prices, with_baseline
+from lstmcli.pipeline.session import Session
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
-from lstmcli.store.bars import BarsMeta
-from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,40 +80,8 @@ class Failure:
     error: LstmError
 
 
-def find_run(workspace: Workspace, run: str | None, ticker: str) -> Manifest:
-    """Return the named run, else the newest one that knows the ticker.
-
-    Raises:
-        NoDataError: there is none, or the named run knows other tickers.
-        DataError: it is damaged.
-    """
-    try:
-        manifest = workspace.runs.manifest(run) if run else workspace.runs.latest([ticker])
-    except NoDataError:
-        workspace.bars.read(ticker)  # a ticker that nobody fetched needs that first
-        raise
-    if ticker not in manifest.tickers:
-        raise NoDataError(
-            f"The run {manifest.run} knows {' '.join(manifest.tickers)}. Received: {ticker}.",
-            hint=f"lstm train {ticker} --config {manifest.variant}.yaml",
-        )
-    return manifest
-
-
-def load_run(workspace: Workspace, manifest: Manifest, *, with_keras: bool = False) -> FittedRun:
-    """Return the fitted networks of a run.
-
-    Raises:
-        DataError: it is damaged, or another version wrote it.
-    """
-    store, run = workspace.runs, manifest.run
-    files = store.read(manifest)
-    recipe = stored_config(workspace, run, files.config).recipe()
-    return fitted_from(files, recipe, store=store, run=run, with_keras=with_keras)
-
-
 def predict(
-    workspace: Workspace,
+    session: Session,
     tickers: Sequence[str],
     *,
     run: str | None = None,
@@ -146,107 +102,61 @@ def predict(
         NoDataError, DataError: no ticker is named, and there is no usable run.
     """
     if not tickers:
-        tickers = (workspace.runs.manifest(run) if run else workspace.runs.latest()).tickers
-    asked: dict[tuple[str, pd.Timestamp], list[_Ask]] = {}
+        tickers = (session.manifest(run) if run else session.latest()).tickers
+    groups: dict[tuple[str, pd.Timestamp], list[Inputs]] = {}
     failed: dict[str, Failure] = {}
     for ticker in tickers:
         try:
-            ask = _ask(workspace, run, ticker, as_of)
-            asked.setdefault((ask.manifest.run, ask.origin), []).append(ask)
+            inputs = find_inputs(session, run, ticker, as_of=as_of)
+            groups.setdefault((inputs.manifest.run, inputs.origin), []).append(inputs)
         except LstmError as error:
             failed[ticker] = Failure(ticker, error)
-    loaded: dict[str, FittedRun] = {}
     done: dict[str, Prediction] = {}
-    for (name, origin), asks in asked.items():
+    for (name, origin), asked in groups.items():
         try:
-            if name not in loaded:
-                loaded[name] = load_run(workspace, asks[0].manifest, with_keras=with_keras)
+            fitted = session.fitted(name, with_keras=with_keras)
             # One pass for all tickers of a run and an origin: a universe costs little more.
-            panel = _panel_of_run(workspace, asks)
+            panel = panel_of_run(session, asked)
             here = pd.DatetimeIndex([origin])
-            raw, published = FittedCalibrated(loaded[name]).with_inner(panel, here)
-            strongest = (asks[0].manifest.verdict or {}).get("strongest", "ewma")
+            raw, published = FittedCalibrated(fitted).with_inner(panel, here)
+            strongest = (asked[0].manifest.verdict or {}).get("strongest", "ewma")
             baselines = {
-                each: _baseline(each, loaded[name], panel, here)
-                for each in dict.fromkeys((strongest, *beside))
+                baseline: _baseline(baseline, fitted, panel, here)
+                for baseline in dict.fromkeys((strongest, *beside))
             }
         except LstmError as error:
-            failed |= {ask.ticker: Failure(ask.ticker, error) for ask in asks}
+            failed |= {inputs.ticker: Failure(inputs.ticker, error) for inputs in asked}
             continue
         of_published, of_raw = _by_ticker(published), _by_ticker(raw)
         of_prices, beside_prices = (
             _by_ticker(in_prices(rows)) for rows in (published, baselines[strongest])
         )
-        of_baselines = {each: _by_ticker(rows) for each, rows in baselines.items()}
-        for ask in asks:
+        of_baselines = {baseline: _by_ticker(rows) for baseline, rows in baselines.items()}
+        for inputs in asked:
             try:
-                done[ask.ticker] = _prediction(
-                    workspace,
-                    ask,
-                    loaded[name],
+                done[inputs.ticker] = _prediction(
+                    session.workspace,
+                    inputs,
+                    fitted,
                     _Forecasts(
-                        published=of_published.get(ask.ticker),
-                        raw=of_raw.get(ask.ticker),
-                        prices=of_prices.get(ask.ticker),
-                        baseline=beside_prices.get(ask.ticker),
+                        published=of_published.get(inputs.ticker),
+                        raw=of_raw.get(inputs.ticker),
+                        prices=of_prices.get(inputs.ticker),
+                        baseline=beside_prices.get(inputs.ticker),
                         baselines={
-                            each: rows[ask.ticker]
-                            for each, rows in of_baselines.items()
-                            if ask.ticker in rows
+                            baseline: rows[inputs.ticker]
+                            for baseline, rows in of_baselines.items()
+                            if inputs.ticker in rows
                         },
                     ),
                     as_of,
                 )
             except LstmError as error:
-                failed[ask.ticker] = Failure(ask.ticker, error)
+                failed[inputs.ticker] = Failure(inputs.ticker, error)
     return (
         [done[ticker] for ticker in tickers if ticker in done],
         [failed[ticker] for ticker in tickers if ticker in failed],
     )
-
-
-@dataclass(frozen=True)
-class _Ask:
-    """What a ticker's forecast is made of."""
-
-    ticker: str
-    manifest: Manifest
-    bars: pd.DataFrame
-    meta: BarsMeta
-    origin: pd.Timestamp
-
-
-def _ask(workspace: Workspace, run: str | None, ticker: str, as_of: pd.Timestamp | None) -> _Ask:
-    manifest = find_run(workspace, run, check_ticker(ticker))
-    loaded = load_panel(workspace, [ticker])
-    panel = loaded.panel if as_of is None else loaded.panel.until(as_of)
-    bars, meta = panel[ticker], loaded.metas[ticker]
-    if not len(bars):
-        raise NoDataError(
-            f"{ticker}: Expected a session up to {as_of:%Y-%m-%d}. "
-            f"Received: bars from {meta.first_session} on.",
-            hint=f"lstm fetch {ticker} --start {as_of:%Y-%m-%d}",
-        )
-    return _Ask(ticker, manifest, bars, meta, pd.Timestamp(bars.index[-1]))
-
-
-def _panel_of_run(workspace: Workspace, asks: Sequence[_Ask]) -> Panel:
-    """Return the bars of every ticker of a run up to the origin, those asked for first.
-
-    A forecast is calibrated by the errors of all of them, and HAR reads the market:
-    it must not depend on which were asked for together.
-    """
-    bars = {ask.ticker: ask.bars for ask in asks}
-    calendars = {ask.ticker: ask.meta.calendar for ask in asks}
-    for ticker in asks[0].manifest.tickers:
-        if ticker not in bars:
-            try:
-                loaded = load_panel(workspace, [ticker])
-            except LstmError:
-                continue  # whoever asks for it is told why
-            bars[ticker] = loaded.panel[ticker].loc[: asks[0].origin]
-            calendars[ticker] = loaded.metas[ticker].calendar
-    return Panel({ticker: bars[ticker] for ticker in sorted(bars)}, calendars)
 
 
 def _by_ticker(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -278,7 +188,7 @@ def _baseline(
 
 def _prediction(
     workspace: Workspace,
-    ask: _Ask,
+    inputs: Inputs,
     fitted: FittedRun,
     forecasts: _Forecasts,
     as_of: pd.Timestamp | None,
@@ -293,50 +203,34 @@ def _prediction(
     if forecast is None or raw is None or prices is None:
         lookback = fitted.network.recipe.window.lookback
         raise NoDataError(
-            f"{ask.ticker}: Expected {lookback} sessions with every feature before "
-            f"{ask.origin:%Y-%m-%d}. Received: {len(ask.bars)} bars, the first of which only "
+            f"{inputs.ticker}: Expected {lookback} sessions with every feature before "
+            f"{inputs.origin:%Y-%m-%d}. Received: {len(inputs.bars)} bars, the first of which only "
             "warm features up.",
-            hint=f"lstm fetch {ask.ticker} --start 2000-01-01",
+            hint=f"lstm fetch {inputs.ticker} --start 2000-01-01",
         )
     check_forecast(forecast)
     behind = None
     if as_of is None:
-        sessions = pd.DatetimeIndex(ask.bars.index)
-        behind = sessions_behind(ask.meta.calendar, ask.origin, clock.now(), observed=sessions)
+        sessions = pd.DatetimeIndex(inputs.bars.index)
+        behind = sessions_behind(
+            inputs.meta.calendar, inputs.origin, clock.now(), observed=sessions
+        )
     return Prediction(
-        ticker=ask.ticker,
-        manifest=ask.manifest,
+        ticker=inputs.ticker,
+        manifest=inputs.manifest,
         fitted=fitted,
-        panel=Panel({ask.ticker: ask.bars}, {ask.ticker: ask.meta.calendar}),
+        panel=Panel({inputs.ticker: inputs.bars}, {inputs.ticker: inputs.meta.calendar}),
         forecast=forecast,
         raw=raw,
         prices=prices,
         baseline=forecasts.baseline,
         beside=forecasts.baselines,
-        bars_sha=ask.meta.sha256,
-        currency=ask.meta.currency,
-        label=ask.meta.label,
+        bars_sha=inputs.meta.sha256,
+        currency=inputs.meta.currency,
+        label=inputs.meta.label,
         sessions_behind=behind,
-        seen=ask.origin < fitted.fit_end,
+        seen=inputs.origin < fitted.fit_end,
         path=workspace.write_forecast(
-            with_baseline(prices, forecasts.baseline), ticker=ask.ticker, run=ask.manifest.run
+            with_baseline(prices, forecasts.baseline), ticker=inputs.ticker, run=inputs.manifest.run
         ),
     )
-
-
-def with_baseline(prices: pd.DataFrame, baseline: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the network's rows and, after them, the baseline's."""
-    return prices if baseline is None else pd.concat([prices, baseline], ignore_index=True)
-
-
-def in_prices(forecast: pd.DataFrame) -> pd.DataFrame:
-    """Return a Forecast with quantiles and intervals as prices: `last_close * exp(q)`.
-
-    A recipe without intervals of its own gets its quantiles as such. Returns
-    include dividends, so these prices assume that dividends are reinvested.
-    """
-    ends = [column for share in COVERAGES for column in endpoints(forecast, share)]
-    forecast = forecast.assign(**dict(zip(INTERVAL_COLUMNS, ends, strict=True)))
-    levels = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
-    prices = np.exp(forecast[levels]).mul(forecast["last_close"], axis=0)
-    return forecast.assign(**{name: prices[name] for name in levels})

@@ -1,4 +1,4 @@
-"""Fitted networks from the files of a run."""
+"""The config and the fitted networks of a run, from its files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from lstmcli.errors import DataError
+from lstmcli.config import RunConfig, parse_config
+from lstmcli.errors import ConfigError, DataError
 from lstmcli.features import find_feature
 from lstmcli.forecasters.blend import FittedRun, RunRecipe, restored
 from lstmcli.forecasters.network import FittedNetwork, NetworkState
@@ -18,6 +19,21 @@ from lstmcli.store.runs import RunFiles, RunStore
 
 if TYPE_CHECKING:
     import keras
+
+
+def stored_config(store: RunStore, run: str, text: str) -> RunConfig:
+    """Return the config that a run keeps.
+
+    Raises:
+        DataError: this version of the program cannot read it.
+    """
+    try:
+        return parse_config(text, str(store.path(run) / "config.yaml"))
+    except ConfigError as error:
+        raise DataError(
+            f"{run} keeps a config that this version cannot read:\n{error}",
+            hint="lstm train starts a new run; --run names an older one (lstm runs)",
+        ) from error
 
 
 def fitted_from(

@@ -23,8 +23,8 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import ConfigError
+from lstmcli.pipeline.session import Session
 from lstmcli.sessions import SETTLE_MARGIN, check_calendar, closing_times, time_zone
-from lstmcli.store import Workspace
 
 AFTER = SETTLE_MARGIN + timedelta(minutes=15)
 """After the close: quotes have settled, and the first minute is not everybody's."""
@@ -54,7 +54,7 @@ class Schedule:
 
 
 def plan_schedule(
-    workspace: Workspace, *, calendar: str | None = None, universe: Path | None = None
+    session: Session, *, calendar: str | None = None, universe: Path | None = None
 ) -> Schedule:
     """Return the schedule of a workspace.
 
@@ -63,7 +63,7 @@ def plan_schedule(
             universe file does not exist.
     """
     if calendar is None:
-        metas = [workspace.bars.read(ticker)[1] for ticker in workspace.bars.tickers()]
+        metas = [session.disk.bars.read(ticker)[1] for ticker in session.disk.bars.tickers()]
         calendars = sorted({meta.calendar for meta in metas})
         if len(calendars) > 1:
             raise ConfigError(
@@ -74,7 +74,7 @@ def plan_schedule(
     check_calendar(calendar)
     if universe is not None and not universe.is_file():
         raise ConfigError(f"Expected a file of tickers. Received: {universe}.")
-    root = workspace.root.resolve()
+    root = session.workspace.root.resolve()
     command = [*_program(), "daily", "-q", "--workspace", str(root)]
     if universe is not None:
         command += ["--universe", str(universe.resolve())]

@@ -1,4 +1,4 @@
-"""Score: what became of every issued forecast, as of the clock and the bars stored now."""
+"""Score: every issued forecast against the bars that are stored now, as of the clock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lstmcli.evaluation.live import (
     live_table,
 )
 from lstmcli.panel import Panel
-from lstmcli.pipeline._panel import load_panel
+from lstmcli.pipeline.session import Session
 from lstmcli.sessions import next_sessions, opening_times, sessions_between, settled_session
 from lstmcli.store import Workspace
 
@@ -60,23 +60,25 @@ class Live:
         """Return how many published forecasts have each status."""
         published = self.rows[is_published(self.rows)]
         counted = published["status"].value_counts()
-        return {each: int(counted.get(each, 0)) for each in (SCORED, OPEN, WAITING, LATE, REPEATED)}
+        statuses = (SCORED, OPEN, WAITING, LATE, REPEATED)
+        return {status: int(counted.get(status, 0)) for status in statuses}
 
     def only(self, ticker: str) -> Live:
         """Return the record of one of the tickers."""
         rows = self.rows[self.rows["ticker"] == ticker]
-        missing = tuple(each for each in self.missing if each.ticker == ticker)
+        missing = tuple(session for session in self.missing if session.ticker == ticker)
         failed = {ticker: self.failed[ticker]} if ticker in self.failed else {}
         return _live((ticker,), rows, missing, failed)
 
 
-def score(workspace: Workspace, tickers: Sequence[str] = ()) -> Live:
+def score(session: Session, tickers: Sequence[str] = ()) -> Live:
     """Return the record of the tickers in the ledger; writes nothing.
 
     Raises:
         NoDataError: nothing, or nothing of a ticker, was issued.
         DataError: the ledger is damaged.
     """
+    workspace = session.workspace
     issued = workspace.ledger.read()
     known = list(dict.fromkeys(issued["ticker"]))
     unknown = [ticker for ticker in tickers if ticker not in known]
@@ -91,7 +93,7 @@ def score(workspace: Workspace, tickers: Sequence[str] = ()) -> Live:
     bars, calendars, failed = {}, {}, {}
     for ticker in wanted:
         try:
-            panel = load_panel(workspace, [ticker]).panel
+            panel = session.panel([ticker]).panel
         except LstmError as error:
             failed[ticker] = error
             continue
@@ -111,7 +113,7 @@ def _live(
     scored = rows[rows["status"] == SCORED]
     first = scored[is_published(scored) & (scored["step"] == 1)]
     evidence = {
-        str(recipe): coverage_evidence(each) for recipe, each in first.groupby("recipe", sort=False)
+        str(recipe): coverage_evidence(own) for recipe, own in first.groupby("recipe", sort=False)
     }
     return Live(tickers, rows, live_table(scored), evidence, missing, failed)
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
-from lstmcli import __version__, clock
-from lstmcli.config import RunConfig, config_sha, parse_config
-from lstmcli.errors import ConfigError, DataError, NoDataError
+from lstmcli import clock
+from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.metrics import realise, score, summary
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
-from lstmcli.forecasters.blend import FittedRun, RunRecipe, stored_state
+from lstmcli.forecasters.blend import FittedRun, stored_state
 from lstmcli.forecasters.calibrated import SUFFIX, FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.forecasters.training import Epoch
@@ -26,51 +24,23 @@ from lstmcli.models.files import network_bytes
 from lstmcli.models.litert import MOST_STEPS, export, unrolled_steps
 from lstmcli.models.runtime import threads, usable_cores
 from lstmcli.panel import Panel
-from lstmcli.pipeline._panel import Loaded, load_panel
+from lstmcli.pipeline.saved import stored_config
+from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.training_plan import TrainPlan, plan_training
+from lstmcli.pipeline.versions import versions
 from lstmcli.report.wording import verdict_json
-from lstmcli.splits import Block, split_origins
 from lstmcli.store import Workspace
 from lstmcli.store.checkpoints import Checkpoints
 from lstmcli.store.records import to_json
-from lstmcli.store.runs import FORMAT, Manifest, Plan
-from lstmcli.windows import Windows, labelled_origins
+from lstmcli.store.runs import FORMAT, Manifest
 
 log = logging.getLogger(__name__)
 
-MOST_SCORED = 30
+MAX_SCORED = 30
 """Tickers of a universe on which a training is scored: more would say the same, later."""
 
 Stage = Callable[[str], None]
 """Is told what begins, in a few words."""
-
-
-@dataclass(frozen=True)
-class TrainPlan:
-    """Everything that is settled before the first epoch.
-
-    Attributes:
-        config: resolved; its tickers are those of the panel, its split in sessions.
-        windows: of the whole panel, cut once for both fits and their scores.
-        scored, final: blocks of origins of the two fits.
-        until: the last session that the scored fit may use.
-    """
-
-    config: RunConfig
-    loaded: Loaded
-    recipe: RunRecipe
-    windows: Windows
-    scored: Mapping[str, Block]
-    final: Mapping[str, Block]
-    until: pd.Timestamp
-
-    @property
-    def panel(self) -> Panel:
-        return self.loaded.panel
-
-    @property
-    def record(self) -> Plan:
-        shas = {ticker: meta.sha256 for ticker, meta in self.loaded.metas.items()}
-        return Plan(config_sha=config_sha(self.config), bars=shas)
 
 
 @dataclass(frozen=True)
@@ -93,71 +63,6 @@ class TrainResult:
     scored_tickers: int
 
 
-def stored_config(workspace: Workspace, run: str, text: str) -> RunConfig:
-    """Return the config that a run keeps.
-
-    Raises:
-        DataError: this version of the program cannot read it.
-    """
-    try:
-        return parse_config(text, str(workspace.runs.path(run) / "config.yaml"))
-    except ConfigError as error:
-        raise DataError(
-            f"{run} keeps a config that this version cannot read:\n{error}",
-            hint="lstm train starts a new run; --run names an older one (lstm runs)",
-        ) from error
-
-
-def plan_training(workspace: Workspace, config: RunConfig, tickers: Sequence[str]) -> TrainPlan:
-    """Return the blocks and their dates; fits nothing.
-
-    Args:
-        tickers: else the config's, else every stored one.
-
-    Raises:
-        NoDataError: no bars, or too few for the lookback, the horizon and the blocks.
-    """
-    loaded = load_panel(workspace, tickers or config.tickers)
-    config = config.model_copy(update={"tickers": tuple(loaded.panel)})
-    horizon = config.window.horizon
-    windows = config.recipe().network.windows(loaded.panel)
-    origins = labelled_origins(windows)
-    needed = config.split.origins_needed(horizon)
-    if len(origins) < needed:
-        _refuse(loaded.panel, config, len(origins), needed)
-    config = config.model_copy(update={"split": config.split.resolve(len(origins))})
-    train = split_origins(origins, config.split, horizon, test=True)["train"]
-    trained = len(windows.rows(train.origins, labelled=True))
-    if config.training.batch_size > trained:
-        raise ConfigError(
-            f"training.batch_size: Expected 1 to {trained:,}, the windows to train on. "
-            f"Received: {config.training.batch_size:,}.",
-            hint=f"--set training.batch_size={min(64, trained)}",
-        )
-    scored = split_origins(origins, config.split, horizon, test=True)
-    sessions = loaded.panel.sessions()
-    return TrainPlan(
-        config=config,
-        loaded=loaded,
-        recipe=config.recipe(),
-        windows=windows,
-        scored=scored,
-        final=split_origins(origins, config.split, horizon, test=False),
-        until=sessions[sessions.get_loc(scored["test"].first) - 1],
-    )
-
-
-def _refuse(panel: Panel, config: RunConfig, origins: int, needed: int) -> None:
-    sessions = len(panel.sessions())
-    ticker = " ".join(panel)
-    raise NoDataError(
-        f"{ticker}: Expected at least {sessions + needed - origins:,} sessions for a lookback of "
-        f"{config.window.lookback}, a horizon of {config.window.horizon} and four blocks. "
-        f"Received: {sessions:,}, which leave {origins:,} of {needed:,} windows.",
-        hint=f"lstm fetch {ticker} --start 2000-01-01, or --set window.lookback=20",
-    )
-
-
 @dataclass(frozen=True)
 class _RunWatch:
     """Hands epochs to the terminal and checkpoints to the run's folder."""
@@ -172,13 +77,13 @@ class _RunWatch:
         self.checkpoints.save(key, arrays)
 
 
-def start_run(workspace: Workspace, plan: TrainPlan) -> str:
+def start_run(session: Session, plan: TrainPlan) -> str:
     """Make the run's folder with its config and return its name.
 
     Raises:
         DiskError: the workspace cannot be written.
     """
-    return workspace.runs.start(
+    return session.workspace.runs.start(
         at=clock.now(),
         variant=plan.recipe.name,
         config=plan.config.to_yaml(),
@@ -186,26 +91,27 @@ def start_run(workspace: Workspace, plan: TrainPlan) -> str:
     )
 
 
-def resume_run(workspace: Workspace) -> tuple[str, TrainPlan]:
+def resume_run(session: Session) -> tuple[str, TrainPlan]:
     """Return the newest interrupted run and its plan.
 
     Raises:
         NoDataError: no run was interrupted.
         ConfigError: the bars are not those that it began with.
     """
-    interrupted = workspace.runs.interrupted()
+    store = session.workspace.runs
+    interrupted = store.interrupted()
     if not interrupted:
         raise NoDataError(
-            f"There is no interrupted run in {workspace.runs.folder}.",
+            f"There is no interrupted run in {store.folder}.",
             hint="lstm train MRK --config lstm.yaml starts one",
         )
     run = interrupted[-1]
-    text, record = workspace.runs.plan(run)
-    plan = plan_training(workspace, stored_config(workspace, run, text), ())
+    text, record = store.plan(run)
+    plan = plan_training(session, stored_config(store, run, text), ())
     changed = [ticker for ticker, sha in plan.record.bars.items() if record.bars.get(ticker) != sha]
     if changed or plan.record.config_sha != record.config_sha:
         what = f"The bars of {' '.join(changed)}" if changed else "The bars or this program"
-        config = workspace.runs.path(run) / "config.yaml"
+        config = store.path(run) / "config.yaml"
         raise ConfigError(
             f"{what} have changed since {run} began, so it cannot be continued.",
             hint=f"lstm train {' '.join(plan.panel)} --config {config}",
@@ -214,7 +120,7 @@ def resume_run(workspace: Workspace) -> tuple[str, TrainPlan]:
 
 
 def train(
-    workspace: Workspace,
+    session: Session,
     plan: TrainPlan,
     run: str,
     *,
@@ -227,8 +133,8 @@ def train(
         DiskError: the run could not be written; its checkpoints remain.
         LockError: another process trains this run.
     """
-    with workspace.runs.hold(run):
-        return _train(workspace, plan, run, on_epoch, on_stage)
+    with session.workspace.runs.hold(run):
+        return _train(session.workspace, plan, run, on_epoch, on_stage)
 
 
 def _train(
@@ -320,30 +226,31 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
             # HAR needs a longer history than a network may do with.
             log.info("%s: too few sessions, left out of the table", name)
     validation = plan.scored["validation"].origins
-    forecasts = (each.forecast(panel, validation) for each in (scored, *baselines))
+    forecasts = (fitted.forecast(panel, validation) for fitted in (scored, *baselines))
     # Without names for what a universe makes large: the next block needs the room.
     scores = [score(_realised(list(forecasts), panel)).assign(block="validation")]
 
     test = plan.scored["test"].origins
     raw, published = FittedCalibrated(scored).with_inner(panel, test)
-    rows = _realised([raw, published, *(each.forecast(panel, test) for each in baselines)], panel)
+    beside = (baseline.forecast(panel, test) for baseline in baselines)
+    rows = _realised([raw, published, *beside], panel)
     scores.append(score(rows).assign(block="test"))
     name = f"{scored.name}{SUFFIX}"
     judged = judge(
         outcomes(rows[rows["step"].isin(judged_steps(horizon))]),
         [name],
-        [each.name for each in baselines],
+        [baseline.name for baseline in baselines],
     )
     every = pd.concat(scores, ignore_index=True)
     return every[["block", *every.columns.drop("block")]], judged[name]
 
 
 def _sample(panel: Panel) -> Panel:
-    """Return a panel of at most `MOST_SCORED` tickers, spread over the list."""
+    """Return a panel of at most `MAX_SCORED` tickers, spread over the list."""
     tickers = list(panel)
-    if len(tickers) <= MOST_SCORED:
+    if len(tickers) <= MAX_SCORED:
         return panel
-    chosen = np.linspace(0, len(tickers) - 1, MOST_SCORED).round().astype(int)
+    chosen = np.linspace(0, len(tickers) - 1, MAX_SCORED).round().astype(int)
     return panel.only([tickers[number] for number in chosen])
 
 
@@ -355,9 +262,3 @@ def _realised(forecasts: list[pd.DataFrame], panel: Panel) -> pd.DataFrame:
     rows = pd.concat(forecasts, ignore_index=True)
     have = rows.groupby(["ticker", "made_on", "step"], sort=False)["recipe"].transform("size")
     return realise(rows[have == len(forecasts)], panel)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a run depends on."""
-    named = ("tensorflow", "keras", "numba", "numpy", "pandas", "scikit-learn", "TA-Lib")
-    return {"lstmcli": __version__, **{name: importlib.metadata.version(name) for name in named}}

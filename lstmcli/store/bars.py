@@ -182,11 +182,8 @@ def _decode(
         newer = int(stated.get("format", 0)) > FORMAT
         if not newer:
             meta = BarsMeta.model_validate(stated)
-            sessions = table["session"].to_numpy().astype("datetime64[ns]")
-            bars = pd.DataFrame(
-                {name: table[name].to_numpy() for name in BAR_COLUMNS},
-                index=pd.DatetimeIndex(sessions, name="session"),
-            )
+            columns = {name: table[name].to_numpy() for name in BAR_COLUMNS}
+            bars = _frame(table["session"].to_numpy(), columns)
     except (pyarrow.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
         raise _damaged(path, ticker, type(error).__name__, fetch=fetch) from error
     if newer:
@@ -197,6 +194,17 @@ def _decode(
     if content_hash(bars) != meta.sha256 or meta.ticker != ticker:
         raise _damaged(path, ticker, "its content does not match its hash", fetch=fetch)
     return bars, meta
+
+
+def as_read(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return bars that were written as `read` would return them."""
+    columns = {name: np.ascontiguousarray(bars[name].to_numpy("f8")) for name in BAR_COLUMNS}
+    return _frame(bars.index.to_numpy().astype("datetime64[D]"), columns)
+
+
+def _frame(sessions: np.ndarray, columns: dict[str, np.ndarray]) -> pd.DataFrame:
+    index = pd.DatetimeIndex(sessions.astype("datetime64[ns]"), name="session")
+    return pd.DataFrame(columns, index=index)
 
 
 def _damaged(path: Path, ticker: str, reason: str, *, fetch: str) -> DataError:

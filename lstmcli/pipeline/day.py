@@ -1,0 +1,133 @@
+"""Day: what one run of `lstm daily` did, and the file in which the last one is kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from lstmcli import __version__
+from lstmcli.errors import LstmError
+from lstmcli.store import Workspace
+
+Outcome = Literal["forecast", "up to date", "failed"]
+
+
+@dataclass
+class TickerDay:
+    """What `lstm daily` did for one ticker.
+
+    Attributes:
+        session: the last settled one; None where no bars are stored.
+        median, cone80: of the first step, in the ticker's currency.
+    """
+
+    ticker: str
+    session: pd.Timestamp | None = None
+    outcome: Outcome = "failed"
+    error: LstmError | None = None
+    run: str | None = None
+    median: float | None = None
+    cone80: tuple[float, float] | None = None
+
+
+@dataclass
+class Day:
+    """What `lstm daily` did.
+
+    Attributes:
+        errors: of steps that concern no single ticker.
+        retrained: runs that were trained because their schedule said so.
+        report: where the page was written; None where nothing had changed, or it failed.
+    """
+
+    at: datetime
+    tickers: list[TickerDay] = field(default_factory=list)
+    errors: list[LstmError] = field(default_factory=list)
+    retrained: list[str] = field(default_factory=list)
+    report: Path | None = None
+
+    @property
+    def exit_code(self) -> int:
+        errors = [*(ticker.error for ticker in self.tickers if ticker.error), *self.errors]
+        return max((error.exit_code for error in errors), default=0)
+
+    def add_error(self, error: LstmError) -> None:
+        """Add the error of a step, unless another step has said the same."""
+        if str(error) not in map(str, self.errors):
+            self.errors.append(error)
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(ticker.outcome == outcome for ticker in self.tickers)
+
+    def sentence(self) -> str:
+        """Return the day in a line."""
+        sessions = sorted(
+            {f"{ticker.session:%Y-%m-%d}" for ticker in self.tickers if ticker.session}
+        )
+        parts = [
+            f"{self.count(outcome)} {outcome}"
+            for outcome in ("forecast", "up to date", "failed")
+            if self.count(outcome)
+        ]
+        if self.retrained:
+            parts.append(f"{len(self.retrained)} retrained")
+        if self.errors:
+            parts.append(f"{len(self.errors)} step{'s' * (len(self.errors) > 1)} failed")
+        return f"{' '.join(sessions[-1:])}: {', '.join(parts) or 'nothing to do'}".lstrip(": ")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the day as JSON takes it."""
+        return {
+            "schema": 1,
+            "at": self.at.isoformat(timespec="seconds"),
+            "exit_code": self.exit_code,
+            "sentence": self.sentence(),
+            "tickers": [
+                {
+                    "ticker": ticker.ticker,
+                    "session": ticker.session and f"{ticker.session:%Y-%m-%d}",
+                    "outcome": ticker.outcome,
+                    "run": ticker.run,
+                    "median": ticker.median,
+                    "cone80": ticker.cone80,
+                    **_error_fields(ticker.error),
+                }
+                for ticker in self.tickers
+            ],
+            "errors": [_error_fields(error) for error in self.errors],
+            "retrained": self.retrained,
+            "report": self.report and str(self.report),
+            "version": __version__,
+        }
+
+
+def _error_fields(error: LstmError | None) -> dict[str, Any]:
+    return {
+        "error": error and str(error),
+        "hint": error and error.hint,
+        "exit_code": error.exit_code if error else 0,
+    }
+
+
+def write_day(workspace: Workspace, answer: dict[str, Any]) -> None:
+    """Keep what `lstm daily` did as that of the last one.
+
+    Raises:
+        DiskError: it cannot be written; the old one remains.
+    """
+    text = json.dumps(answer, indent=2, default=str, ensure_ascii=False) + "\n"
+    workspace.write(workspace.last_day, text.encode())
+
+
+def last_day(workspace: Workspace) -> dict[str, Any] | None:
+    """Return what the last `lstm daily` did; None where there is none."""
+    try:
+        answer = json.loads(workspace.last_day.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) else None

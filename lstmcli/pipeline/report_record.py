@@ -1,0 +1,70 @@
+"""The record in the report: how the published forecasts have done so far."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lstmcli import report
+from lstmcli.evaluation.live import LATE, MIN_OUTCOMES, OPEN, SCORED, WAITING
+from lstmcli.frames import COVERAGES
+from lstmcli.pipeline.score import Live
+from lstmcli.report.wording import coverage_sentence, live_phrase
+
+
+def record_of(live: Live) -> tuple[list[str], list[report.Table]]:
+    """Return the record in sentences, and a table of scores per step."""
+    counts = live.counts()
+    remarks = [
+        f"{counts[SCORED]:,} published forecasts have an outcome, {counts[OPEN]:,} wait for their "
+        f"session"
+        + (f", {counts[WAITING]:,} for a bar that is missing" if counts[WAITING] else "")
+        + (f", {counts[LATE]:,} came late and are never scored" if counts[LATE] else "")
+        + "."
+    ]
+    if live.missing:
+        last = live.missing[-3:]
+        named = "; ".join(
+            f"{missing.ticker} {missing.session:%Y-%m-%d}: {missing.reason}"
+            for missing in reversed(last)
+        )
+        count = len(live.missing)
+        remarks.append(
+            f"{count:,} session{'s' * (count > 1)} without a forecast, never filled in. "
+            f"Last: {named}"
+        )
+    for recipe, evidence in live.evidence.items():
+        remarks.append(coverage_sentence(recipe, evidence))
+    rows = [_record_row(row) for _, row in live.table.iterrows()]
+    if not rows:
+        return remarks, []
+    columns = ("recipe", "sessions", "CRPS %", "skill of the network", "so far")
+    head = (*columns, "in 50 %", "in 80 %", "in 95 %")
+    steps = live.table["step"].to_numpy()
+    tables = []
+    for step in sorted(set(map(int, steps))):
+        caption = (
+            f"Scores {step} session{'s' * (step > 1)} ahead; in brackets 95 % confidence "
+            f"sequences, no verdict before {MIN_OUTCOMES} sessions"
+        )
+        own = tuple(row for row, at in zip(rows, steps, strict=True) if at == step)
+        tables.append(report.Table(caption, head, own, folded=step != steps[0]))
+    return remarks, tables
+
+
+def _record_row(row: pd.Series) -> tuple[str, ...]:
+    own = row["recipe"] == row["published"]
+
+    def percent(name: str) -> str:
+        share = f"{100 * row[name]:.0f} %"
+        low, high = 100 * row[f"{name}_low"], 100 * row[f"{name}_high"]
+        return f"{share} ({low:.0f} to {high:.0f})" if own else share
+
+    low, high = 100 * row["low"], 100 * row["high"]
+    return (
+        row["recipe"],
+        f"{row['origins']:,}",
+        f"{100 * row['crps']:.3f}",
+        "" if own else f"{100 * row['skill']:+.1f} % ({low:+.1f} to {high:+.1f})",
+        "" if own else live_phrase(row["word"]),
+        *(percent(f"coverage{share * 100:.0f}") for share in COVERAGES),
+    )

@@ -1,0 +1,229 @@
+"""The section of the report about one ticker: its forecast and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lstmcli import charts, clock, report
+from lstmcli.errors import LstmError
+from lstmcli.evaluation.backtest import judged_steps
+from lstmcli.evaluation.live import SCORED, is_published, skill_sequence
+from lstmcli.evaluation.metrics import covered, crps
+from lstmcli.frames import COVERAGES
+from lstmcli.pipeline.prices import in_prices
+from lstmcli.pipeline.report_record import record_of
+from lstmcli.pipeline.score import Live
+from lstmcli.pipeline.session import Session
+from lstmcli.sessions import sessions_behind
+from lstmcli.store.runs import Manifest
+
+LAST_OUTCOMES = 10
+"""One-session forecasts in the table of outcomes, the newest first."""
+
+
+def section_of(
+    session: Session, ticker: str, live: Live | None, outcome: Mapping[str, Any] | None
+) -> report.Section:
+    """Return the part of the page about one ticker, its charts drawn.
+
+    Args:
+        live: the record of this ticker; None where none of its forecasts was issued.
+        outcome: what `lstm daily` did for it, as in `Day.as_dict`.
+
+    Raises:
+        DiskError: a chart cannot be written.
+    """
+    failed = error_sentence(outcome) if outcome and outcome.get("error") else None
+    today = outcome["outcome"] if outcome else ""
+    section = report.Section(
+        ticker, report.anchor(ticker), ("", "", "", "", "", today), failed=failed
+    )
+    bars = None
+    try:
+        loaded = session.panel([ticker])
+        bars, meta = loaded.panel[ticker], loaded.metas[ticker]
+        section.note = meta.label
+        section.facts += [
+            ("bars", f"{meta.rows:,} sessions to {meta.last_session}, {meta.source.get('name')}"),
+            ("fetched", f"{meta.fetched_at:%Y-%m-%d %H:%M} UTC"),
+        ]
+        currency = f" {meta.currency}" if meta.currency else ""
+    except LstmError as error:
+        section.failed = section.failed or str(error)
+        currency = ""
+    if live is None or not len(live.rows):
+        return section
+    published = live.rows[is_published(live.rows)]
+    last = published[published["id"] >= _first_id_of_last(published)].sort_values("step")
+    prices = in_prices(last)
+    made_on, close = pd.Timestamp(last["made_on"].iloc[0]), float(last["last_close"].iloc[0])
+    first = prices.iloc[0]
+    coverage = _live_coverage(live)
+    if bars is not None:
+        since = sessions_behind(meta.calendar, made_on, clock.now(), observed=bars.index)
+        if since:
+            section.stale = (
+                f"{since:,} session{'s have' if since > 1 else ' has'} settled since this forecast "
+                f"was made, on {made_on:%Y-%m-%d}. Next: lstm daily."
+            )
+            today = "stale" if not failed else today
+    section.line = (
+        f"{_change(first['lo80'] / close)} to {_change(first['hi80'] / close)}",
+        f"{close:,.2f}{currency}",
+        _change(first["q50"] / close),
+        f"{made_on:%Y-%m-%d}",
+        coverage,
+        today,
+    )
+    target = pd.Timestamp(first["target_on"])
+    section.sentence = (
+        f"After {close:,.2f}{currency} on {made_on:%a %d %b %Y}, the close of "
+        f"{target:%a %d %b} should lie between {first['lo80']:,.2f} and {first['hi80']:,.2f} "
+        "four times out of five."
+    )
+    section.tables.append(_steps(prices, "The forecast"))
+    manifest = _manifest(session, str(last["run"].iloc[0]))
+    strongest = None
+    if manifest is not None:
+        verdict = manifest.verdict or {}
+        strongest = verdict.get("strongest")
+        section.verdict = verdict.get("headline")
+        section.facts += [
+            ("run", manifest.run),
+            ("trained", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC on {_names(manifest.tickers)}"),
+        ]
+    if bars is not None and made_on in bars.index:
+        figure = charts.forecast_chart(
+            bars,
+            last,
+            title=f"{ticker}: the next {len(last)} sessions",
+            run=str(last["run"].iloc[0]),
+            note=section.note,
+            currency=currency.strip() or None,
+        )
+        picture = report.picture(figure, alt=_alt(ticker, prices, close), name=f"forecast-{ticker}")
+        workspace = session.workspace
+        workspace.write(workspace.chart_path(f"daily-{ticker}.svg"), picture.svg.encode())
+        section.pictures.append(picture)
+    _add_outcomes(section, live, strongest)
+    return section
+
+
+def _first_id_of_last(published: pd.DataFrame) -> int:
+    """Return the id at which the newest forecast of a ticker begins."""
+    newest = published[published["made_on"] == published["made_on"].max()]
+    return int(newest[newest["run"] == newest["run"].iloc[-1]]["id"].min())
+
+
+def _manifest(session: Session, run: str) -> Manifest | None:
+    try:
+        return session.manifest(run)
+    except LstmError:
+        return None  # an old run may be gone; its forecasts stay
+
+
+def _names(tickers: tuple[str, ...]) -> str:
+    more = f" and {len(tickers) - 3} more" if len(tickers) > 3 else ""
+    return ", ".join(tickers[:3]) + more
+
+
+def _change(ratio: float) -> str:
+    return f"{100 * (ratio - 1):+.2f} %"
+
+
+def _steps(prices: pd.DataFrame, caption: str) -> report.Table:
+    rows = []
+    for step in judged_steps(int(prices["step"].max())):
+        row = prices[prices["step"] == step].iloc[0]
+        cones = [f"{row[f'lo{c}']:,.2f} – {row[f'hi{c}']:,.2f}" for c in (50, 80, 95)]
+        rows.append((f"{step}: {row['target_on']:%a %d %b}", f"{row['q50']:,.2f}", *cones))
+    head = ("session", "median", "50 % cone", "80 % cone", "95 % cone")
+    return report.Table(caption, head, tuple(rows))
+
+
+def _alt(ticker: str, prices: pd.DataFrame, close: float) -> str:
+    end = prices.iloc[-1]
+    return (
+        f"Recent closes of {ticker} up to {close:,.2f}, then a widening cone. On "
+        f"{end['target_on']:%d %b %Y} its 80 % part reaches from {end['lo80']:,.2f} to "
+        f"{end['hi80']:,.2f}, the median is {end['q50']:,.2f}."
+    )
+
+
+def _live_coverage(live: Live) -> str:
+    own = live.table[(live.table["recipe"] == live.table["published"]) & (live.table["step"] == 1)]
+    if not len(own):
+        return "nothing scored yet"
+    row = own.iloc[-1]
+    return f"{100 * row['coverage80']:.0f} % of {row['forecasts']:,}"
+
+
+def error_sentence(error: Mapping[str, Any]) -> str:
+    """Return an error of `Day.as_dict` and its next step."""
+    return f"{error.get('error')}" + (f" Next: {error['hint']}." if error.get("hint") else "")
+
+
+def _add_outcomes(section: report.Section, live: Live, strongest: str | None) -> None:
+    """Add the record of a ticker, and its last outcomes as a table and a chart."""
+    remarks, tables = record_of(live)
+    section.remarks += remarks
+    scored = live.rows[(live.rows["status"] == SCORED) & (live.rows["step"] == 1)]
+    own = scored[is_published(scored)].sort_values("made_on")
+    if not len(own):
+        return
+    recent = own.tail(LAST_OUTCOMES).iloc[::-1]
+    came = recent["realised"].to_numpy(float)
+    inside = {share: covered(recent, share) for share in COVERAGES}
+    narrowest = [
+        next((f"inside {share:.0%}" for share in COVERAGES if inside[share][n]), "outside all")
+        for n in range(len(recent))
+    ]
+    rows = tuple(
+        (
+            f"{row['target_on']:%a %d %b %Y}",
+            _change(np.exp(row["lo80"])) + " to " + _change(np.exp(row["hi80"])),
+            _change(np.exp(came[n])),
+            narrowest[n],
+        )
+        for n, (_, row) in enumerate(recent.iterrows())
+    )
+    against = _against(scored, strongest)
+    if against is not None:
+        losses = own.assign(crps=crps(own)).set_index("made_on")["crps"]
+        other = scored[scored["recipe"] == against].sort_values("made_on")
+        beside = other.assign(crps=crps(other)).set_index("made_on")["crps"]
+        both = losses.index.intersection(beside.index)
+        figure = charts.live_chart(
+            own,
+            skill_sequence(losses.loc[both], beside.loc[both], 1),
+            title=f"{section.ticker}: forecasts and what came",
+            against=against,
+            note=section.note,
+        )
+        inside80 = int(inside[0.80].sum())
+        section.pictures.append(
+            report.picture(
+                figure,
+                alt=f"The last one-session cones with what came: of the last {len(recent)} closes "
+                f"{inside80} lay inside 80 %. Beside it the CRPS skill against {against} so far.",
+                name=f"live-{section.ticker}",
+            )
+        )
+    section.tables.append(
+        report.Table(
+            f"The last {len(recent)} one-session forecasts",
+            ("session", "80 % cone", "came", "where"),
+            rows,
+        )
+    )
+    section.tables += tables
+
+
+def _against(scored: pd.DataFrame, strongest: str | None) -> str | None:
+    """Return the baseline that the skill is drawn against."""
+    names = set(scored["recipe"])
+    return next((name for name in (strongest, "ewma", "random_walk") if name in names), None)

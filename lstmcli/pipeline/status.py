@@ -1,0 +1,115 @@
+"""Status: what is stored, and how old it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import pandas as pd
+
+from lstmcli import clock
+from lstmcli.errors import DataError, LstmError
+from lstmcli.pipeline.day import last_day
+from lstmcli.pipeline.session import Session
+from lstmcli.sessions import sessions_behind
+from lstmcli.store.bars import BarsStore
+
+
+@dataclass(frozen=True)
+class SeriesStatus:
+    """How fresh one market series is, or the bars of a ticker.
+
+    Attributes:
+        sessions_behind: settled sessions without a bar; None where unreadable.
+        error: why its bars cannot be read.
+    """
+
+    ticker: str
+    source: str | None = None
+    label: str | None = None
+    rows: int | None = None
+    last_session: date | None = None
+    sessions_behind: int | None = None
+    error: LstmError | None = None
+
+
+@dataclass(frozen=True)
+class TickerStatus(SeriesStatus):
+    """How fresh one ticker is.
+
+    Attributes:
+        run: the newest run that knows it.
+        forecast: the newest origin that was forecast.
+    """
+
+    run: str | None = None
+    forecast: str | None = None
+
+
+def status(session: Session) -> list[TickerStatus]:
+    """Return every stored ticker with its age; damaged ones carry their error."""
+    manifests = session.manifests()
+    found = []
+    for series in _series(session.disk.bars):
+        runs = [manifest.run for manifest in manifests if series.ticker in manifest.tickers]
+        found.append(
+            TickerStatus(
+                **vars(series),
+                run=runs[-1] if runs else None,
+                forecast=session.disk.latest_forecast(series.ticker),
+            )
+        )
+    return found
+
+
+def market_status(session: Session) -> list[SeriesStatus]:
+    """Return every stored market series with its age; damaged ones carry their error."""
+    return _series(session.disk.market)
+
+
+def _series(store: BarsStore) -> list[SeriesStatus]:
+    found = []
+    for ticker in store.tickers():
+        try:
+            bars, meta = store.read(ticker)
+        except LstmError as error:
+            found.append(SeriesStatus(ticker, error=error))
+            continue
+        sessions = pd.DatetimeIndex(bars.index)
+        found.append(
+            SeriesStatus(
+                ticker,
+                source=str(meta.source.get("name")),
+                label=meta.label,
+                rows=meta.rows,
+                last_session=meta.last_session,
+                sessions_behind=sessions_behind(
+                    meta.calendar, sessions[-1], clock.now(), observed=sessions
+                ),
+            )
+        )
+    return found
+
+
+def check_age(session: Session, longest: timedelta) -> datetime:
+    """Return when `lstm daily` last succeeded, for monitoring.
+
+    Raises:
+        DataError: never, or longer ago than `longest`.
+    """
+    workspace = session.workspace
+    last = last_day(workspace) or {}
+    stated = last.get("succeeded_at")
+    hint = f"{last['sentence']}; lstm daily" if last.get("sentence") else "lstm daily"
+    if not stated:
+        raise DataError(f"lstm daily has not succeeded yet in {workspace.root}.", hint=hint)
+    at = datetime.fromisoformat(stated)
+    age = clock.now() - at
+    if age > longest:
+        hours = age.total_seconds() / 3600
+        raise DataError(
+            f"lstm daily last succeeded at {stated}, {hours:,.1f} hours ago; "
+            f"allowed are {longest.total_seconds() / 3600:,.1f}.",
+            hint=hint,
+        )
+    return at
