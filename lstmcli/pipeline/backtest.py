@@ -106,7 +106,7 @@ def plan_backtest(
     clash = [label for label in configs if label in BASELINES]
     if clash:
         raise ConfigError(f"Expected a config with a name of its own. Received: {clash[0]}.")
-    loaded = session.panel(tickers or first.tickers)
+    loaded = session.panel(tickers or first.tickers, tuple(configs.values()))
     panel, horizon = loaded.panel, first.window.horizon
     sessions = panel.sessions()
     least = max(_least_sessions(config) for config in configs.values())
@@ -149,7 +149,7 @@ def plan_backtest(
         ),
         record=BacktestRecord(
             configs={label: config.to_yaml() for label, config in settled.items()},
-            bars={ticker: meta.sha256 for ticker, meta in loaded.metas.items()},
+            bars=loaded.hashes,
             folds=tuple(
                 (str(fold.origins[0].date()), str(fold.origins[-1].date())) for fold in folds
             ),

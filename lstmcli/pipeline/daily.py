@@ -15,7 +15,7 @@ from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, SourceError
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.pipeline.day import Day, TickerDay, last_day, write_day
-from lstmcli.pipeline.fetch import fetch_each
+from lstmcli.pipeline.fetch import fetch_each, series_behind
 from lstmcli.pipeline.inputs import find_run
 from lstmcli.pipeline.predict import Prediction, predict
 from lstmcli.pipeline.report import write_report
@@ -68,6 +68,7 @@ class Evening:
     def run(self) -> Day:
         day = self.day
         self._fetch()
+        self._fetch_market()
         self._retrain()
         self._forecast()
         last = last_day(self.workspace)
@@ -121,6 +122,18 @@ class Evening:
                 self._log("fetch", result.status, ticker_day, rows=result.rows, added=result.added)
         for ticker_day in behind.values():
             self._refuse_stale(ticker_day)
+
+    def _fetch_market(self) -> None:
+        """Bring market series up to date; a run that reads a stale one refuses to forecast."""
+        behind = series_behind(self.session, self.day.at)
+        if not behind:
+            return
+        self.on_step(f"fetching {len(behind)} market series …")
+        for result in fetch_each(self.session, behind, store=self.workspace.market):
+            if result.error is not None:
+                self._fail_step("fetch", result.error, market=result.ticker)
+            else:
+                self._log("fetch", result.status, market=result.ticker, added=result.added)
 
     def _is_fresh(self, ticker_day: TickerDay) -> bool:
         """Return whether the last settled session is stored; sets `session` and `error`."""

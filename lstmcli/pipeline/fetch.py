@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, datetime
 
+import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from lstmcli.errors import DataError, LstmError, NoDataError, RateLimitError, SourceError
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult, update
-from lstmcli.sessions import check_calendar
+from lstmcli.sessions import check_calendar, settled_session
 from lstmcli.sources import AnySource, YahooSource
 from lstmcli.store.bars import BarsStore
 from lstmcli.store.files import check_ticker
@@ -61,6 +62,21 @@ def fetch(
             calendar=calendar,
             on_result=on_result,
         )
+
+
+def series_behind(session: Session, at: datetime) -> list[str]:
+    """Return the stored market series that lack a session which has settled by a moment."""
+    store, behind = session.workspace.market, []
+    for name in store.tickers():
+        try:
+            bars, meta = store.read(name)
+        except LstmError:
+            behind.append(name)  # a damaged file is fetched again
+            continue
+        sessions = pd.DatetimeIndex(bars.index)
+        if sessions[-1] < settled_session(meta.calendar, at, observed=sessions):
+            behind.append(name)
+    return behind
 
 
 def fetch_each(

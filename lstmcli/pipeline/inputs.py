@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from lstmcli.errors import LstmError, NoDataError
+from lstmcli.errors import DataError, LstmError, NoDataError
 from lstmcli.panel import Panel
-from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.session import Loaded, Session
 from lstmcli.store.bars import BarsMeta
 from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
@@ -78,22 +79,48 @@ def find_inputs(
 
 
 def panel_of_run(session: Session, asked: Sequence[Inputs]) -> Panel:
-    """Return the bars of every ticker of a run up to the origin.
+    """Return what a run may read at an origin: every ticker of it, its market, its events.
 
     A forecast is calibrated by the errors of all tickers of its run, and HAR reads the
     mean of the market. So they all take part, whichever are asked for.
 
     Args:
         asked: of one run and one origin.
+
+    Raises:
+        NoDataError: the workspace lacks a market series or a kind of events.
     """
+    manifest, origin = asked[0].manifest, asked[0].origin
     bars = {inputs.ticker: inputs.bars for inputs in asked}
-    calendars = {inputs.ticker: inputs.meta.calendar for inputs in asked}
-    for ticker in asked[0].manifest.tickers:
+    metas = {inputs.ticker: inputs.meta for inputs in asked}
+    for ticker in manifest.tickers:
         if ticker not in bars:
             try:
                 loaded = session.panel([ticker])
             except LstmError:
                 continue  # its error is reported when this ticker is asked for
-            bars[ticker] = loaded.panel[ticker].loc[: asked[0].origin]
-            calendars[ticker] = loaded.metas[ticker].calendar
-    return Panel({ticker: bars[ticker] for ticker in sorted(bars)}, calendars)
+            bars[ticker] = loaded.panel[ticker].loc[:origin]
+            metas[ticker] = loaded.metas[ticker]
+    calendars = {ticker: meta.calendar for ticker, meta in metas.items()}
+    panel = Panel({ticker: bars[ticker] for ticker in sorted(bars)}, calendars)
+    config = session.config(manifest.run)
+    return session.with_inputs(Loaded(panel, metas, {}), [config]).panel.until(origin)
+
+
+def check_market(panel: Panel, ticker: str, names: Sequence[str], *, run: str) -> None:
+    """Check that the market series that a run reads have closed the session of the origin.
+
+    Raises:
+        DataError: one is stale there, or has a hole.
+    """
+    view = panel.view(ticker)
+    for name in names:
+        series = panel.market[name]
+        if np.isnan(view.at_close(name, series.bars["close"]).iloc[-1]):
+            last = f"{series.sessions[-1]:%Y-%m-%d}" if len(series.bars) else "none"
+            raise DataError(
+                f"{ticker}: Expected the session of {series.ticker} that had closed by "
+                f"{view.sessions[-1]:%Y-%m-%d}: the run {run} reads it as {name}. "
+                f"Received: its last one is {last}.",
+                hint=f"lstm fetch --market {series.ticker}",
+            )

@@ -10,13 +10,14 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError
+from lstmcli.features import series_of
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.blend import FittedRun
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
-from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
+from lstmcli.pipeline.inputs import Inputs, check_market, find_inputs, panel_of_run
 from lstmcli.pipeline.prices import in_prices, with_baseline
 from lstmcli.pipeline.session import Session
 from lstmcli.sessions import sessions_behind
@@ -30,7 +31,7 @@ class Prediction:
 
     Attributes:
         fitted: the networks that made it.
-        panel: settled bars of the ticker up to the origin.
+        panel: what the run read of the ticker at the origin.
         forecast: a calibrated Forecast in log returns, H rows.
         raw: the same before calibration.
         prices: the same with quantiles and intervals in the ticker's currency.
@@ -117,6 +118,7 @@ def predict(
             fitted = session.fitted(name, with_keras=with_keras)
             # One pass for all tickers of a run and an origin: a universe costs little more.
             panel = panel_of_run(session, asked)
+            series = series_of(fitted.network.recipe.features)
             here = pd.DatetimeIndex([origin])
             raw, published = FittedCalibrated(fitted).with_inner(panel, here)
             strongest = (asked[0].manifest.verdict or {}).get("strongest", "ewma")
@@ -134,10 +136,12 @@ def predict(
         of_baselines = {baseline: _by_ticker(rows) for baseline, rows in baselines.items()}
         for inputs in asked:
             try:
+                check_market(panel, inputs.ticker, series, run=name)
                 done[inputs.ticker] = _prediction(
                     session.workspace,
                     inputs,
                     fitted,
+                    panel.only([inputs.ticker]),
                     _Forecasts(
                         published=of_published.get(inputs.ticker),
                         raw=of_raw.get(inputs.ticker),
@@ -190,6 +194,7 @@ def _prediction(
     workspace: Workspace,
     inputs: Inputs,
     fitted: FittedRun,
+    panel: Panel,
     forecasts: _Forecasts,
     as_of: pd.Timestamp | None,
 ) -> Prediction:
@@ -219,7 +224,7 @@ def _prediction(
         ticker=inputs.ticker,
         manifest=inputs.manifest,
         fitted=fitted,
-        panel=Panel({inputs.ticker: inputs.bars}, {inputs.ticker: inputs.meta.calendar}),
+        panel=panel,
         forecast=forecast,
         raw=raw,
         prices=prices,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,9 +13,10 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.config import RunConfig
-from lstmcli.errors import LstmError, NoDataError
+from lstmcli.errors import ConfigError, LstmError, NoDataError
+from lstmcli.features import is_event, series_of
 from lstmcli.forecasters.blend import FittedRun
-from lstmcli.panel import Panel
+from lstmcli.panel import MarketSeries, Panel
 from lstmcli.pipeline.saved import fitted_from, stored_config
 from lstmcli.sessions import settled_session
 from lstmcli.store import Workspace
@@ -27,10 +29,16 @@ Known = TypeVar("Known")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A panel of settled bars, and the metadata of each ticker's bars."""
+    """A panel of settled bars, and the metadata of each ticker's bars.
+
+    Attributes:
+        hashes: SHA-256 of the bars by ticker, of market series as `market ^VIX`, and of
+            the events of one kind.
+    """
 
     panel: Panel
     metas: dict[str, BarsMeta]
+    hashes: dict[str, str]
 
     @property
     def labels(self) -> dict[str, str]:
@@ -70,14 +78,18 @@ class Session:
         """
         return self.workspace.bars.read(ticker)
 
-    def panel(self, tickers: Sequence[str]) -> Loaded:
+    def panel(self, tickers: Sequence[str], configs: Sequence[RunConfig] = ()) -> Loaded:
         """Return the stored bars that have settled by now.
 
         No ticker: every stored one. Bars after the clock are left out, as a replay needs it.
 
+        Args:
+            configs: whose market series and events belong to the panel.
+
         Raises:
-            NoDataError: nothing is stored, or a ticker is not.
-            DataError: a bars file is damaged.
+            NoDataError: nothing is stored, or a ticker, a series or a kind of events is not.
+            DataError: a file is damaged.
+            ConfigError: two configs mean different series by one name.
         """
         wanted = tuple(tickers) or tuple(self.workspace.bars.tickers())
         if not wanted:
@@ -89,16 +101,43 @@ class Session:
         bars, metas = {}, {}
         for ticker in wanted:
             stored, meta = self.bars(ticker)
-            sessions = pd.DatetimeIndex(stored.index)
-            settled = settled_session(meta.calendar, now, observed=sessions)
-            bars[ticker], metas[ticker] = stored.loc[:settled], meta
+            bars[ticker], metas[ticker] = _settled(stored, meta), meta
             if not len(bars[ticker]):
                 raise NoDataError(
-                    f"{ticker}: its first session, {sessions[0]:%Y-%m-%d}, lies after the clock's "
-                    f"{now:%Y-%m-%d}.",
+                    f"{ticker}: its first session, {stored.index[0]:%Y-%m-%d}, lies after the "
+                    f"clock's {now:%Y-%m-%d}.",
                     hint=f"check {clock.VARIABLE}",
                 )
-        return Loaded(Panel(bars, {ticker: meta.calendar for ticker, meta in metas.items()}), metas)
+        panel = Panel(bars, {ticker: meta.calendar for ticker, meta in metas.items()})
+        hashes = {ticker: meta.sha256 for ticker, meta in metas.items()}
+        return self.with_inputs(Loaded(panel, metas, hashes), configs)
+
+    def with_inputs(self, loaded: Loaded, configs: Sequence[RunConfig]) -> Loaded:
+        """Return a panel with the market series and the events that configs read; see `panel`."""
+        panel, hashes = loaded.panel, dict(loaded.hashes)
+        market: dict[str, MarketSeries] = {}
+        for name, ticker in _series(configs).items():
+            try:
+                bars, meta = self.workspace.market.read(ticker)
+            except NoDataError as error:
+                raise NoDataError(
+                    f"Expected the market series {name}, which features read: {ticker}. "
+                    f"Received: none in {self.workspace.market.folder}.",
+                    hint=error.hint,
+                ) from error
+            market[name] = MarketSeries(ticker, _settled(bars, meta), meta.calendar)
+            hashes[f"market {ticker}"] = meta.sha256
+        today = pd.Timestamp(clock.now()).tz_localize(None).normalize()
+        parts = []
+        for kind in sorted({name for c in configs for name in c.known_ahead if is_event(name)}):
+            events = self.workspace.events.read(kind, tuple(panel))
+            parts.append(events[events["known_on"] <= today])
+            hashes[kind] = hashlib.sha256(
+                pd.util.hash_pandas_object(parts[-1], index=False).to_numpy().tobytes()
+            ).hexdigest()
+        if parts:
+            panel = panel.with_(events=pd.concat(parts, ignore_index=True))
+        return replace(loaded, panel=panel.with_(market=market), hashes=hashes)
 
     def manifest(self, run: str) -> Manifest:
         """Return the manifest of a finished run.
@@ -158,6 +197,26 @@ class Session:
             return fitted_from(files, recipe, store=runs, run=run, with_keras=with_keras)
 
         return _once(self._fitted, (run, with_keras), load)
+
+
+def _settled(bars: pd.DataFrame, meta: BarsMeta) -> pd.DataFrame:
+    sessions = pd.DatetimeIndex(bars.index)
+    return bars.loc[: settled_session(meta.calendar, clock.now(), observed=sessions)]
+
+
+def _series(configs: Sequence[RunConfig]) -> dict[str, str]:
+    """Return the tickers of the market series that features of some configs read, by name."""
+    found: dict[str, str] = {}
+    for config in configs:
+        for name in series_of(config.features):
+            ticker = config.market[name]
+            if found.setdefault(name, ticker) != ticker:
+                raise ConfigError(
+                    f"Expected one series for a name in all configs. Received: market.{name} is "
+                    f"{found[name]} and {ticker}.",
+                    hint=f"--set market.{name}={ticker} sets it for all",
+                )
+    return found
 
 
 class _BarsReadOnce(BarsStore):

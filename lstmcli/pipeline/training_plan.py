@@ -42,8 +42,7 @@ class TrainPlan:
 
     @property
     def record(self) -> Plan:
-        shas = {ticker: meta.sha256 for ticker, meta in self.loaded.metas.items()}
-        return Plan(config_sha=config_sha(self.config), bars=shas)
+        return Plan(config_sha=config_sha(self.config), bars=self.loaded.hashes)
 
 
 def plan_training(session: Session, config: RunConfig, tickers: Sequence[str]) -> TrainPlan:
@@ -55,7 +54,7 @@ def plan_training(session: Session, config: RunConfig, tickers: Sequence[str]) -
     Raises:
         NoDataError: no bars, or too few for the lookback, the horizon and the blocks.
     """
-    loaded = session.panel(tickers or config.tickers)
+    loaded = session.panel(tickers or config.tickers, [config])
     config = config.model_copy(update={"tickers": tuple(loaded.panel)})
     horizon = config.window.horizon
     windows = config.recipe().network.windows(loaded.panel)
