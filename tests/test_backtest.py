@@ -251,7 +251,7 @@ class Faulty:
     ("fault", "workers", "line", "code"),
     [
         ("bug", 1, "ZeroDivisionError: planted", 1),
-        ("data", 2, "NoDataError: Expected more. Received: less.", 3),
+        ("data", 1, "NoDataError: Expected more. Received: less.", 3),
         ("killed", 2, "its process ended before the task did", 1),
     ],
 )

@@ -173,13 +173,14 @@ def test_ctrl_c_while_tensorflow_is_imported_is_no_crash(stopped, enter, delay):
     assert "error" not in err
 
 
-def test_ctrl_c_in_a_backtest_ends_its_workers_and_keeps_what_is_finished(enter, stopped):
-    data = enter(stopped.began)
-    line = ["backtest", *TINY, "--set", "backtest.folds=1", "--workers", "2"]
-    with start(*line, workspace=data, start_new_session=True) as process:
+def test_ctrl_c_in_a_backtest_ends_its_workers_and_keeps_what_is_finished(workspace):
+    line = ["backtest", "GOOG", *TINY, "--set", "backtest.folds=1", "--workers", "2"]
+    line += ["--set", "backtest.start=2008-08-01", "--set", "window.horizon=2"]
+    with start(*line, workspace=workspace, start_new_session=True) as process:
         said = wait_for(process, "fold 1: ")
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
         before = time.monotonic()
+        # This reads to the end of stderr, which a worker that lives on would keep open.
         out, err = process.communicate(timeout=60)
     assert time.monotonic() - before < 5
     assert (process.returncode, out) == (130, "")
@@ -187,9 +188,7 @@ def test_ctrl_c_in_a_backtest_ends_its_workers_and_keeps_what_is_finished(enter,
         "stopped; what is finished is kept\n\nhint: the same command goes on from there\n"
     )
     assert "Traceback" not in said + err
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)  # nothing is left of the group
-    assert list(data.glob("backtests/*/pieces/*.parquet"))
+    assert list(workspace.glob("backtests/*/pieces/*.parquet"))
 
 
 def test_a_run_that_is_being_trained_is_not_resumed(lstm, stopped, enter):
