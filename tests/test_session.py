@@ -20,6 +20,8 @@ from lstmcli.store import Workspace, bars
 from lstmcli.store.bars import BarsStore
 from lstmcli.store.runs import Manifest, RunStore
 
+pytestmark = pytest.mark.process
+
 KINDS = {"bars read", "bars hashed", "manifest parsed", "run hashed", "runs listed"}
 
 ONE_FOLD = ["--set", "window.horizon=2", "--set", "backtest.folds=1"]
