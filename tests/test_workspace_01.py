@@ -1,0 +1,104 @@
+"""A workspace of version 0.1.0 goes on: its run, its ledger, its backtest.
+
+`golden_workspace/make.sh` says how it was made, with `lstm` of that version. A red test
+here means that users lose what they have.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lstmcli.evaluation.metrics import score_fully
+from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS
+from lstmcli.store import Workspace
+
+pytestmark = pytest.mark.tensorflow
+
+GOLDEN = Path(__file__).parent / "golden_workspace"
+HEAD = "74526202372804105c38afc46d08f55d5905ac83873a4edb6116e11f0261d7c7"
+ROWS = 60
+"""Five evenings: four steps as published, one step each of the network and seven baselines."""
+
+PRICES = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
+
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the workspace on the evening after its last forecast."""
+    data = tmp_path / "data"
+    shutil.copytree(GOLDEN, data)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LSTM_WORKSPACE", "data")
+    monkeypatch.setenv("LSTM_NOW", "2008-10-10T23:00:00+00:00")
+    return data
+
+
+@pytest.mark.parametrize("day", ["2008-10-03", "2008-10-09"])
+def test_its_run_gives_the_forecast_that_it_gave(old, lstm, day):
+    (path,) = (GOLDEN / "forecasts" / day).iterdir()
+    before = pd.read_csv(path)
+    answer = lstm("predict", "GOOG", "--as-of", day, "--csv")
+    assert answer.code == 0, answer.err
+    (written,) = (old / "forecasts" / day).iterdir()
+    after = pd.read_csv(written)
+    assert written.name == path.name
+    np.testing.assert_allclose(after[PRICES], before[PRICES], rtol=1e-6)
+    kept = ["ticker", "made_on", "step", "target_on", "last_close"]
+    pd.testing.assert_frame_equal(after[kept], before[kept])
+
+
+def test_its_ledger_goes_on_with_the_same_chain(old, lstm):
+    verified = json.loads(lstm("ledger", "verify", "--json").out)
+    assert (verified["rows"], verified["head"]) == (ROWS, HEAD)
+    before = Workspace(old).ledger.read()
+    assert lstm("daily", "-q").code == 0
+    assert lstm("ledger", "verify", "--holds", HEAD).code == 0
+    after = Workspace(old).ledger.read()
+    pd.testing.assert_frame_equal(after.iloc[:ROWS], before)
+    new = after.iloc[ROWS:]
+    assert len(new) == ROWS // 5
+    assert set(new["made_on"]) == {pd.Timestamp("2008-10-10")}
+    # The run goes by the name that it had.
+    assert new["recipe"].tolist() == before["recipe"].tolist()[: ROWS // 5]
+    assert set(new["run"]) == set(before["run"])
+
+
+def test_its_record_is_scored(old, lstm):
+    answer = lstm("score", "--json")
+    assert answer.code == 0, answer.err
+    live = json.loads(answer.out)["live"]
+    # Of four steps of each evening, those up to 10 October have an outcome.
+    assert live["counts"]["scored"] == 4 + 4 + 3 + 2 + 1
+    assert live["missing"] == []
+
+
+def test_its_backtest_loads_and_scores_as_it_did(old, lstm):
+    store = Workspace(old).backtests
+    (name,) = store.names()
+    assert store.interrupted() == []
+    manifest = store.manifest(name)
+    assert list(manifest.verdicts) == ["smoke"]
+    again = score_fully(store.forecasts(name))
+    keys = [column for column in again.columns if column not in ("value", "n")]
+    both = again.merge(store.scores(name), on=keys, suffixes=("", "_before"))
+    assert len(both) == len(again) == len(store.scores(name)) > 500
+    np.testing.assert_allclose(both["value"], both["value_before"], rtol=1e-9, atol=1e-12)
+    for kind in ("backtest", "calibration"):
+        answer = lstm("plot", "--kind", kind, "--output", f"{kind}.svg")
+        assert answer.code == 0, answer.err
+        assert Path(f"{kind}.svg").stat().st_size > 10_000
+
+
+def test_everything_in_it_is_whole(old, lstm):
+    answer = lstm("doctor", "--json")
+    assert answer.code == 0, answer.err
+    checks = {check["name"]: check["error"] for check in json.loads(answer.out)["checks"]}
+    wanted = {"bars GOOG", "ledger", "run 20081003T230000Z-lstm-51f7527b"}
+    assert wanted < set(checks)
+    assert set(checks.values()) == {None}
