@@ -647,6 +647,12 @@ def test_names_and_defaults_that_came_later_leave_a_hash_as_it_was():
     assert config_sha(plain) == config_sha(same) != config_sha(other)
 
 
+def test_a_hash_is_what_version_0_1_gave():
+    # `lstm train` of 0.1 named its runs after these.
+    found = {name: config_sha(load_config(name))[:8] for name in ("attention", "best")}
+    assert found == {"attention": "552ffe0f", "best": "65920e18"}
+
+
 def test_a_blend_is_made_of_the_network_and_har():
     recipe = parse_config(
         DENSE + "har_weight: 0.25\nwindow: {lookback: 8, horizon: 3}\n", "c"

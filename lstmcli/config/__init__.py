@@ -136,10 +136,8 @@ def config_sha(config: RunConfig) -> str:
     settings = config.model_dump(mode="json", exclude={"name", "backtest", "retrain"})
     settings["future"] = list(config.known_ahead)
     # Runs of a version that did not know these keys are what their defaults say.
-    defaults = {
-        key: RunConfig.model_fields[key].default for key in ("scale", "har_weight", "market")
-    }
-    defaults["future"] = list(config.model.known_ahead)
+    defaults = {key: RunConfig.model_fields[key].default for key in ("scale", "har_weight")}
+    defaults |= {"market": {}, "future": list(config.model.known_ahead)}
     settings = {key: value for key, value in settings.items() if defaults.get(key, ...) != value}
     canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
