@@ -62,10 +62,10 @@ def test_train_ends_with_the_network_beside_the_baselines(first_run):
     assert f"NOTE: {LABEL}" in out
     table = out.partition("\n\n")[2].partition("\n\n")[0].splitlines()[1:]
     rows = {line.split()[0]: line.split()[1:] for line in table}
-    assert list(rows) == ["lstm", "lstm+calibrated", "random_walk", "ewma", "har"]
+    assert list(rows) == ["smoke", "smoke+calibrated", "random_walk", "ewma", "har"]
     assert len(rows["random_walk"]) == 5  # two CRPS and three coverages: no skill against itself
     # Calibration begins after the validation block.
-    assert len(rows["lstm+calibrated"]) == 5
+    assert len(rows["smoke+calibrated"]) == 5
     for recipe in ("lstm", "ewma", "har"):
         validation, skill, test, _, *coverages = map(float, rows[recipe])
         assert 0 < validation < 20
@@ -94,11 +94,11 @@ def test_stderr_off_a_terminal_holds_our_own_lines_alone(first_run):
 def test_predict_prints_a_dated_table_that_fits_80_columns(first_run):
     lines = first_run["predict"].out.splitlines()
     assert re.fullmatch(r"GOOG  last close 362\.71 USD, 2008-10-14 \(up to date\)", lines[0])
-    assert re.fullmatch(r"run \d{8}T\d{6}Z-lstm-[0-9a-f]{8}", lines[1])
+    assert re.fullmatch(r"run \d{8}T\d{6}Z-smoke-[0-9a-f]{8}", lines[1])
     assert f"NOTE: {LABEL}" in lines
     assert max(len(line) for line in lines if not line.startswith("every step")) <= 80
     flat = " ".join(lines)
-    assert flat.index("lstm+calibrated ") < flat.index("step  session")
+    assert flat.index("smoke+calibrated ") < flat.index("step  session")
     rows = [line.split() for line in lines if re.match(r" +\d+  ", line)]
     assert len(rows) == 8
     assert any(line.endswith(", the strongest baseline, for comparison:") for line in lines)
@@ -117,7 +117,7 @@ def test_predict_names_a_csv_with_every_step_and_quantile_as_prices(first_run):
     (line,) = (x for x in first_run["predict"].out.splitlines() if x.startswith("every step"))
     rows = pd.read_csv(line.partition(": ")[2])
     assert rows["step"].tolist() == 2 * list(range(1, 21))
-    assert rows["recipe"].iloc[0] == "lstm+calibrated"
+    assert rows["recipe"].iloc[0] == "smoke+calibrated"
     assert rows["recipe"].iloc[20] in ("random_walk", "ewma", "har")
     assert len(LEVELS) == 21
     assert (np.diff(rows[LEVELS], axis=1) >= 0).all()
@@ -142,7 +142,7 @@ def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
     assert len(forecast["steps"]) == 20
     assert Path(forecast["file"]).is_file()
     printed = pd.read_csv(io.StringIO(lstm("predict", "GOOG", "--csv").out))
-    assert forecast["verdict"]["recipe"] == "lstm+calibrated"
+    assert forecast["verdict"]["recipe"] == "smoke+calibrated"
     assert forecast["baseline"]["recipe"] == forecast["verdict"]["strongest"]
     steps = pd.DataFrame([*forecast["steps"], *forecast["baseline"]["steps"]])
     pd.testing.assert_frame_equal(printed, pd.read_csv(forecast["file"]))
@@ -226,7 +226,7 @@ def test_plot_writes_the_format_of_the_ending_and_the_same_bytes_twice(
     assert first == second
     if ending == "svg":
         text = first.decode()
-        for words in ("sample data", "2008-10-14", "GOOG", "-lstm-"):
+        for words in ("sample data", "2008-10-14", "GOOG", "-smoke-"):
             assert words in text, words
 
 
@@ -338,7 +338,7 @@ def test_doctor_finds_a_sound_workspace_whole(lstm, workspace):
     assert re.search(
         r"^bars SIM +560 sessions, 2006-07-\d\d to 2008-10-14, 0 behind$", answer.out, re.M
     )
-    assert re.search(r"^run \S+-lstm-\w{8} +6 files, whole$", answer.out, re.M)
+    assert re.search(r"^run \S+-smoke-\w{8} +6 files, whole$", answer.out, re.M)
     assert re.search(rf"^lstm +{re.escape(__version__)}$", answer.out, re.M)
     assert re.search(r"^clock +2008-10-14T22:00:00\+00:00$", answer.out, re.M)
     names = {check["name"] for check in json.loads(lstm("doctor", "--json").out)["checks"]}

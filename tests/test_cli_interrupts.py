@@ -136,7 +136,7 @@ def test_a_dry_run_of_a_resume_fits_nothing(lstm, stopped, enter):
     data = enter(stopped.after_ctrl_c)
     before = epochs(data)
     answer = lstm("train", "--resume", "--dry-run")
-    assert (answer.code, answer.out.splitlines()[0]) == (0, "tickers: [GOOG]")
+    assert (answer.code, answer.out.splitlines()[:2]) == (0, ["name: smoke", "tickers: [GOOG]"])
     assert epochs(data) == before
 
 
