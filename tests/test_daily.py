@@ -96,12 +96,12 @@ def test_an_evening_issues_scores_and_reports(data, yahoo, lstm: Lstm):
     assert issued(data) == [("MDT", stamp), ("MRK", stamp)]
 
     rows = Workspace(data).ledger.read("MRK")
-    published = rows[rows["recipe"] == "lstm+calibrated"]
+    published = rows[rows["recipe"] == "smoke+calibrated"]
     assert published["step"].tolist() == list(range(1, 21))
-    assert rows.groupby("recipe")["step"].apply(list).drop("lstm+calibrated").map(tuple).unique(
+    assert rows.groupby("recipe")["step"].apply(list).drop("smoke+calibrated").map(tuple).unique(
     ).tolist() == [(1, 5, 10, 20)]  # fmt: skip
     assert set(rows["recipe"]) == {
-        *("lstm+calibrated", "lstm", "random_walk", "drift", "historical", "ewma", "garch"),
+        *("smoke+calibrated", "smoke", "random_walk", "drift", "historical", "ewma", "garch"),
         *("har", "har_ridge"),
     }
     # What is issued is what `predict` says.
