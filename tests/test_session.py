@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,17 @@ from command import TINY, Lstm
 from simulate import simulate_bars
 
 from lstmcli.errors import DataError, NoDataError
+from lstmcli.forecasters import network
 from lstmcli.pipeline.fetch import fetch
 from lstmcli.pipeline.session import Session
 from lstmcli.sources import CsvSource
 from lstmcli.store import Workspace, bars
-from lstmcli.store.bars import BarsStore
+from lstmcli.store.bars import BarsMeta
 from lstmcli.store.runs import Manifest, RunStore
 
 pytestmark = pytest.mark.process
 
-KINDS = {"bars read", "bars hashed", "manifest parsed", "run hashed", "runs listed"}
+KINDS = {"bars read", "bars hashed", "manifest parsed", "run hashed", "runs listed", "windows cut"}
 
 ONE_FOLD = ["--set", "window.horizon=2", "--set", "backtest.folds=1"]
 ONE_FOLD += ["--set", "backtest.start=2008-08-01"]
@@ -61,6 +63,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     count(Manifest, "model_validate", "manifest parsed", lambda stated: stated["run"])
     count(RunStore, "read", "run hashed", lambda store, manifest: manifest.run)
     count(RunStore, "names", "runs listed", lambda store: "")
+    count(network, "cut_windows", "windows cut", lambda *arguments, **options: "")
     return counted
 
 
@@ -142,6 +145,24 @@ def test_errors_are_remembered(session, reads):
     assert reads["bars read", "GOOG"] == 1
 
 
+def test_bars_that_were_written_are_remembered_as_they_are_read(session):
+    """A source may deliver other types, another order of columns and another index."""
+    written = simulate_bars(30)[::-1].iloc[::-1].astype({"volume": "int64"})
+    written = written[["volume", "close", "open", "low", "high", "split", "dividend"]]
+    written.index = written.index.astype("datetime64[s]").rename("Date")
+    meta = BarsMeta.of(
+        written,
+        ticker="NEW",
+        source={"name": "csv"},
+        calendar="XNYS",
+        fetched_at=datetime(2017, 1, 1, tzinfo=UTC),
+    )
+    session.workspace.bars.write(written, meta)
+    stored, stated = session.disk.bars.read("NEW")
+    pd.testing.assert_frame_equal(session.bars("NEW")[0], stored, check_exact=True)
+    assert session.bars("NEW")[1] == stated
+
+
 def test_bars_that_were_fetched_replace_those_that_were_read(session, tmp_path, reads):
     before = session.bars("SIM")[0]
     write_csv(simulate_bars(562, last="2008-10-14", seed=1), tmp_path / "SIM.csv")
@@ -149,7 +170,6 @@ def test_bars_that_were_fetched_replace_those_that_were_read(session, tmp_path, 
     assert result.status in ("updated", "restated")
     after, meta = session.bars("SIM")
     assert len(after) == len(before) + 2 == meta.rows
-    stored, stated = BarsStore(session.workspace.bars.folder).read("SIM")
-    pd.testing.assert_frame_equal(after, stored, check_exact=True, check_freq=True)
-    assert after.index.dtype == stored.index.dtype
+    stored, stated = session.disk.bars.read("SIM")
+    pd.testing.assert_frame_equal(after, stored, check_exact=True)
     assert meta == stated

@@ -13,10 +13,10 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, SourceError
-from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.pipeline.day import Day, TickerDay, last_day, write_day
 from lstmcli.pipeline.fetch import fetch_each, series_behind
 from lstmcli.pipeline.inputs import find_run
+from lstmcli.pipeline.issue import BESIDE, issue
 from lstmcli.pipeline.predict import Prediction, predict
 from lstmcli.pipeline.report import write_report
 from lstmcli.pipeline.retraining import is_due, train_again
@@ -25,10 +25,6 @@ from lstmcli.pipeline.session import Session
 from lstmcli.sessions import settled_session
 from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
-
-BESIDE = ("random_walk", "drift", "historical", "ewma", "garch", "har", "har_ridge")
-"""Baselines that are issued beside every forecast: all but gradient boosting, which takes as
-long to fit as a network."""
 
 OnStep = Callable[[str], None]
 
@@ -229,7 +225,7 @@ class Evening:
             self._issue(left[prediction.ticker], prediction)
 
     def _issue(self, ticker_day: TickerDay, prediction: Prediction) -> None:
-        """Write a forecast into the ledger, with the baselines beside it."""
+        """Write a forecast into the ledger and note it for its ticker."""
         if prediction.made_on != ticker_day.session:
             # A session settled while other tickers were forecast.
             moved = SourceError(
@@ -237,19 +233,8 @@ class Evening:
             )
             self._fail(ticker_day, "predict", moved)
             return
-        steps = judged_steps(len(prediction.forecast))
-        # The published forecast is kept whole, what it is compared with at the judged steps.
-        judged = [
-            rows[rows["step"].isin(steps)] for rows in (prediction.raw, *prediction.beside.values())
-        ]
         try:
-            self.workspace.ledger.append(
-                pd.concat([prediction.forecast, *judged], ignore_index=True),
-                run=prediction.manifest.run,
-                issued_at=clock.now(),
-                bars_sha=prediction.bars_sha,
-                config_sha=prediction.manifest.config_sha,
-            )
+            issue(self.workspace, prediction)
         except LstmError as error:
             self._fail(ticker_day, "ledger", error)
             return
