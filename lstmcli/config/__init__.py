@@ -7,10 +7,8 @@ with the package; `stacked` is as good as `stacked.yaml`.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import pathlib
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -18,8 +16,6 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, fie
 
 from lstmcli.config._words import plain_words
 from lstmcli.config._yaml import (
-    MAX_BYTES,
-    TOO_LONG,
     Document,
     Path,
     Place,
@@ -28,6 +24,7 @@ from lstmcli.config._yaml import (
     show_value,
     write_yaml,
 )
+from lstmcli.config.files import find_config, read_text, shipped_configs
 from lstmcli.config.inputs import check_feature, check_future, check_series, missing_series
 from lstmcli.config.names import check_name, name_of_file
 from lstmcli.errors import ConfigError
@@ -150,7 +147,7 @@ def load_config(name: str, *, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: one line per mistake, each with its place.
     """
     path = find_config(name)
-    config = parse_config(_read_text(path), str(path), overrides)
+    config = parse_config(read_text(path), str(path), overrides)
     if config.name:
         return config
     try:
@@ -177,64 +174,6 @@ def parse_config(text: str, source_name: str, overrides: Sequence[str] = ()) -> 
         problems = sorted(document.problems, key=lambda problem: problem.place)
         raise ConfigError("\n".join(dict.fromkeys(str(problem) for problem in problems)))
     return config
-
-
-def shipped_configs() -> dict[str, pathlib.Path]:
-    """Return the configs that ship with the package, by name without `.yaml`."""
-    package = pathlib.Path(__file__).parent.parent
-    # A wheel carries them inside; in a checkout they lie beside the package.
-    inside = package / "configs"
-    folder = inside if inside.is_dir() else package.parent / "configs"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def find_config(name: str) -> pathlib.Path:
-    """Return the file of a config.
-
-    Raises:
-        ConfigError: there is none; with the nearest names that exist.
-    """
-    shipped = shipped_configs()
-    stem = name.removesuffix(".yaml")
-    candidates = [pathlib.Path(name), pathlib.Path(stem + ".yaml")]
-    if stem == pathlib.PurePath(stem).name:
-        candidates.append(pathlib.Path("configs", stem + ".yaml"))
-        candidates.extend(path for known, path in shipped.items() if known == stem)
-    for path in candidates:
-        if _is_file(path):
-            return path
-    known = sorted({path.stem for path in pathlib.Path("configs").glob("*.yaml")} | set(shipped))
-    near = difflib.get_close_matches(pathlib.PurePath(stem).name, known)
-    raise ConfigError(
-        f"Expected a config file. Received: {show_value(name)}, which does not exist.",
-        hint=f"did you mean {' or '.join(near)}?" if near else f"a path, or {', '.join(known)}",
-    )
-
-
-def _is_file(path: pathlib.Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name longer than the file system takes, or a closed folder
-        return False
-
-
-def _read_text(path: pathlib.Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
-    if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: {TOO_LONG}")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        before = content[: error.start].split(b"\n")
-        raise ConfigError(
-            f"{path}:{len(before)}:{len(before[-1].decode('utf-8')) + 1}: Expected UTF-8. "
-            f"Received: the byte 0x{content[error.start]:02x}.",
-            hint="save the file as UTF-8",
-        ) from error
 
 
 def _patch(document: Document, override: str, order: int) -> None:
@@ -316,3 +255,15 @@ def _place(document: Document, path: Path) -> Place:
     while path not in document.places:
         path = path[:-1]
     return document.places[path]
+
+
+__all__ = [
+    "Retrain",
+    "RunConfig",
+    "config_sha",
+    "find_config",
+    "load_config",
+    "parse_config",
+    "shipped_configs",
+    "write_yaml",
+]

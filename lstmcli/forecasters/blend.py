@@ -11,7 +11,8 @@ import pandas as pd
 
 from lstmcli.forecasters.base import Fitted, Recipe
 from lstmcli.forecasters.baselines.har import FittedHar
-from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe, NetworkState
+from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
+from lstmcli.forecasters.network_state import NetworkState
 from lstmcli.forecasters.training import Watch
 from lstmcli.frames import QUANTILE_COLUMNS
 from lstmcli.panel import Panel

@@ -11,21 +11,22 @@ import pandas as pd
 
 from lstmcli.features import channels_ahead, ewma_volatility, feature_matrix, known_ahead
 from lstmcli.forecasters.base import forecast_rows, join_forecasts
+from lstmcli.forecasters.network_state import NetworkState
 from lstmcli.forecasters.passes import target_inputs
 from lstmcli.forecasters.training import (
-    Data,
     Silent,
     TrainingConfig,
     Watch,
     train_member,
+    training_data,
 )
 from lstmcli.forecasters.volatility.har import FittedHarVolatility, HarVolatility
-from lstmcli.frames import QUANTILES, Section
+from lstmcli.frames import QUANTILES
 from lstmcli.models import ModelConfig
 from lstmcli.models.attention import attention_weights
 from lstmcli.models.litert import LiteNetwork
 from lstmcli.panel import Panel
-from lstmcli.splits import Block, SplitConfig, split_origins
+from lstmcli.splits import SplitConfig, split_origins
 from lstmcli.windows import WindowConfig, Windows, cut_windows, labelled_origins, target_sessions
 
 if TYPE_CHECKING:
@@ -35,31 +36,6 @@ Scale = Literal["ewma", "har"]
 """The volatility by which a network's target is divided."""
 
 _SPREAD = QUANTILES.index(0.15), QUANTILES.index(0.85)
-
-
-class NetworkState(Section):
-    """What a fitted network needs beside its weights.
-
-    Attributes:
-        tickers: whose bars it was fitted on.
-        features: columns of a window, in order.
-        mean, scale: (F,) of the `StandardScaler`, from training rows alone.
-        base_quantiles: (H, Q) of the scaled target over training windows.
-        blocks: first and last origin of each block.
-        fit_end: the last session used, by a label of the calibration block at most.
-        best_epochs: per member; 0 where the untrained baseline was best.
-    """
-
-    tickers: tuple[str, ...]
-    features: tuple[str, ...]
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    base_quantiles: tuple[tuple[float, ...], ...]
-    blocks: dict[str, tuple[str, str]]
-    fit_end: str
-    best_epochs: tuple[int, ...]
-    volatility: FittedHarVolatility | None = None
-    """Of `scale: har`, and of a blend with HAR, fitted on the training block."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +136,7 @@ class NetworkRecipe:
         inside = np.isfinite(windows.values).all(axis=1)
         inside &= windows.session <= blocks["train"].last.to_datetime64()
         scaler = StandardScaler().fit(windows.values[inside].astype(np.float64))
-        data = _data(windows, scaler.mean_, scaler.scale_, train, blocks)
+        data = training_data(windows, scaler.mean_, scaler.scale_, train, blocks)
         members = [
             train_member(
                 self.model,
@@ -311,39 +287,3 @@ class FittedNetwork:
         low, high = _SPREAD
         base = np.asarray(self.state.base_quantiles)
         return (scaled[:, :, high] - scaled[:, :, low]) / (base[:, high] - base[:, low])
-
-
-def _data(
-    windows: Windows,
-    mean: np.ndarray,
-    scale: np.ndarray,
-    train: np.ndarray,
-    blocks: dict[str, Block],
-) -> Data:
-    """Return training data: standardised features, base quantiles and loss weights.
-
-    Column by column and step by step: of a universe, no (N, H) array fits twice.
-    """
-    levels = np.asarray(QUANTILES)
-    base = np.empty((windows.horizon, len(QUANTILES)))
-    baseline = np.empty(windows.horizon)
-    for h in range(windows.horizon):
-        sigma = windows.sigma[train, min(h, windows.sigma.shape[1] - 1)]
-        scaled = windows.y(train, h + 1) / (sigma * np.sqrt(h + 1))  # (N,)
-        base[h] = np.quantile(scaled, QUANTILES)
-        losses = [
-            np.maximum(level * (scaled - z), (level - 1) * (scaled - z)).mean()
-            for level, z in zip(levels, base[h], strict=True)
-        ]
-        baseline[h] = 2 * np.mean(losses)
-    values = np.empty_like(windows.values)
-    for column in range(values.shape[1]):
-        values[:, column] = (windows.values[:, column] - mean[column]) / scale[column]
-    return Data(
-        values=values,
-        windows=windows,
-        train=train,
-        validation=windows.rows(blocks["validation"].origins, labelled=True),
-        base_quantiles=base.astype(np.float32),
-        step_weights=(1 / np.maximum(baseline, 1e-8)).astype(np.float32),
-    )

@@ -12,10 +12,11 @@ import pandas as pd
 from pydantic import Field
 
 from lstmcli.forecasters.passes import Passes, in_memory, window_batches
-from lstmcli.frames import Section
+from lstmcli.frames import QUANTILES, Section
 from lstmcli.models import WindowShape
 from lstmcli.models.kernel import release
 from lstmcli.models.runtime import Threads, load_tensorflow
+from lstmcli.splits import Block
 from lstmcli.windows import Windows
 
 if TYPE_CHECKING:
@@ -123,6 +124,42 @@ class Data:
         windows = self.windows
         future = 0 if windows.future is None else windows.future.channels
         return WindowShape(windows.lookback, self.values.shape[1], windows.horizon, future)
+
+
+def training_data(
+    windows: Windows,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    train: np.ndarray,
+    blocks: Mapping[str, Block],
+) -> Data:
+    """Return training data: standardised features, base quantiles and loss weights.
+
+    Column by column and step by step: of a universe, no (N, H) array fits twice.
+    """
+    levels = np.asarray(QUANTILES)
+    base = np.empty((windows.horizon, len(QUANTILES)))
+    baseline = np.empty(windows.horizon)
+    for h in range(windows.horizon):
+        sigma = windows.sigma[train, min(h, windows.sigma.shape[1] - 1)]
+        scaled = windows.y(train, h + 1) / (sigma * np.sqrt(h + 1))  # (N,)
+        base[h] = np.quantile(scaled, QUANTILES)
+        losses = [
+            np.maximum(level * (scaled - z), (level - 1) * (scaled - z)).mean()
+            for level, z in zip(levels, base[h], strict=True)
+        ]
+        baseline[h] = 2 * np.mean(losses)
+    values = np.empty_like(windows.values)
+    for column in range(values.shape[1]):
+        values[:, column] = (windows.values[:, column] - mean[column]) / scale[column]
+    return Data(
+        values=values,
+        windows=windows,
+        train=train,
+        validation=windows.rows(blocks["validation"].origins, labelled=True),
+        base_quantiles=base.astype(np.float32),
+        step_weights=(1 / np.maximum(baseline, 1e-8)).astype(np.float32),
+    )
 
 
 def train_member(

@@ -19,7 +19,7 @@ from lstmcli.models.runtime import stderr_held
 if TYPE_CHECKING:
     import keras
 
-MOST_STEPS = 800
+MAX_STEPS = 800
 """Unrolled steps of all members together; 360 took 15 s, 1,500 a minute and 4 GB."""
 
 

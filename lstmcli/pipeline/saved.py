@@ -11,7 +11,8 @@ from lstmcli.config import RunConfig, parse_config
 from lstmcli.errors import ConfigError, DataError
 from lstmcli.features import find_feature
 from lstmcli.forecasters.blend import FittedRun, RunRecipe, restored
-from lstmcli.forecasters.network import FittedNetwork, NetworkState
+from lstmcli.forecasters.network import FittedNetwork
+from lstmcli.forecasters.network_state import NetworkState
 from lstmcli.models.files import load_network
 from lstmcli.models.litert import LiteNetwork
 from lstmcli.store.records import wrong_fields

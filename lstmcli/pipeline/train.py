@@ -21,7 +21,7 @@ from lstmcli.forecasters.calibrated import SUFFIX, FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.forecasters.training import Epoch
 from lstmcli.models.files import network_bytes
-from lstmcli.models.litert import MOST_STEPS, export, unrolled_steps
+from lstmcli.models.litert import MAX_STEPS, export, unrolled_steps
 from lstmcli.models.runtime import threads, usable_cores
 from lstmcli.panel import Panel
 from lstmcli.pipeline.saved import stored_config
@@ -201,11 +201,11 @@ def _train(
 def _exported(fitted: FittedNetwork, on_stage: Stage) -> bytes | None:
     """Return the members for LiteRT, or None, said once, where that is out of reach."""
     steps = unrolled_steps(fitted.networks)
-    if steps > MOST_STEPS:
+    if steps > MAX_STEPS:
         log.warning(
             "no fast export: %s unrolled steps are more than %s; forecasts will load TensorFlow",
             f"{steps:,}",
-            f"{MOST_STEPS:,}",
+            f"{MAX_STEPS:,}",
         )
         return None
     on_stage("exporting for fast forecasts")

@@ -32,7 +32,7 @@ REPORT_LAGS = (63, 126, 189, 252)
 REPORT_SLACK = 2
 """Sessions by which a report comes earlier or later than a quarter ago."""
 
-MOST_UNUSUAL = 5.0
+MAX_UNUSUAL = 5.0
 """Of a logarithm: a session without trades would else be unlike any other."""
 
 
@@ -84,7 +84,7 @@ def lag_regressors(bars: pd.DataFrame) -> pd.DataFrame:
     columns = {f"variance_lag_{k}": daily.shift(k) - har[LEVEL] for k in range(1, VARIANCE_LAGS)}
     columns |= {f"fall_lag_{k}": har["fall_1"].shift(k) for k in range(1, FALL_LAGS)}
     volume = _log_volume(bars)
-    busy = (volume - volume.rolling(SPANS[-1]).mean()).clip(-MOST_UNUSUAL, MOST_UNUSUAL)
+    busy = (volume - volume.rolling(SPANS[-1]).mean()).clip(-MAX_UNUSUAL, MAX_UNUSUAL)
     columns |= {f"volume_{span}": busy.rolling(span).mean() for span in SPANS[:-1]}
     return pd.DataFrame(columns)
 
@@ -107,7 +107,7 @@ def report_regressors(bars: pd.DataFrame, horizon: int) -> pd.DataFrame:
         "volume": _log_volume(bars),
     }.items():
         usual = column.shift(1).rolling(REPORT_LAGS[0], min_periods=20).median()
-        unusual = (column - usual).clip(-MOST_UNUSUAL, MOST_UNUSUAL)
+        unusual = (column - usual).clip(-MAX_UNUSUAL, MAX_UNUSUAL)
         for before, last in pairwise(edges):
             peaks = [_peak(unusual, lag, before + 1, last) for lag in REPORT_LAGS]
             columns[f"report_{name}_{last}"] = pd.concat(peaks, axis=1).mean(axis=1)
