@@ -7,9 +7,26 @@ Shape letters, used in every docstring:
     U  units
 """
 
-import os
+from __future__ import annotations
 
-# It would import numba, a second's work, for loops that it brings compiled.
-os.environ.setdefault("ARCH_DISABLE_NUMBA", "1")
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from lstmcli.errors import LstmError
 
 __version__ = "0.1.0"
+
+__all__ = ["LstmError", "backtest", "forecast", "load_run", "read_bars", "score"]
+
+if TYPE_CHECKING:
+    from lstmcli.interface import backtest, forecast, load_run, read_bars, score
+else:
+    # The interface imports pandas, for which `lstm --help` must not wait.
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module("lstmcli.interface"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -214,7 +214,8 @@ def test_the_wheel_carries_the_configs_and_no_test(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"lstmcli/configs/{path.name}" for path in CONFIGS} <= set(names)
-    assert "lstmcli/config/__init__.py" in names
+    # Without `py.typed` type checkers ignore the types of an installed package.
+    assert {"lstmcli/config/__init__.py", "lstmcli/py.typed"} <= set(names)
     assert {name.split("/")[0] for name in names} == {
         "lstmcli",
         wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info",

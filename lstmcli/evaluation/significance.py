@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lstmcli.forecasters.volatility.garch import without_numba
+
 MIN_ORIGINS_PER_STEP = 10
 """Origins per step of the horizon that a test needs."""
 
@@ -141,7 +143,8 @@ def model_confidence_set(losses: pd.DataFrame, step: int, *, seed: int = 0) -> s
     Args:
         losses: one row per date, one column per recipe.
     """
-    from arch.bootstrap import MCS
+    with without_numba():
+        from arch.bootstrap import MCS
 
     # The bootstrap divides by the variance of differences, which is zero for equal columns.
     twin = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +17,9 @@ PERCENT = 100
 
 MAX_PERSISTENCE = 0.9999
 """Of α + β. Beyond it the variance has no mean to return to."""
+
+NUMBA_SWITCH = "ARCH_DISABLE_NUMBA"
+"""A variable of the environment that `arch` reads once, when it is imported."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,26 @@ class GarchParameters:
         return np.sqrt(np.maximum(total, steps * SIGMA_FLOOR**2))
 
 
+@contextmanager
+def without_numba() -> Iterator[None]:
+    """Keep `arch` from importing numba, if it is imported for the first time in here.
+
+    It would take a second, for loops that `arch` brings compiled.
+    """
+    if NUMBA_SWITCH in os.environ:
+        yield  # as the user wants it
+        return
+    os.environ[NUMBA_SWITCH] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[NUMBA_SWITCH]
+
+
 def fit_garch(returns: pd.Series) -> GarchParameters | None:
     """Return the maximum likelihood fit, or None where it did not converge."""
-    from arch import arch_model
+    with without_numba():
+        from arch import arch_model
 
     if not returns.var() > 0:
         return None
