@@ -22,9 +22,12 @@ FUNCTIONS = [name for name in lstmcli.__all__ if name != "LstmError"]
 
 
 def fresh(script: str) -> str:
-    """Return what a script prints in a process of its own."""
+    """Return what a script prints in a process of its own.
+
+    It inherits no variable: this process has imported the package already.
+    """
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env={}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
