@@ -24,6 +24,8 @@ from lstmcli.config import load_config, shipped_configs
 from lstmcli.evaluation.metrics import skill
 from lstmcli.evaluation.significance import diebold_mariano
 from lstmcli.evaluation.verdict import outcomes
+from lstmcli.frames import IDENTITY, of_recipe
+from lstmcli.report.wording import recipe_name
 from lstmcli.store import Workspace
 from lstmcli.store.backtests import BacktestManifest
 
@@ -107,13 +109,13 @@ def table_of(workspace: Workspace, manifest: BacktestManifest) -> pd.DataFrame:
     of = outcomes(rows)
     table = (
         scores[scores["ticker"] != "*"]
-        .groupby(["recipe", "step", "metric"])["value"]
+        .groupby([*IDENTITY, "step", "metric"])["value"]
         .mean()
         .unstack()
         .reset_index()
     )
     kept = [
-        "recipe",
+        *IDENTITY,
         "step",
         "crps",
         "coverage50",
@@ -124,35 +126,40 @@ def table_of(workspace: Workspace, manifest: BacktestManifest) -> pd.DataFrame:
     ]
     table = table[kept].assign(crps=100 * table["crps"], winkler80=100 * table["winkler80"])
     words = {
-        (verdict["recipe"], row["step"], row["baseline"]): row["word"]
+        (verdict["recipe"], verdict["calibrated"], row["step"], row["baseline"]): row["word"]
         for verdict in manifest.verdicts.values()
         for row in verdict["steps"]
     }
     seconds = pd.Series(manifest.seconds)
     for against in AGAINST:
-        relative = skill(scores, against).set_index(["recipe", "step"])["value"]
+        relative = skill(scores, against).set_index([*IDENTITY, "step"])["value"]
         table[f"skill_{against}"] = [
-            100 * relative[recipe, step]
-            for recipe, step in zip(table["recipe"], table["step"], strict=True)
+            100 * relative[key] for key in table[[*IDENTITY, "step"]].itertuples(index=False)
         ]
     found = []
-    for recipe, step in zip(table["recipe"], table["step"], strict=True):
-        by_date = of[of["step"] == step].groupby(["made_on", "recipe"], observed=True)["crps"]
-        losses = by_date.mean().unstack()
-        own = losses[recipe].to_numpy()
+    for recipe, calibrated, step in table[[*IDENTITY, "step"]].itertuples(index=False):
+        of_step = of[of["step"] == step]
+        by_date = of_step.groupby(["made_on", *IDENTITY], observed=True)["crps"]
+        losses = by_date.mean().unstack(list(IDENTITY))
+        own = losses[recipe, calibrated].to_numpy()
         line: dict[str, object] = {
-            "forecasts": int(((of["recipe"] == recipe) & (of["step"] == step)).sum())
+            "forecasts": len(of_recipe(of_step, recipe, calibrated=calibrated))
         }
         for against in AGAINST:
-            base = losses[against].to_numpy()
+            base = losses[against, False].to_numpy()
             test = diebold_mariano(base - own, step)
-            line[f"t_{against}"] = np.nan if test is None or recipe == against else test.statistic
-            line[f"verdict_{against}"] = words.get((recipe, step, against), "")
+            same = (recipe, calibrated) == (against, False)
+            line[f"t_{against}"] = np.nan if test is None or same else test.statistic
+            line[f"verdict_{against}"] = words.get((recipe, calibrated, step, against), "")
         found.append(line)
     table = table.join(pd.DataFrame(found))
-    label = table["recipe"].str.removesuffix("+calibrated")
     table["seconds"] = [
-        seconds[seconds.index.str.rsplit("-", n=1).str[0] == name].sum() for name in label
+        seconds[seconds.index.str.rsplit("-", n=1).str[0] == name].sum() for name in table["recipe"]
+    ]
+    # The tables in README name a recipe by one text.
+    table["recipe"] = [
+        recipe_name(recipe, calibrated=calibrated)
+        for recipe, calibrated in zip(table["recipe"], table.pop("calibrated"), strict=True)
     ]
     return table.round(6)
 

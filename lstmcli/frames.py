@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -54,8 +54,11 @@ def quantile_column(level: float) -> str:
 
 QUANTILE_COLUMNS = tuple(quantile_column(level) for level in QUANTILES)
 
+IDENTITY = ("recipe", "calibrated")
+"""Tells recipes apart: the name of the config or the baseline, and whether it is calibrated."""
+
 FORECAST_COLUMNS = (
-    "recipe",
+    *IDENTITY,
     "ticker",
     "made_on",
     "step",
@@ -65,7 +68,7 @@ FORECAST_COLUMNS = (
     *QUANTILE_COLUMNS,
 )
 
-SCORE_COLUMNS = ("recipe", "ticker", "step", "metric", "value", "n")
+SCORE_COLUMNS = (*IDENTITY, "ticker", "step", "metric", "value", "n")
 
 
 def cone_columns(coverage: float) -> tuple[str, str]:
@@ -167,6 +170,16 @@ def total_return_prices(bars: pd.DataFrame) -> pd.DataFrame:
     growth = log_returns(bars).fillna(0.0).cumsum().to_numpy()
     factor = prices[:1, 3] * np.exp(growth) / prices[:, 3]
     return pd.DataFrame(prices * factor[:, None], index=bars.index, columns=names)
+
+
+def empty_forecast(columns: Iterable[str] = FORECAST_COLUMNS) -> pd.DataFrame:
+    """Return a Forecast without rows."""
+    return pd.DataFrame(columns=list(columns)).astype({"calibrated": bool})
+
+
+def of_recipe(rows: pd.DataFrame, recipe: str, *, calibrated: bool) -> pd.DataFrame:
+    """Return the rows of one recipe, as it is or calibrated, of any table with both columns."""
+    return rows[(rows["recipe"] == recipe) & (rows["calibrated"] == calibrated)]
 
 
 def check_forecast(forecast: pd.DataFrame) -> None:

@@ -113,14 +113,23 @@ def _finished(data: Path) -> Path:
 def test_every_forecast_is_written_with_what_came(proven):
     data, answer = proven
     rows = pd.read_parquet(_finished(data) / "forecasts.parquet")
-    columns = ["recipe", "ticker", "made_on", "step", "target_on", "last_close", "sigma"]
+    columns = [
+        "recipe",
+        "calibrated",
+        "ticker",
+        "made_on",
+        "step",
+        "target_on",
+        "last_close",
+        "sigma",
+    ]
     assert [*columns, *QUANTILE_COLUMNS, *INTERVAL_COLUMNS, "realised"] == [
         name for name in rows.columns if name not in ("variance", "naive")
     ]
     recipes = {"smoke", *BASELINES}
-    assert set(rows["recipe"]) == recipes | {f"{name}+calibrated" for name in recipes}
     # Every recipe on the same origins, each fold's after its fit.
-    sizes = rows.groupby("recipe").size()
+    sizes = rows.groupby(["recipe", "calibrated"]).size()
+    assert set(sizes.index) == {(name, kind) for name in recipes for kind in (False, True)}
     assert sizes.nunique() == 1
     bars = Workspace(data).bars.read("AAA")[0]
     returns = log_returns(bars)
@@ -140,7 +149,7 @@ def test_anybody_can_score_the_forecasts_again(proven):
     rows = pd.read_parquet(_finished(data) / "forecasts.parquet")
     levels = [k / 20 for k in range(1, 20)]
     names = [f"q{5 * k:02d}" for k in range(1, 20)]
-    total: dict[tuple[str, str, int], list[float]] = {}
+    total: dict[tuple[str, bool, str, int], list[float]] = {}
     for row in rows.to_dict("records"):
         loss = (
             sum(
@@ -153,22 +162,29 @@ def test_anybody_can_score_the_forecasts_again(proven):
             )
             / 19
         )
-        total.setdefault((row["recipe"], row["ticker"], row["step"]), []).append(loss)
+        key = row["recipe"], row["calibrated"], row["ticker"], row["step"]
+        total.setdefault(key, []).append(loss)
     scores = pd.read_csv(_finished(data) / "scores.csv")
-    crps = scores[scores["metric"] == "crps"].set_index(["recipe", "ticker", "step"])["value"]
+    keys = ["recipe", "calibrated", "ticker", "step"]
+    crps = scores[scores["metric"] == "crps"].set_index(keys)["value"]
     assert len(crps) == len(total)
     for key, losses in total.items():
         assert crps[key] == pytest.approx(sum(losses) / len(losses), abs=1e-12)
     told = json.loads(answer.out)
-    for recipe, values in told["scores"].items():
-        assert values["crps"] == pytest.approx(crps[recipe].mean(), abs=1e-12)
+    assert len(told["scores"]) == 2 * (1 + len(BASELINES))
+    for row in told["scores"].values():
+        mean = crps[row["recipe"], row["calibrated"]].mean()
+        assert row["crps"] == pytest.approx(mean, abs=1e-12)
 
 
 def test_the_answer_says_what_was_compared_and_how_it_ended(proven):
     _, answer = proven
     told = json.loads(answer.out)
     verdict = told["verdicts"]["smoke"]
-    assert verdict["recipe"] == "smoke+calibrated"
+    assert (verdict["recipe"], verdict["calibrated"]) == ("smoke", True)
+    scores = told["scores"]["smoke+calibrated"]
+    assert (scores["recipe"], scores["calibrated"]) == ("smoke", True)
+    assert " ".join(verdict["headline"].split()).startswith("smoke+calibrated ")
     assert set(verdict["verdict"]) == set(BASELINES)
     assert set(verdict["verdict"].values()) <= {"BEATS", "LOSES", "TIES", "MIXED"}
     assert told["evaluations"] == 1

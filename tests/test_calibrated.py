@@ -13,6 +13,7 @@ import reference
 from scipy.stats import t as student
 from simulate import panel_of, simulate_bars
 
+import lstmcli
 from lstmcli.features import ewma_volatility
 from lstmcli.forecasters import calibrated, corrections
 from lstmcli.forecasters import order_statistics as order
@@ -143,13 +144,27 @@ def test_a_calibrated_forecast_has_its_columns():
     assert tuple(rows.columns) == (*FORECAST_COLUMNS, *INTERVAL_COLUMNS)
     assert INTERVAL_COLUMNS == ("lo50", "hi50", "lo80", "hi80", "lo95", "hi95")
     check_forecast(rows)
-    assert set(rows["recipe"]) == {"fake+calibrated"} == {Calibrated(Fake(H)).name}
-    assert fitted().name == "fake+calibrated"
+    assert set(rows["recipe"]) == {"fake"} == {fitted().name, Calibrated(Fake(H)).name}
+    assert rows["calibrated"].all() and rows["calibrated"].dtype == bool
+    raw, _ = fitted().with_inner(panel(), rows["made_on"].unique())
+    assert not raw["calibrated"].any() and raw["calibrated"].dtype == bool
     assert (fitted().fit_end, fitted().learns_from) == (DAYS[500], DAYS[30])
     # B has no bar on session 1215 and C none before 350; nobody else is left out.
     assert rows.groupby("ticker").size().to_dict() == {"A": 7 * H, "B": 7 * H, "C": 6 * H}
     nobody = fitted().forecast(panel(), DAYS[:0])
     assert tuple(nobody.columns) == tuple(rows.columns) and not len(nobody)
+    assert nobody["calibrated"].dtype == bool
+
+
+def test_two_modules_alone_know_the_name_of_a_calibrated_recipe():
+    """One writes it for users, one for the files of 0.1; the others have two columns."""
+    package = Path(lstmcli.__file__).parent
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if "+calibrated" in path.read_text("utf-8")
+    }
+    assert found == {"report/wording.py", "store/recipe_names.py"}
 
 
 def test_check_forecast_refuses_intervals_that_do_not_nest():

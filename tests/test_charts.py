@@ -48,8 +48,13 @@ def simulated_forecast(
             quantile_column(level): 0.001 * step + spread * NormalDist().inv_cdf(level)
             for level in QUANTILES
         }
-        row = {"recipe": "lstm", "ticker": ticker, "made_on": made_on, "step": step}
-        row |= {"target_on": target_on, "last_close": last_close, "sigma": spread} | levels
+        row = {"recipe": "lstm", "calibrated": False, "ticker": ticker, "made_on": made_on}
+        row |= {
+            "step": step,
+            "target_on": target_on,
+            "last_close": last_close,
+            "sigma": spread,
+        } | levels
         rows.append(row)
     return pd.DataFrame(rows)[list(FORECAST_COLUMNS)]
 

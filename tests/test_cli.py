@@ -117,8 +117,10 @@ def test_predict_names_a_csv_with_every_step_and_quantile_as_prices(first_run):
     (line,) = (x for x in first_run["predict"].out.splitlines() if x.startswith("every step"))
     rows = pd.read_csv(line.partition(": ")[2])
     assert rows["step"].tolist() == 2 * list(range(1, 21))
-    assert rows["recipe"].iloc[0] == "smoke+calibrated"
+    assert tuple(rows.columns[:3]) == ("recipe", "calibrated", "ticker")
+    assert set(rows["recipe"].iloc[:20]) == {"smoke"}
     assert rows["recipe"].iloc[20] in ("random_walk", "ewma", "har")
+    assert rows["calibrated"].tolist() == [True] * 20 + [False] * 20
     assert len(LEVELS) == 21
     assert (np.diff(rows[LEVELS], axis=1) >= 0).all()
     assert (np.diff(rows[["lo95", "lo80", "lo50", "q50", "hi50", "hi80", "hi95"]]) >= 0).all()
@@ -142,7 +144,8 @@ def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
     assert len(forecast["steps"]) == 20
     assert Path(forecast["file"]).is_file()
     printed = pd.read_csv(io.StringIO(lstm("predict", "GOOG", "--csv").out))
-    assert forecast["verdict"]["recipe"] == "smoke+calibrated"
+    assert (forecast["verdict"]["recipe"], forecast["verdict"]["calibrated"]) == ("smoke", True)
+    assert forecast["baseline"]["calibrated"] is False
     assert forecast["baseline"]["recipe"] == forecast["verdict"]["strongest"]
     steps = pd.DataFrame([*forecast["steps"], *forecast["baseline"]["steps"]])
     pd.testing.assert_frame_equal(printed, pd.read_csv(forecast["file"]))

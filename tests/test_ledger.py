@@ -27,11 +27,12 @@ NUMBERS = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
 def forecast(ticker: str = "MRK", made_on: str = "2024-03-08", *, steps: int = 2) -> pd.DataFrame:
     """Return a calibrated forecast and one without intervals beside it."""
     rows = []
-    for recipe in ("lstm+calibrated", "ewma"):
+    for recipe, calibrated in (("lstm", True), ("ewma", False)):
         for step in range(1, steps + 1):
             quantiles = 0.01 * np.sqrt(step) * (np.asarray(QUANTILES) - 0.5) + 1e-17
             row = {
                 "recipe": recipe,
+                "calibrated": calibrated,
                 "ticker": ticker,
                 "made_on": pd.Timestamp(made_on),
                 "step": step,
@@ -40,7 +41,7 @@ def forecast(ticker: str = "MRK", made_on: str = "2024-03-08", *, steps: int = 2
                 "sigma": 0.012,
                 **dict(zip(QUANTILE_COLUMNS, quantiles, strict=True)),
             }
-            if recipe != "ewma":
+            if calibrated:
                 row |= dict(zip(INTERVAL_COLUMNS, (-1, 1, -2, 2, -3, 3), strict=True))
             rows.append(row)
     return pd.DataFrame(rows)
@@ -67,6 +68,18 @@ def test_what_is_read_is_what_was_issued(ledger: Ledger):
     assert rows["issued_at"].unique().tolist() == [pd.Timestamp(NOW)]
     assert len(ledger.read()) == 12
     assert ledger.head() == ledger.read()["hash"].iloc[-1] == ledger.verify().head
+
+
+def test_the_file_names_a_calibrated_recipe_as_in_0_1(ledger: Ledger):
+    with sqlite3.connect(ledger.path) as plain:
+        stored = plain.execute("SELECT recipe FROM forecasts WHERE ticker = 'MDT' ORDER BY id")
+        assert [text for (text,) in stored] == ["lstm+calibrated"] * 2 + ["ewma"] * 2
+    rows = ledger.read("MDT")
+    assert list(zip(rows["recipe"], rows["calibrated"], strict=True)) == [
+        *[("lstm", True)] * 2,
+        *[("ewma", False)] * 2,
+    ]
+    assert rows["calibrated"].dtype == ledger.read("nobody")["calibrated"].dtype == bool
 
 
 def test_a_ledger_that_does_not_exist_is_empty_and_is_not_made(tmp_path: Path):

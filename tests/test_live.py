@@ -40,13 +40,16 @@ BARS = simulate_bars(120, seed=5)
 DAYS = pd.DatetimeIndex(BARS.index)
 
 
-def issued(made_on: pd.Timestamp, at: datetime, *, recipe: str = "lstm+calibrated") -> pd.DataFrame:
+def issued(
+    made_on: pd.Timestamp, at: datetime, *, recipe: str = "lstm", calibrated: bool = True
+) -> pd.DataFrame:
     """Return a forecast of two steps as the ledger gives it back."""
     targets = next_sessions("XNYS", made_on, 2, observed=DAYS)
     quantiles = 0.02 * (np.asarray(QUANTILES) - 0.5)
     rows = [
         {
             "recipe": recipe,
+            "calibrated": calibrated,
             "ticker": "A",
             "made_on": made_on,
             "step": step,
@@ -218,13 +221,19 @@ def test_no_verdict_before_sixty_outcomes():
 
 def test_recipes_are_compared_on_the_origins_that_both_have():
     every = [issued(day, evening(day)) for day in DAYS[50:60]]
-    other = [issued(day, evening(day), recipe="ewma") for day in DAYS[53:60]]
-    rows = follow_up(numbered(*every, *other), panel_of(A=BARS), evening(DAYS[110]))
-    table = live_table(rows[rows["status"] == SCORED])
-    assert table[["step", "recipe", "origins"]].to_numpy().tolist() == [
-        [1, "lstm+calibrated", 10],
-        [1, "ewma", 7],
-        [2, "lstm+calibrated", 10],
-        [2, "ewma", 7],
+    # Calibrated or not, the network has one name, and its forecasts are two.
+    raw = [issued(day, evening(day), calibrated=False) for day in DAYS[50:58]]
+    other = [issued(day, evening(day), recipe="ewma", calibrated=False) for day in DAYS[53:60]]
+    rows = follow_up(numbered(*every, *raw, *other), panel_of(A=BARS), evening(DAYS[110]))
+    assert set(rows["status"]) == {SCORED}
+    table = live_table(rows)
+    assert set(table["published"]) == {"lstm"}
+    assert table[["step", "recipe", "calibrated", "origins"]].to_numpy().tolist() == [
+        [1, "lstm", True, 10],
+        [1, "lstm", False, 8],
+        [1, "ewma", False, 7],
+        [2, "lstm", True, 10],
+        [2, "lstm", False, 8],
+        [2, "ewma", False, 7],
     ]
-    np.testing.assert_allclose(table["skill"], [np.nan, 0, np.nan, 0], atol=1e-12)
+    np.testing.assert_allclose(table["skill"], 2 * [np.nan, 0, 0], atol=1e-12)

@@ -19,6 +19,7 @@ from lstmcli.frames import (
     cone_columns,
     endpoints,
     log_returns,
+    of_recipe,
 )
 
 LEVELS = list(QUANTILE_COLUMNS)
@@ -32,7 +33,7 @@ def panel():
 
 @pytest.fixture(scope="module")
 def rows(panel) -> pd.DataFrame:
-    """Forecasts of two recipes, one with published intervals, and what came."""
+    """Forecasts of a recipe, as it is and with published intervals, and what came."""
     origins = panel.sessions()[400:]
     fitted = [recipe.fit(panel, origins[0]) for recipe in (Ewma(H), Calibrated(Ewma(H)))]
     forecasts = [each.forecast(panel, origins) for each in fitted]
@@ -41,7 +42,7 @@ def rows(panel) -> pd.DataFrame:
 
 def test_realised_is_the_return_between_the_two_sessions(rows, panel):
     assert (
-        (rows["made_on"].groupby([rows["recipe"], rows["ticker"], rows["step"]]).size())
+        (rows["made_on"].groupby([rows["calibrated"], rows["ticker"], rows["step"]]).size())
         .eq([100 - step for _ in range(4) for step in (1, 2, 3)])
         .all()
     )
@@ -73,7 +74,7 @@ def test_pinball_is_scikit_learns(rows):
 def test_crps_and_coverage_are_utilsforecasts(rows):
     from utilsforecast.losses import coverage, scaled_crps
 
-    own = rows[rows["recipe"] == "ewma"].reset_index(drop=True)
+    own = of_recipe(rows, "ewma", calibrated=False).reset_index(drop=True)
     wide = own.rename(columns={"ticker": "unique_id", "realised": "y"}).assign(ds=range(len(own)))
     levels = [column for column in LEVELS if column not in ("q025", "q975")]
     # It divides by the mean absolute outcome, and we do not.
@@ -102,7 +103,7 @@ def test_crps_of_many_quantiles_is_near_that_of_the_distribution():
 
 
 def test_published_endpoints_are_judged_where_there_are_some(rows):
-    calibrated = rows["recipe"] == "ewma+calibrated"
+    calibrated = rows["calibrated"]
     low, high = endpoints(rows, 0.95)
     assert (low[calibrated] == rows.loc[calibrated, "lo95"]).all()
     assert (high[~calibrated] == rows.loc[~calibrated, "q975"]).all()
@@ -127,8 +128,9 @@ def test_qlike_is_zero_where_the_variance_is_known_and_dearer_when_it_is_too_low
 
 
 def test_scores_are_those_of_a_loop(rows):
-    scores = metrics.score_fully(rows).set_index(["recipe", "ticker", "step", "metric"])
-    own = rows.query("recipe == 'ewma' and ticker == 'B' and step == 2")
+    keys = ["recipe", "calibrated", "ticker", "step", "metric"]
+    scores = metrics.score_fully(rows).set_index(keys)
+    own = rows.query("recipe == 'ewma' and not calibrated and ticker == 'B' and step == 2")
     errors = own["realised"] - own["q50"]
     miss = own["last_close"] * (np.exp(own["q50"]) - np.exp(own["realised"]))
     expected = {
@@ -145,28 +147,39 @@ def test_scores_are_those_of_a_loop(rows):
         "winkler95": metrics.winkler(own, 0.95).mean(),
     }
     for metric, value in expected.items():
-        found = scores.loc[("ewma", "B", 2, metric)]
+        found = scores.loc[("ewma", False, "B", 2, metric)]
         assert found["value"] == pytest.approx(value), metric
         assert found["n"] == len(own)
 
 
 def test_skill_is_macro_averaged_over_tickers(rows):
     scores = metrics.score(rows)
-    found = metrics.skill(scores, "ewma").set_index(["recipe", "step"])["value"]
-    assert (found["ewma"] == 0).all()
+    found = metrics.skill(scores, "ewma").set_index(["recipe", "calibrated", "step"])["value"]
+    assert (found["ewma", False] == 0).all()
     crps = {
-        (recipe, ticker): metrics.crps(of[of["step"] == 1]).mean()
-        for (recipe, ticker), of in rows.groupby(["recipe", "ticker"])
+        (calibrated, ticker): metrics.crps(of[of["step"] == 1]).mean()
+        for (calibrated, ticker), of in rows.groupby(["calibrated", "ticker"])
     }
-    mean = {name: (crps[name, "A"] + crps[name, "B"]) / 2 for name in ("ewma", "ewma+calibrated")}
-    assert found["ewma+calibrated", 1] == pytest.approx(1 - mean["ewma+calibrated"] / mean["ewma"])
+    mean = {kind: (crps[kind, "A"] + crps[kind, "B"]) / 2 for kind in (False, True)}
+    assert found["ewma", True, 1] == pytest.approx(1 - mean[True] / mean[False])
+    assert found["ewma", True, 1] != 0
+
+
+def test_a_summary_has_a_row_for_what_is_calibrated_and_one_for_what_is_not(rows):
+    found = metrics.summary(metrics.score(rows))
+    assert list(found.index) == [("ewma", False), ("ewma", True)]
+    assert found.index.names == ["recipe", "calibrated"]
+    own = of_recipe(rows, "ewma", calibrated=True)
+    means = [metrics.crps(of).mean() for _, of in own.groupby(["ticker", "step"])]
+    assert found.loc[("ewma", True), "crps"] == pytest.approx(np.mean(means))
 
 
 def test_rank_correlation_needs_twenty_tickers():
     generator = np.random.default_rng(0)
     days = np.repeat(pd.date_range("2020-01-01", periods=50), 25)
     frame = pd.DataFrame(np.tile(np.linspace(-1, 1, 21), (1250, 1)), columns=LEVELS).assign(
-        recipe="x", ticker=[f"T{n}" for n in range(25)] * 50, made_on=days, step=1,
+        recipe="x", calibrated=False,
+        ticker=[f"T{n}" for n in range(25)] * 50, made_on=days, step=1,
         q50=generator.standard_normal(1250), last_close=1.0, naive=1.0, sigma=0.1, variance=0.01,
     )  # fmt: skip
     frame["realised"] = frame["q50"] ** 3
@@ -193,7 +206,7 @@ def test_pit_is_uniform_where_the_forecast_is_true():
 
 
 def test_rolling_coverage_counts_a_date_once(rows):
-    own = rows.query("recipe == 'ewma' and step == 1")
+    own = rows.query("not calibrated and step == 1")
     found = metrics.rolling_coverage(own, COVERAGES[1], sessions=20)
     last = sorted(own["made_on"].unique())[-20:]
     assert found.iloc[-1] == pytest.approx(

@@ -34,7 +34,8 @@ def forecast(ticker: str, bars: pd.DataFrame) -> pd.DataFrame:
     for step in range(1, 21):
         wide = 0.02 * step**0.5
         row = {
-            "recipe": "lstm+calibrated",
+            "recipe": "lstm",
+            "calibrated": True,
             "ticker": ticker,
             "made_on": bars.index[-1],
             "step": step,

@@ -62,6 +62,7 @@ def realised(
                 parts.append(
                     pd.DataFrame(quantiles, columns=LEVELS).assign(
                         recipe=recipe,
+                        calibrated=False,
                         ticker=f"T{ticker}",
                         made_on=days,
                         step=step,
@@ -177,6 +178,22 @@ def test_the_numbers_are_those_of_a_slow_loop():
     assert 0.001 < max(corrected) < 1
 
 
+def test_a_recipe_is_judged_calibrated_or_as_it_is():
+    rows = realised({"net": 1.6, "truth": 1.0, "better": 1.0})
+    # The same name twice: as it is far too wide, calibrated it is the truth.
+    of = outcomes(rows).astype({"recipe": str})
+    better = of["recipe"] == "better"
+    of = of.assign(recipe=of["recipe"].replace("better", "net"), calibrated=better)
+    raw = judge(of, ["net"], ["truth"])["net"]
+    published = judge(of, ["net"], ["truth"], calibrated=True)["net"]
+    assert (raw.recipe, raw.calibrated, raw.overall("truth")) == ("net", False, LOSES)
+    assert (published.recipe, published.calibrated) == ("net", True)
+    assert published.overall("truth") == TIES
+    assert published.table["forecasts"].tolist() == raw.table["forecasts"].tolist() == [2000] * 2
+    assert headline(published).startswith("net+calibrated TIES with truth")
+    assert headline(raw).startswith("net LOSES to truth")
+
+
 def test_too_few_origins_have_no_verdict():
     found = verdict(realised({"net": 1.0, "base": 1.5}, origins=40), "base")
     assert words(found, "base") == [words(found, "base")[0], NO_VERDICT]
@@ -251,8 +268,10 @@ def test_the_headline_is_plain_and_fits_a_terminal():
 def test_what_manifests_keep_has_its_keys_in_order_and_its_sentences():
     found = verdict(realised({"net": 1.0, "garch": 1.3}), "garch")
     kept = verdict_json(found)
+    assert (kept["recipe"], kept["calibrated"]) == ("net", False)
     assert list(kept) == [
         "recipe",
+        "calibrated",
         "strongest",
         "verdict",
         "headline",
@@ -272,18 +291,20 @@ def test_what_manifests_keep_has_its_keys_in_order_and_its_sentences():
 def test_the_evidence_against_coverage_is_said_with_its_alarm():
     calm = Evidence(0.5, 1.25, None)
     assert coverage_lines("net", calm) == (
-        "Evidence against the coverage of net: 0.50,\nnever above 1.25; 20 would be an alarm."
+        "Evidence against the coverage of net+calibrated: 0.50,\n"
+        "never above 1.25; 20 would be an alarm."
     )
     assert coverage_sentence("net", calm) == (
-        "No evidence against the coverage of net: 0.50, and never above 1.25; 20 would be an alarm."
+        "No evidence against the coverage of net+calibrated: 0.50, and never above 1.25; "
+        "20 would be an alarm."
     )
     alarmed = Evidence(3.0, ALARM + 1234, pd.Timestamp("2020-03-12"))
     assert coverage_lines("net", alarmed) == (
-        "ALARM: the intervals of net do not cover what they say\n"
+        "ALARM: the intervals of net+calibrated do not cover what they say\n"
         "(evidence 1,254, 20 reached on 2020-03-12)"
     )
     assert coverage_sentence("net", alarmed) == (
-        "ALARM: the intervals of net do not cover what they say "
+        "ALARM: the intervals of net+calibrated do not cover what they say "
         "(evidence 1,254, since 2020-03-12; 20 is the limit)."
     )
 
@@ -301,6 +322,7 @@ def test_false_beats_on_forecasts_that_are_equally_good_are_rare():
         rows = pd.DataFrame(
             {
                 "recipe": pd.Categorical(np.repeat(["net", "base"], 250)),
+                "calibrated": False,
                 "ticker": "T",
                 "made_on": np.tile(days, 2),
                 "step": np.int16(1),

@@ -6,8 +6,10 @@ here means that users lose what they have.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,9 @@ GOLDEN = Path(__file__).parent / "golden_workspace"
 HEAD = "74526202372804105c38afc46d08f55d5905ac83873a4edb6116e11f0261d7c7"
 ROWS = 60
 """Five evenings: four steps as published, one step each of the network and seven baselines."""
+
+END = "+calibrated"
+"""Ends the name of a calibrated recipe in what 0.1 wrote."""
 
 PRICES = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
 
@@ -93,6 +98,42 @@ def test_its_backtest_loads_and_scores_as_it_did(old, lstm):
         answer = lstm("plot", "--kind", kind, "--output", f"{kind}.svg")
         assert answer.code == 0, answer.err
         assert Path(f"{kind}.svg").stat().st_size > 10_000
+
+
+def test_the_recipes_of_its_files_are_read_as_two_columns(old):
+    place = Workspace(old)
+    (name,), (run,) = place.backtests.names(), place.runs.manifests()
+    folder = place.backtests.path(name)
+    with sqlite3.connect(place.ledger.path) as plain:
+        issued = [text for (text,) in plain.execute("SELECT recipe FROM forecasts ORDER BY id")]
+    for table, texts in (
+        (place.ledger.read(), issued),
+        (place.backtests.forecasts(name), pd.read_parquet(folder / "forecasts.parquet")["recipe"]),
+        (place.backtests.scores(name), pd.read_csv(folder / "scores.csv")["recipe"]),
+        (place.runs.scores(run), pd.read_csv(place.runs.path(run.run) / "scores.csv")["recipe"]),
+    ):
+        assert {text.endswith(END) for text in texts} == {True, False}
+        expected = [(text.removesuffix(END), text.endswith(END)) for text in texts]
+        assert list(zip(table["recipe"], table["calibrated"], strict=True)) == expected
+        assert table["calibrated"].dtype == bool
+        assert table.columns.get_loc("calibrated") == table.columns.get_loc("recipe") + 1
+
+
+def test_the_recipes_of_its_verdicts_are_read_as_two_fields(old):
+    place = Workspace(old)
+    (name,), (run,) = place.backtests.names(), place.runs.manifests()
+    of_backtest = place.backtests.manifest(name).verdicts["smoke"]
+    for verdict, recipe in ((of_backtest, "smoke"), (run.verdict, "lstm")):
+        assert (verdict["recipe"], verdict["calibrated"]) == (recipe, True)
+        assert verdict["headline"].startswith(f"{recipe}{END} ")
+
+
+@pytest.mark.parametrize("command", ["ledger export", "score --csv -q"])
+def test_its_forecasts_are_exported_with_both_columns(old, lstm, command):
+    printed = pd.read_csv(io.StringIO(lstm(*command.split()).out))
+    columns = ["id", "recipe", "calibrated", "ticker"]
+    expected = Workspace(old).ledger.read()[columns]
+    pd.testing.assert_frame_equal(printed[columns], expected, check_dtype=False)
 
 
 def test_everything_in_it_is_whole(old, lstm):

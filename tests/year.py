@@ -216,7 +216,7 @@ def compare(one: Path, two: Path, now: datetime) -> pd.DataFrame:
     from lstmcli.store import Workspace
 
     os.environ["LSTM_NOW"] = now.isoformat()
-    keys = ["ticker", "made_on", "step", "recipe"]
+    keys = ["ticker", "made_on", "step", "recipe", "calibrated"]
     tables = []
     for folder in (one, two):
         place = Workspace(folder)

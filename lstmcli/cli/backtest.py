@@ -144,7 +144,8 @@ def _print_folds(plan: BacktestPlan) -> None:
 
 def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
     from lstmcli.evaluation.metrics import skill, summary
-    from lstmcli.report.wording import headline
+    from lstmcli.frames import IDENTITY
+    from lstmcli.report.wording import headline, recipe_name
 
     manifest = result.manifest
     tickers = manifest.tickers
@@ -161,18 +162,18 @@ def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
     print()
     table = summary(result.scores)
     skills = {
-        against: skill(result.scores, against).groupby("recipe")["value"].mean()
+        against: skill(result.scores, against).groupby(list(IDENTITY))["value"].mean()
         for against in ("random_walk", "garch")
     }
     rows = []
-    for recipe in table.sort_values("crps").index:
-        row = table.loc[recipe]
+    for key in table.sort_values("crps").index:
+        row = table.loc[key, :]
         rows.append(
             [
-                recipe,
+                recipe_name(key[0], calibrated=key[1]),
                 f"{row['crps'] * 100:.4f}",
                 *(
-                    "" if recipe == against else f"{values[recipe] * 100:+.2f}"
+                    "" if key == (against, False) else f"{values[key] * 100:+.2f}"
                     for against, values in skills.items()
                 ),
                 *(f"{row[f'coverage{level}'] * 100:.1f}" for level in (50, 80, 95)),
@@ -198,8 +199,9 @@ def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
 
 def _answer(result: BacktestResult) -> dict[str, object]:
     from lstmcli.evaluation.metrics import summary
+    from lstmcli.report.wording import recipe_name
 
-    table = summary(result.scores)
+    table = summary(result.scores).reset_index()
     return {
         "backtest": result.manifest.backtest,
         "tickers": list(result.manifest.tickers),
@@ -208,8 +210,10 @@ def _answer(result: BacktestResult) -> dict[str, object]:
         "fallbacks": result.manifest.fallbacks,
         "labels": result.manifest.labels,
         "scores": {
-            recipe: {metric: None if value != value else value for metric, value in row.items()}
-            for recipe, row in table.to_dict("index").items()
+            recipe_name(row["recipe"], calibrated=row["calibrated"]): {
+                name: None if value != value else value for name, value in row.items()
+            }
+            for row in table.to_dict("records")
         },
         "verdicts": result.manifest.verdicts,
         "note": DISCLAIMER,

@@ -79,7 +79,7 @@ def score(
 
 
 def _answer(live: Live) -> dict[str, Any]:
-    from lstmcli.report.wording import live_phrase
+    from lstmcli.report.wording import live_phrase, recipe_name
 
     table = live.table.assign(word=live.table["word"].map(live_phrase, na_action="ignore"))
     table = table.astype(object).where(table.notna(), None)
@@ -88,7 +88,9 @@ def _answer(live: Live) -> dict[str, Any]:
         "counts": live.counts(),
         "scores": table.to_dict("records"),
         "evidence": {
-            recipe: {
+            recipe_name(recipe, calibrated=True): {
+                "recipe": recipe,
+                "calibrated": True,
                 "value": each.value,
                 "highest": each.highest,
                 "alarmed_on": each.alarmed_on and each.alarmed_on.date(),
@@ -130,7 +132,9 @@ def _print_live(live: Live) -> None:
 
 
 def _row(row: Any, published: str) -> list[str]:
-    own = row["recipe"] == published
+    from lstmcli.report.wording import recipe_name
+
+    own = row["calibrated"] and row["recipe"] == published
     step = f"{row['step']:>2} "
     skill = ""
     if not own:
@@ -138,7 +142,7 @@ def _row(row: Any, published: str) -> list[str]:
         low, high = 100 * row["low"], 100 * row["high"]
         skill = f"{100 * row['skill']:+.1f} ({low:+.1f} to {high:+.1f}){star}"
     shares = [f"{100 * row[f'coverage{level}']:.0f}" for level in (50, 80, 95)]
-    name = f"{step}{row['recipe']}"
+    name = step + recipe_name(row["recipe"], calibrated=row["calibrated"])
     return [name, f"{row['origins']:,}", f"{100 * row['crps']:.3f}", skill, *shares]
 
 

@@ -186,7 +186,8 @@ def _answer(prediction: Prediction) -> dict[str, Any]:
     baseline = None
     if prediction.baseline is not None:
         name = prediction.baseline["recipe"].iloc[0]
-        baseline = {"recipe": name, "steps": _steps(prediction.baseline)}
+        steps = _steps(prediction.baseline)
+        baseline = {"recipe": name, "calibrated": False, "steps": steps}
     return {
         "ticker": prediction.ticker,
         "run": prediction.manifest.run,

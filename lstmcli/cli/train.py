@@ -120,7 +120,7 @@ def _print_plan(plan: TrainPlan) -> None:
 
 
 def _print_result(plan: TrainPlan, result: TrainResult) -> None:
-    from lstmcli.report.wording import headline
+    from lstmcli.report.wording import headline, recipe_name
 
     manifest = result.manifest
     first, last, evaluations = manifest.test
@@ -132,13 +132,13 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     print()
     walk = "random_walk"
     rows = []
-    for recipe in result.test.index:
-        test = result.test.loc[recipe]
-        cells = [recipe]
+    for key in result.test.index:
+        test = result.test.loc[key, :]
+        cells = [recipe_name(key[0], calibrated=key[1])]
         for block in (result.validation, result.test):
-            known = recipe in block.index
-            cells += [f"{block.loc[recipe, 'crps'] * 100:.3f}" if known else ""]
-            cells += [_skill(block, recipe, walk) if known else ""]
+            known = key in block.index
+            cells += [f"{block.loc[key, 'crps'] * 100:.3f}" if known else ""]
+            cells += [_skill(block, key, (walk, False)) if known else ""]
         cells += [f"{test[f'coverage{level}'] * 100:.1f}" for level in (50, 80, 95)]
         rows.append(cells)
     print_table(["", "valid", "skill", "test", "skill", "50 %", "80 %", "95 %"], rows)
@@ -158,7 +158,7 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     print(DISCLAIMER)
 
 
-def _skill(block: pd.DataFrame, recipe: str, reference: str) -> str:
+def _skill(block: pd.DataFrame, recipe: tuple[str, bool], reference: tuple[str, bool]) -> str:
     if recipe == reference:
         return ""
     skill = 1 - block.loc[recipe, "crps"] / block.loc[reference, "crps"]

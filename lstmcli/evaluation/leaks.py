@@ -19,6 +19,7 @@ from lstmcli.evaluation.verdict import BEATS, judge, outcomes
 from lstmcli.features import SIGMA_FLOOR
 from lstmcli.forecasters.base import Fitted, Recipe
 from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.forecasters.calibrated import Calibrated
 from lstmcli.frames import COVERAGES, QUANTILE_COLUMNS, QUANTILES, log_returns
 from lstmcli.panel import Panel, View
 from lstmcli.windows import Windows
@@ -313,7 +314,9 @@ def _beaten(recipe: Recipe, panel: Panel, baseline: str, horizon: int) -> set[in
     keys = ["ticker", "made_on", "step"]
     rows = rows[rows.groupby(keys)["recipe"].transform("size") == 2]
     rows = rows[rows["step"].isin(STEPS)]
-    table = judge(outcomes(rows), [recipe.name], [baseline])[recipe.name].table
+    calibrated = isinstance(recipe, Calibrated)
+    judged = judge(outcomes(rows), [recipe.name], [baseline], calibrated=calibrated)
+    table = judged[recipe.name].table
     return set(table.loc[table["word"] == BEATS, "step"].astype(int))
 
 

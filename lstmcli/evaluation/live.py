@@ -14,8 +14,7 @@ import pandas as pd
 
 from lstmcli.evaluation.metrics import covered, crps, direction, realise
 from lstmcli.evaluation.verdict import NO_VERDICT
-from lstmcli.forecasters.calibrated import SUFFIX
-from lstmcli.frames import COVERAGES
+from lstmcli.frames import COVERAGES, IDENTITY
 from lstmcli.panel import Panel
 from lstmcli.sessions import WEEKDAYS, opening_times, settled_session
 
@@ -74,14 +73,9 @@ def follow_up(issued: pd.DataFrame, panel: Panel, now: datetime) -> pd.DataFrame
         status = np.where(late, LATE, status)
         parts.append(rows.assign(status=status, realised=outcome.to_numpy()))
     followed = pd.concat(parts).sort_values("id").reset_index(drop=True)
-    again = followed.duplicated(["ticker", "made_on", "step", "recipe"])
+    again = followed.duplicated(["ticker", "made_on", "step", *IDENTITY])
     followed["status"] = followed["status"].where(~again, REPEATED)
     return followed
-
-
-def is_published(rows: pd.DataFrame) -> pd.Series:
-    """Return which rows are forecasts of a network whose intervals are published."""
-    return rows["recipe"].str.endswith(SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -177,21 +171,22 @@ def skill_sequence(losses: pd.Series, baseline: pd.Series, step: int) -> pd.Data
 def live_table(scored: pd.DataFrame) -> pd.DataFrame:
     """Return how published recipes compare with the others, step by step.
 
-    There is one row per published recipe, step and recipe; its own row comes first. Two
+    Published is what is calibrated; `published` is its name. There is one row per
+    published recipe, step and recipe; its own row comes first. Two
     recipes are compared on the origins that both have. Steps at which there is no other
     recipe are left out.
 
-    Columns: `published step recipe origins forecasts crps direction`; `coverage50
-    coverage80 coverage95`, each with its confidence sequence in `…_low` and `…_high`; and
-    `skill low high word`, the skill of the published recipe against this one with its
-    confidence sequence and what that says (NaN in its own row).
+    Columns: `published step recipe calibrated origins forecasts crps direction`;
+    `coverage50 coverage80 coverage95`, each with its confidence sequence in `…_low` and
+    `…_high`; and `skill low high word`, the skill of the published recipe against this one
+    with its confidence sequence and what that says (NaN in its own row).
     """
     rows: list[dict[str, object]] = []
     if not len(scored):
         return pd.DataFrame(columns=_TABLE)
     inside = {_coverage(share): covered(scored, share).astype(float) for share in COVERAGES}
     values = scored.assign(crps=crps(scored), direction=direction(scored), **inside)
-    for published in sorted(scored.loc[is_published(scored), "recipe"].unique()):
+    for published in sorted(scored.loc[scored["calibrated"], "recipe"].unique()):
         for step, of_step in values.groupby("step"):
             rows += _compared(of_step, str(published), int(str(step)))
     return pd.DataFrame(rows, columns=_TABLE)
@@ -199,35 +194,38 @@ def live_table(scored: pd.DataFrame) -> pd.DataFrame:
 
 def _compared(of_step: pd.DataFrame, published: str, step: int) -> list[dict[str, object]]:
     """Return the rows of a published recipe at one step; none if it is the only one."""
-    names = list(of_step["recipe"].unique())
-    if published not in names or len(names) == 1:
+    keys = list(IDENTITY)
+    recipes = list(of_step[keys].drop_duplicates().itertuples(index=False, name=None))
+    judged = (published, True)
+    if judged not in recipes or len(recipes) == 1:
         return []
-    wide = of_step.set_index(["ticker", "made_on", "recipe"]).sort_index()
-    wide = wide[["crps", "direction", *map(_coverage, COVERAGES)]].unstack("recipe")
+    wide = of_step.set_index(["ticker", "made_on", *keys]).sort_index()
+    wide = wide[["crps", "direction", *map(_coverage, COVERAGES)]].unstack(keys)
     found = []
-    for name in (published, *(name for name in names if name != published)):
-        both = wide[wide["crps", published].notna() & wide["crps", name].notna()]
+    for key in (judged, *(key for key in recipes if key != judged)):
+        both = wide[wide["crps", *judged].notna() & wide["crps", *key].notna()]
         if not len(both):
             continue
-        own = both.xs(name, axis=1, level="recipe")
+        own = both.xs(key, axis=1, level=keys)
         by_date = own.groupby(level="made_on").mean()
         row: dict[str, object] = {
             "published": published,
             "step": step,
-            "recipe": name,
+            "recipe": key[0],
+            "calibrated": bool(key[1]),
             "origins": len(by_date),
             "forecasts": len(own),
             "crps": own["crps"].mean(),
             "direction": own["direction"].mean(),
         }
-        for key in map(_coverage, COVERAGES):
-            last = confidence_sequence(by_date[key], step).iloc[-1]
-            row |= {key: own[key].mean(), f"{key}_low": max(0.0, last["low"])}
-            row[f"{key}_high"] = min(1.0, last["high"])
-        if name != published:
-            ours = both["crps", published].groupby(level="made_on").mean()
+        for name in map(_coverage, COVERAGES):
+            last = confidence_sequence(by_date[name], step).iloc[-1]
+            row |= {name: own[name].mean(), f"{name}_low": max(0.0, last["low"])}
+            row[f"{name}_high"] = min(1.0, last["high"])
+        if key != judged:
+            ours = both["crps", *judged].groupby(level="made_on").mean()
             last = skill_sequence(ours, by_date["crps"], step).iloc[-1]
-            row |= {key: float(last[key]) for key in ("skill", "low", "high")}
+            row |= {name: float(last[name]) for name in ("skill", "low", "high")}
             row["word"] = live_word(len(by_date), float(last["low"]), float(last["high"]))
         found.append(row)
     return found
@@ -238,7 +236,7 @@ def _coverage(share: float) -> str:
 
 
 _TABLE = [
-    *("published", "step", "recipe", "origins", "forecasts", "crps"),
+    *("published", "step", *IDENTITY, "origins", "forecasts", "crps"),
     *(f"{_coverage(share)}{end}" for share in COVERAGES for end in ("", "_low", "_high")),
     *("direction", "skill", "low", "high", "word"),
 ]

@@ -13,11 +13,13 @@ import pandas as pd
 from lstmcli.features import VARIANCE_FLOOR, garman_klass_variance
 from lstmcli.frames import (
     COVERAGES,
+    IDENTITY,
     QUANTILE_COLUMNS,
     QUANTILES,
     SCORE_COLUMNS,
     cumulative_returns,
     endpoints,
+    of_recipe,
     quantile_column,
 )
 from lstmcli.panel import Panel
@@ -31,7 +33,7 @@ MIN_TICKERS = 20
 ALL_TICKERS = "*"
 """Stands for the ticker in scores that only a cross-section has."""
 
-_KEYS = ["recipe", "ticker", "step"]
+_KEYS = [*IDENTITY, "ticker", "step"]
 
 
 def realise(forecast: pd.DataFrame, panel: Panel) -> pd.DataFrame:
@@ -139,8 +141,8 @@ def score_fully(rows: pd.DataFrame) -> pd.DataFrame:
     the rank correlation of medians and outcomes across tickers.
     """
     parts = []
-    for _, of_recipe in rows.groupby("recipe", sort=False):
-        parts += [_means(of_recipe, _every_metric(of_recipe)), _rank_correlation(of_recipe)]
+    for _, own in rows.groupby(list(IDENTITY), sort=False):
+        parts += [_means(own, _every_metric(own)), _rank_correlation(own)]
     scores = pd.concat([part for part in parts if len(part)], ignore_index=True)
     # The mean is taken of the squares.
     root = scores["metric"] == "rmse"
@@ -191,7 +193,7 @@ def _means(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
 def _rank_correlation(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over dates of Spearman's correlation across tickers."""
     found = []
-    for (recipe, step), of_step in rows.groupby(["recipe", "step"], sort=False):
+    for (recipe, calibrated, step), of_step in rows.groupby([*IDENTITY, "step"], sort=False):
         by_date = of_step.groupby("made_on")
         of_step = of_step[by_date["ticker"].transform("size") >= MIN_TICKERS]
         if of_step.empty:
@@ -200,25 +202,29 @@ def _rank_correlation(rows: pd.DataFrame) -> pd.DataFrame:
         ranks = by_date[["q50", "realised"]].rank()
         ranks["made_on"] = of_step["made_on"]
         daily = ranks.groupby("made_on").apply(lambda day: day["q50"].corr(day["realised"]))
-        found.append((recipe, ALL_TICKERS, step, "rankic", daily.mean(), daily.count()))
+        score = daily.mean(), daily.count()
+        found.append((recipe, calibrated, ALL_TICKERS, step, "rankic", *score))
     return pd.DataFrame(found, columns=list(SCORE_COLUMNS))
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return each metric's mean over steps and then over tickers, one row per recipe."""
-    per_ticker = scores.groupby(["recipe", "ticker", "metric"], sort=False)["value"].mean()
-    return per_ticker.groupby(["recipe", "metric"], sort=False).mean().unstack("metric")
+    """Return each metric's mean over steps and then over tickers.
+
+    There is one row per recipe, with the index `recipe calibrated`.
+    """
+    per_ticker = scores.groupby([*IDENTITY, "ticker", "metric"], sort=False)["value"].mean()
+    return per_ticker.groupby([*IDENTITY, "metric"], sort=False).mean().unstack("metric")
 
 
 def skill(scores: pd.DataFrame, against: str, *, metric: str = "crps") -> pd.DataFrame:
     """Return the skill of each recipe against a baseline, per step, as a fraction.
 
     Skill is how much lower the recipe's loss is than the baseline's. Losses are first
-    averaged over tickers. Columns: `recipe step value`.
+    averaged over tickers. Columns: `recipe calibrated step value`.
     """
     losses = scores[scores["metric"] == metric]
-    means = losses.groupby(["recipe", "step"], sort=False)["value"].mean().reset_index()
-    base = means[means["recipe"] == against].set_index("step")["value"]
+    means = losses.groupby([*IDENTITY, "step"], sort=False)["value"].mean().reset_index()
+    base = of_recipe(means, against, calibrated=False).set_index("step")["value"]
     return means.assign(value=1 - means["value"] / means["step"].map(base).to_numpy())
 
 

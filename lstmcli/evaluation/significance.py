@@ -7,6 +7,7 @@ date, and the variance of their mean counts h − 1 lags.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,7 +134,7 @@ def skill_test(losses: np.ndarray, baseline: np.ndarray, step: int) -> Test | No
     return Test(float(1 - ratio), linear.error, compared.p_value, linear.critical)
 
 
-def model_confidence_set(losses: pd.DataFrame, step: int, *, seed: int = 0) -> set[str]:
+def model_confidence_set(losses: pd.DataFrame, step: int, *, seed: int = 0) -> set[Hashable]:
     """Return the recipes that may be the best, with 90 % confidence.
 
     It guards against having tried many recipes: of ten equal ones, one looks best.
@@ -142,6 +143,9 @@ def model_confidence_set(losses: pd.DataFrame, step: int, *, seed: int = 0) -> s
 
     Args:
         losses: one row per date, one column per recipe.
+
+    Returns:
+        The columns of those recipes.
     """
     with without_numba():
         from arch.bootstrap import MCS
@@ -155,7 +159,7 @@ def model_confidence_set(losses: pd.DataFrame, step: int, *, seed: int = 0) -> s
     if distinct.shape[1] == 1 or len(losses) < MIN_ORIGINS_PER_STEP * step:
         return set(losses)
     test = MCS(
-        distinct,
+        distinct.set_axis(range(distinct.shape[1]), axis=1),  # it takes no columns of two levels
         size=MCS_SIZE,
         reps=_REPETITIONS,
         block_size=max(10, 2 * step),
@@ -163,7 +167,8 @@ def model_confidence_set(losses: pd.DataFrame, step: int, *, seed: int = 0) -> s
         seed=seed,
     )
     test.compute()
-    return {name for name, first in twin.items() if first in set(test.included)}
+    included = {distinct.columns[number] for number in test.included}
+    return {name for name, first in twin.items() if first in included}
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ and intervals that cover what they promise. `lstmcli.report.wording` puts it int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from lstmcli.evaluation.significance import (
     pesaran_timmermann,
     skill_test,
 )
-from lstmcli.frames import COVERAGES
+from lstmcli.frames import COVERAGES, IDENTITY, of_recipe
 
 BEATS, TIES, LOSES, MIXED = "BEATS", "TIES", "LOSES", "MIXED"
 NO_VERDICT = "no verdict"
@@ -43,12 +43,13 @@ def outcomes(rows: pd.DataFrame) -> pd.DataFrame:
 
     The result is small, and tables of different tickers can be concatenated.
 
-    Columns: `recipe ticker made_on step`, `crps` (log return), `in50 in80 in95` (whether
-    the outcome lies in the interval), `median_sign` and `outcome_sign` (−1, 0, 1).
+    Columns: `recipe calibrated ticker made_on step`, `crps` (log return), `in50 in80 in95`
+    (whether the outcome lies in the interval), `median_sign` and `outcome_sign` (−1, 0, 1).
     """
     return pd.DataFrame(
         {
             "recipe": rows["recipe"].astype("category"),
+            "calibrated": rows["calibrated"],
             "ticker": rows["ticker"].astype("category"),
             "made_on": rows["made_on"],
             "step": rows["step"].astype(np.int16),
@@ -87,7 +88,7 @@ class Verdict:
     """How one recipe compares with the baselines.
 
     Attributes:
-        recipe: the one that is judged.
+        recipe, calibrated: the one that is judged.
         strongest: the baseline with the lowest CRPS.
         table: one row per baseline and step. Columns: `baseline step word`, `skill low
             high` (of CRPS, fractions, with its 95 % confidence interval), `p_value`, `holm`
@@ -101,6 +102,7 @@ class Verdict:
     """
 
     recipe: str
+    calibrated: bool
     strongest: str
     table: pd.DataFrame
     direction: Direction
@@ -118,8 +120,14 @@ class Verdict:
         return next((word for word in (BEATS, LOSES) if word in words), TIES)
 
 
-def judge(of: pd.DataFrame, recipes: Sequence[str], baselines: Sequence[str]) -> dict[str, Verdict]:
-    """Return the verdict on each recipe.
+def judge(
+    of: pd.DataFrame,
+    recipes: Sequence[str],
+    baselines: Sequence[str],
+    *,
+    calibrated: bool = False,
+) -> dict[str, Verdict]:
+    """Return the verdict on each recipe, by its name.
 
     Equation: BEATS if Holm's p < 0.05 over baselines and steps, skill ≥ 0.1 %, the recipe is
         in the model confidence set of all recipes given, and each coverage (50, 80, 95 %) is
@@ -129,35 +137,41 @@ def judge(of: pd.DataFrame, recipes: Sequence[str], baselines: Sequence[str]) ->
     Args:
         of: `outcomes` of every recipe, on the same origins.
         recipes: those to judge.
-        baselines: those to judge them against, at least one.
+        baselines: those to judge them against, at least one; as they are, not calibrated.
+        calibrated: whether the recipes are judged calibrated or as they are.
     """
     losses: dict[int, pd.DataFrame] = {}
-    confident: dict[int, set[str]] = {}
+    confident: dict[int, set[Hashable]] = {}
     for step, rows in of.groupby("step"):
-        by_date = rows.groupby(["made_on", "recipe"], observed=True)["crps"].mean().unstack()
+        means = rows.groupby(["made_on", *IDENTITY], observed=True)["crps"].mean()
+        by_date = means.unstack(list(IDENTITY))
         losses[int(step)] = by_date
         confident[int(step)] = model_confidence_set(by_date, int(step))
-    strongest = min(baselines, key=lambda name: sum(by[name].mean() for by in losses.values()))
+    strongest = min(
+        baselines, key=lambda name: sum(by[name, False].mean() for by in losses.values())
+    )
     return {
-        recipe: _verdict(of, recipe, baselines, strongest, losses, confident) for recipe in recipes
+        recipe: _verdict(of, (recipe, calibrated), baselines, strongest, losses, confident)
+        for recipe in recipes
     }
 
 
 def _verdict(
     of: pd.DataFrame,
-    recipe: str,
+    judged: tuple[str, bool],
     baselines: Sequence[str],
     strongest: str,
     losses: Mapping[int, pd.DataFrame],
-    confident: Mapping[int, set[str]],
+    confident: Mapping[int, set[Hashable]],
 ) -> Verdict:
-    own = of[of["recipe"] == recipe]
+    recipe, calibrated = judged
+    own = of_recipe(of, recipe, calibrated=calibrated)
     found = []
     for step, by_date in losses.items():
         rows = own[own["step"] == step]
         coverage, covers = _coverage(rows, step)
         for baseline in baselines:
-            test = skill_test(by_date[recipe].to_numpy(), by_date[baseline].to_numpy(), step)
+            test = skill_test(by_date[judged].to_numpy(), by_date[baseline, False].to_numpy(), step)
             low, high = test.interval if test else (np.nan, np.nan)
             found.append(
                 {
@@ -169,7 +183,7 @@ def _verdict(
                     "p_value": test.p_value if test else np.nan,
                     "origins": len(by_date),
                     "forecasts": len(rows),
-                    "in_mcs": recipe in confident[step],
+                    "in_mcs": judged in confident[step],
                     "covers": covers,
                     **coverage,
                 }
@@ -181,12 +195,13 @@ def _verdict(
     table.insert(2, "word", [_word(row) for row in table.to_dict("records")])
     return Verdict(
         recipe=recipe,
+        calibrated=calibrated,
         strongest=strongest,
         table=table.reset_index(drop=True),
         direction=_direction(own),
         first=own["made_on"].min(),
         last=own["made_on"].max(),
-        tickers=_by_ticker(of, recipe, strongest, min(losses)),
+        tickers=_by_ticker(own, of_recipe(of, strongest, calibrated=False), min(losses)),
     )
 
 
@@ -249,18 +264,21 @@ def _direction(own: pd.DataFrame) -> Direction:
     )
 
 
-def _by_ticker(of: pd.DataFrame, recipe: str, baseline: str, step: int) -> tuple[int, int, int]:
+def _by_ticker(own: pd.DataFrame, base: pd.DataFrame, step: int) -> tuple[int, int, int]:
     """Return the number of tickers, and how many are better and worse by themselves."""
-    rows = of[(of["step"] == step) & of["recipe"].isin([recipe, baseline])]
-    losses = rows.set_index(["ticker", "made_on", "recipe"])["crps"].unstack("recipe")
+    losses, against = (
+        rows[rows["step"] == step].set_index(["ticker", "made_on"])["crps"] for rows in (own, base)
+    )
+    differences = (against - losses).sort_index()
+    count = differences.index.get_level_values("ticker").nunique()
     tests = []
-    for _, own in losses.groupby(level="ticker", observed=True):
-        test = diebold_mariano((own[baseline] - own[recipe]).to_numpy(), step)
+    for _, of_ticker in differences.groupby(level="ticker", observed=True):
+        test = diebold_mariano(of_ticker.to_numpy(), step)
         if test is not None:
             tests.append(test)
     if not tests:
-        return rows["ticker"].nunique(), 0, 0
+        return count, 0, 0
     significant = false_discovery(np.array([test.p_value for test in tests])) < SIGNIFICANCE
     means = np.array([test.mean for test in tests])
     better, worse = significant & (means > 0), significant & (means < 0)
-    return rows["ticker"].nunique(), int(better.sum()), int(worse.sum())
+    return count, int(better.sum()), int(worse.sum())

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from lstmcli.frames import FORECAST_COLUMNS, QUANTILE_COLUMNS
+from lstmcli.frames import FORECAST_COLUMNS, QUANTILE_COLUMNS, empty_forecast
 from lstmcli.panel import Panel
 
 
@@ -80,6 +80,7 @@ def forecast_rows(
     frame = pd.DataFrame(
         {
             "recipe": recipe,
+            "calibrated": False,
             "ticker": ticker,
             "made_on": np.repeat(made_on.to_numpy(), horizon),
             "step": np.tile(np.arange(1, horizon + 1), origins),
@@ -98,5 +99,5 @@ def join_forecasts(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """Return one Forecast of several; an empty one where there is none."""
     filled = [part for part in parts if len(part)]
     if not filled:
-        return pd.DataFrame(columns=list(FORECAST_COLUMNS))
+        return empty_forecast()
     return pd.concat(filled, ignore_index=True)

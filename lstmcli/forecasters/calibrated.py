@@ -26,11 +26,9 @@ from lstmcli.frames import (
     QUANTILE_COLUMNS,
     QUANTILES,
     cumulative_returns,
+    empty_forecast,
 )
 from lstmcli.panel import Panel
-
-SUFFIX = "+calibrated"
-"""Ends the name of a calibrated recipe: what is published."""
 
 HISTORY = 1250
 """Sessions before `fit_end` that are learnt from at most: five years, a memory and a start."""
@@ -50,6 +48,8 @@ REFRESH = 5
 class Calibrated:
     """Any recipe, with its quantiles and intervals calibrated; itself a recipe.
 
+    It keeps the name of the recipe. The column `calibrated` tells their forecasts apart.
+
     Per ticker and step h, with ŵ = q_.85 − q_.15 of the inner forecast:
 
     Equation: A: q_τ ← q_τ + c_τ·ŵ, c_τ an order statistic of (y − q_τ)/ŵ over the last
@@ -66,7 +66,7 @@ class Calibrated:
 
     @property
     def name(self) -> str:
-        return f"{self.recipe.name}{SUFFIX}"
+        return self.recipe.name
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> FittedCalibrated:
         return FittedCalibrated(self.recipe.fit(panel, until))
@@ -76,10 +76,10 @@ class Calibrated:
 class FittedCalibrated:
     """A fitted forecaster, calibrated by what it forecast since `learns_from`.
 
-    It adds the columns `lo50 hi50 … hi95` to the forecast of `inner`. It learns
-    from forecasts that `inner` made out of sample, since `learns_from` and in the five
-    years before `fit_end` (less for more than 32 tickers); an origin before that keeps
-    its quantiles.
+    It adds the columns `lo50 hi50 … hi95` to the forecast of `inner`, whose `calibrated`
+    becomes True. It learns from forecasts that `inner` made out of sample, since
+    `learns_from` and in the five years before `fit_end` (less for more than 32 tickers);
+    an origin before that keeps its quantiles.
 
     The tickers of the panel are the pool of each other: with fewer of them in
     the panel, a ticker's quantiles differ a little.
@@ -89,7 +89,7 @@ class FittedCalibrated:
 
     @property
     def name(self) -> str:
-        return f"{self.inner.name}{SUFFIX}"
+        return self.inner.name
 
     @property
     def fit_end(self) -> pd.Timestamp:
@@ -120,14 +120,14 @@ class FittedCalibrated:
             for ticker, rows in raw.groupby("ticker", sort=False)
         ]
         if not tracks:
-            return raw, pd.DataFrame(columns=[*FORECAST_COLUMNS, *INTERVAL_COLUMNS])
+            return raw, empty_forecast([*FORECAST_COLUMNS, *INTERVAL_COLUMNS])
         # The history of a universe is large, and its tracks hold what is left to do.
         wanted = raw[raw["made_on"].isin(origins)].reset_index(drop=True)
         del raw
         moved, ends = move_quantiles(tracks, history[::REFRESH].to_numpy())
         reach = move_endpoints(tracks, ends)
         parts = [
-            _rows(self.name, track, quantiles, ends)
+            _rows(track, quantiles, ends)
             for track, quantiles, ends in zip(tracks, moved, reach, strict=True)
         ]
         return wanted, pd.concat(parts, ignore_index=True)
@@ -160,7 +160,7 @@ def _track(
     )
 
 
-def _rows(name: str, track: Track, quantiles: np.ndarray, reach: np.ndarray) -> pd.DataFrame:
+def _rows(track: Track, quantiles: np.ndarray, reach: np.ndarray) -> pd.DataFrame:
     """Return the Forecast of a ticker from its wanted origins, with its intervals."""
     rows = track.rows
     # A ticker without a bar of the origin has no rows: their number says nothing then.
@@ -179,4 +179,4 @@ def _rows(name: str, track: Track, quantiles: np.ndarray, reach: np.ndarray) -> 
             strict=True,
         )
     )
-    return rows.assign(recipe=name, sigma=rows["sigma"].to_numpy(float) * wider, **columns)
+    return rows.assign(calibrated=True, sigma=rows["sigma"].to_numpy(float) * wider, **columns)

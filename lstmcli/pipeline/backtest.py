@@ -26,7 +26,7 @@ from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.executors import Failure, open_executor, run_tasks, task_error
 from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.baselines import BASELINES
-from lstmcli.forecasters.calibrated import SUFFIX
+from lstmcli.frames import IDENTITY
 from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.session import Loaded, Session
 from lstmcli.pipeline.versions import versions
@@ -227,8 +227,7 @@ def _judge(
     rows = shared_rows(rows)
     scores = score_fully(rows)
     baselines = [label for label in BASELINES if label in set(rows["recipe"])]
-    judged = judge(outcomes(rows), [f"{label}{SUFFIX}" for label in plan.configs], baselines)
-    verdicts = {label: judged[f"{label}{SUFFIX}"] for label in plan.configs}
+    verdicts = judge(outcomes(rows), list(plan.configs), baselines, calibrated=True)
     spans = plan.record.folds
     manifest = BacktestManifest(
         backtest=name,
@@ -244,7 +243,10 @@ def _judge(
         labels=plan.loaded.labels,
         verdicts={label: verdict_json(verdict) for label, verdict in verdicts.items()},
     )
-    tables = [verdict.table.assign(recipe=label) for label, verdict in verdicts.items()]
+    tables = [
+        verdict.table.assign(recipe=label, calibrated=verdict.calibrated)
+        for label, verdict in verdicts.items()
+    ]
     store.finish(
         manifest,
         forecasts=rows,
@@ -259,6 +261,6 @@ def shared_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
     Recipes need histories of different lengths; all are judged on the same days.
     """
-    recipes = rows["recipe"].nunique()
+    recipes = rows.groupby(list(IDENTITY)).ngroups
     have = rows.groupby(KEYS, sort=False)["recipe"].transform("size")
     return rows[have == recipes].reset_index(drop=True)

@@ -14,7 +14,7 @@ from lstmcli.errors import ConfigError
 from lstmcli.evaluation.metrics import covered, pit, rolling_coverage
 from lstmcli.evaluation.significance import cumulative_skill
 from lstmcli.evaluation.verdict import outcomes
-from lstmcli.frames import COVERAGES
+from lstmcli.frames import COVERAGES, IDENTITY, of_recipe
 from lstmcli.models.attention import Attention
 from lstmcli.pipeline.predict import Failure, Prediction, predict
 from lstmcli.pipeline.session import Session
@@ -106,16 +106,18 @@ def _of_backtest(
     folds = manifest.record.folds
     paths = []
     for label, verdict in manifest.verdicts.items():
-        own = rows[rows["recipe"] == verdict["recipe"]]
+        judged = verdict["recipe"], verdict["calibrated"]
+        own = of_recipe(rows, judged[0], calibrated=judged[1])
         if kind == "backtest":
             strongest = verdict["strongest"]
             step = int(own["step"].min())
-            of = outcomes(rows[rows["recipe"].isin([verdict["recipe"], strongest])])
+            of = outcomes(pd.concat([own, of_recipe(rows, strongest, calibrated=False)]))
             of = of[of["step"] == step]
-            losses = of.groupby(["made_on", "recipe"], observed=True)["crps"].mean().unstack()
+            means = of.groupby(["made_on", *IDENTITY], observed=True)["crps"].mean()
+            losses = means.unstack(list(IDENTITY))
             against = [row for row in verdict["steps"] if row["baseline"] == strongest]
             figure = charts.backtest_chart(
-                cumulative_skill(losses[verdict["recipe"]], losses[strongest], step),
+                cumulative_skill(losses[judged], losses[strongest, False], step),
                 pd.DataFrame(against)[["step", "skill", "low", "high", "word"]],
                 folds=[pd.Timestamp(first) for first, _ in folds],
                 title=f"{label}: {who}",

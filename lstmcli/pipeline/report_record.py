@@ -8,7 +8,7 @@ from lstmcli import report
 from lstmcli.evaluation.live import LATE, MIN_OUTCOMES, OPEN, SCORED, WAITING
 from lstmcli.frames import COVERAGES
 from lstmcli.pipeline.score import Live
-from lstmcli.report.wording import coverage_sentence, live_phrase
+from lstmcli.report.wording import coverage_sentence, live_phrase, recipe_name
 
 
 def record_of(live: Live) -> tuple[list[str], list[report.Table]]:
@@ -52,7 +52,7 @@ def record_of(live: Live) -> tuple[list[str], list[report.Table]]:
 
 
 def _record_row(row: pd.Series) -> tuple[str, ...]:
-    own = row["recipe"] == row["published"]
+    own = row["calibrated"] and row["recipe"] == row["published"]
 
     def percent(name: str) -> str:
         share = f"{100 * row[name]:.0f} %"
@@ -61,7 +61,7 @@ def _record_row(row: pd.Series) -> tuple[str, ...]:
 
     low, high = 100 * row["low"], 100 * row["high"]
     return (
-        row["recipe"],
+        recipe_name(row["recipe"], calibrated=row["calibrated"]),
         f"{row['origins']:,}",
         f"{100 * row['crps']:.3f}",
         "" if own else f"{100 * row['skill']:+.1f} % ({low:+.1f} to {high:+.1f})",

@@ -11,9 +11,9 @@ import pandas as pd
 from lstmcli import charts, clock, report
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
-from lstmcli.evaluation.live import SCORED, is_published, skill_sequence
+from lstmcli.evaluation.live import SCORED, skill_sequence
 from lstmcli.evaluation.metrics import covered, crps
-from lstmcli.frames import COVERAGES
+from lstmcli.frames import COVERAGES, of_recipe
 from lstmcli.pipeline.prices import in_prices
 from lstmcli.pipeline.report_record import record_of
 from lstmcli.pipeline.score import Live
@@ -57,7 +57,7 @@ def section_of(
         currency = ""
     if live is None or not len(live.rows):
         return section
-    published = live.rows[is_published(live.rows)]
+    published = live.rows[live.rows["calibrated"]]
     last = published[published["id"] >= _first_id_of_last(published)].sort_values("step")
     prices = in_prices(last)
     made_on, close = pd.Timestamp(last["made_on"].iloc[0]), float(last["last_close"].iloc[0])
@@ -155,7 +155,8 @@ def _alt(ticker: str, prices: pd.DataFrame, close: float) -> str:
 
 
 def _live_coverage(live: Live) -> str:
-    own = live.table[(live.table["recipe"] == live.table["published"]) & (live.table["step"] == 1)]
+    table = live.table[live.table["step"] == 1]
+    own = table[table["calibrated"].astype(bool) & (table["recipe"] == table["published"])]
     if not len(own):
         return "nothing scored yet"
     row = own.iloc[-1]
@@ -172,7 +173,7 @@ def _add_outcomes(section: report.Section, live: Live, strongest: str | None) ->
     remarks, tables = record_of(live)
     section.remarks += remarks
     scored = live.rows[(live.rows["status"] == SCORED) & (live.rows["step"] == 1)]
-    own = scored[is_published(scored)].sort_values("made_on")
+    own = scored[scored["calibrated"]].sort_values("made_on")
     if not len(own):
         return
     recent = own.tail(LAST_OUTCOMES).iloc[::-1]
@@ -194,7 +195,7 @@ def _add_outcomes(section: report.Section, live: Live, strongest: str | None) ->
     against = _against(scored, strongest)
     if against is not None:
         losses = own.assign(crps=crps(own)).set_index("made_on")["crps"]
-        other = scored[scored["recipe"] == against].sort_values("made_on")
+        other = of_recipe(scored, against, calibrated=False).sort_values("made_on")
         beside = other.assign(crps=crps(other)).set_index("made_on")["crps"]
         both = losses.index.intersection(beside.index)
         figure = charts.live_chart(
@@ -225,5 +226,5 @@ def _add_outcomes(section: report.Section, live: Live, strongest: str | None) ->
 
 def _against(scored: pd.DataFrame, strongest: str | None) -> str | None:
     """Return the baseline that the skill is drawn against."""
-    names = set(scored["recipe"])
+    names = set(scored.loc[~scored["calibrated"], "recipe"])
     return next((name for name in (strongest, "ewma", "random_walk") if name in names), None)

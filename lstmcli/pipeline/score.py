@@ -19,7 +19,6 @@ from lstmcli.evaluation.live import (
     Evidence,
     coverage_evidence,
     follow_up,
-    is_published,
     live_table,
 )
 from lstmcli.panel import Panel
@@ -42,7 +41,8 @@ class Live:
     """The record of some tickers.
 
     Attributes:
-        rows: every issued forecast with `status` and `realised`; see `follow_up`.
+        rows: every issued forecast with `status` and `realised`; see `follow_up`. The
+            calibrated ones are what is published.
         table: scores of the published recipes and of what stands beside them.
         evidence: against the published step-1 intervals, by published recipe.
         missing: sessions without a forecast since the first one; never filled in.
@@ -58,7 +58,7 @@ class Live:
 
     def counts(self) -> dict[str, int]:
         """Return how many published forecasts have each status."""
-        published = self.rows[is_published(self.rows)]
+        published = self.rows[self.rows["calibrated"]]
         counted = published["status"].value_counts()
         statuses = (SCORED, OPEN, WAITING, LATE, REPEATED)
         return {status: int(counted.get(status, 0)) for status in statuses}
@@ -111,7 +111,7 @@ def _live(
     failed: dict[str, LstmError],
 ) -> Live:
     scored = rows[rows["status"] == SCORED]
-    first = scored[is_published(scored) & (scored["step"] == 1)]
+    first = scored[scored["calibrated"] & (scored["step"] == 1)]
     evidence = {
         str(recipe): coverage_evidence(own) for recipe, own in first.groupby("recipe", sort=False)
     }
@@ -127,7 +127,7 @@ def _missing(
             key = record["ticker"], str(record.get("session"))
             reasons[key] = str(record.get("message", "failed"))
     found = []
-    published = rows[is_published(rows)]
+    published = rows[rows["calibrated"]]
     for ticker, own in published.groupby("ticker", sort=False):
         if ticker not in panel:
             continue

@@ -17,7 +17,7 @@ from lstmcli.evaluation.metrics import realise, score, summary
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
 from lstmcli.forecasters.blend import FittedRun, stored_state
-from lstmcli.forecasters.calibrated import SUFFIX, FittedCalibrated
+from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.forecasters.training import Epoch
 from lstmcli.models.files import network_bytes
@@ -48,7 +48,8 @@ class TrainResult:
     """A finished run, and how it did beside the baselines.
 
     Attributes:
-        validation, test: one row per recipe: `crps` (log return) and coverages.
+        validation, test: one row per recipe, by `recipe calibrated`: `crps` (log return)
+            and coverages.
         evaluations: how often this workspace has used an overlapping test block.
         verdict: on the test block.
         scored_tickers: how many tickers the tables are of.
@@ -235,14 +236,14 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
     beside = (baseline.forecast(panel, test) for baseline in baselines)
     rows = _realised([raw, published, *beside], panel)
     scores.append(score(rows).assign(block="test"))
-    name = f"{scored.name}{SUFFIX}"
     judged = judge(
         outcomes(rows[rows["step"].isin(judged_steps(horizon))]),
-        [name],
+        [scored.name],
         [baseline.name for baseline in baselines],
+        calibrated=True,
     )
     every = pd.concat(scores, ignore_index=True)
-    return every[["block", *every.columns.drop("block")]], judged[name]
+    return every[["block", *every.columns.drop("block")]], judged[scored.name]
 
 
 def _sample(panel: Panel) -> Panel:

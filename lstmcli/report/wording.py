@@ -19,6 +19,11 @@ _WIDTH = 79
 _SESSIONS_A_YEAR = 252
 
 
+def recipe_name(recipe: str, *, calibrated: bool) -> str:
+    """Return the name of a recipe as users read it, such as `lstm+calibrated`."""
+    return f"{recipe}+calibrated" if calibrated else recipe
+
+
 def headline(verdict: Verdict) -> str:
     """Return the verdict in sentences, in lines of at most 79 columns."""
     against = verdict.table[verdict.table["baseline"] == verdict.strongest]
@@ -36,8 +41,9 @@ def headline(verdict: Verdict) -> str:
     also = "".join(f", {_verb(verdict.overall(name))} {name}" for name in others)
     judged = against[against["word"] != NO_VERDICT]
     skills = "; ".join(_skill(row) for row in judged.to_dict("records"))
+    name = recipe_name(verdict.recipe, calibrated=verdict.calibrated)
     sentences = [
-        f"{verdict.recipe} {_verb(word)} {verdict.strongest}, the strongest of {len(names)} "
+        f"{name} {_verb(word)} {verdict.strongest}, the strongest of {len(names)} "
         f"baselines{also}: {forecasts:,} forecasts on {origins:,} sessions, "
         f"{verdict.first:%Y-%m-%d} to {verdict.last:%Y-%m-%d}.",
         f"Skill against {verdict.strongest} (CRPS): {skills}.",
@@ -78,6 +84,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
     direction = verdict.direction
     return {
         "recipe": verdict.recipe,
+        "calibrated": verdict.calibrated,
         "strongest": verdict.strongest,
         "verdict": {name: verdict.overall(name) for name in verdict.table["baseline"].unique()},
         "headline": headline(verdict),
@@ -114,7 +121,8 @@ def live_phrase(word: str) -> str:
 
 
 def coverage_lines(recipe: str, evidence: Evidence) -> str:
-    """Return the evidence against the coverage of a recipe, in two lines."""
+    """Return the evidence against the coverage of a published recipe, in two lines."""
+    recipe = recipe_name(recipe, calibrated=True)
     if evidence.alarmed_on is not None:
         return (
             f"ALARM: the intervals of {recipe} do not cover what they say\n"
@@ -128,7 +136,8 @@ def coverage_lines(recipe: str, evidence: Evidence) -> str:
 
 
 def coverage_sentence(recipe: str, evidence: Evidence) -> str:
-    """Return the evidence against the coverage of a recipe, as one sentence."""
+    """Return the evidence against the coverage of a published recipe, as one sentence."""
+    recipe = recipe_name(recipe, calibrated=True)
     if evidence.alarmed_on is not None:
         return (
             f"ALARM: the intervals of {recipe} do not cover what they say (evidence "

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import field_validator
 
 from lstmcli.errors import DataError, NoDataError
 from lstmcli.frames import Section
+from lstmcli.store import recipe_names
 from lstmcli.store.files import write_atomically
 from lstmcli.store.records import PLAN, Record, RecordStore, to_csv, to_json
 
@@ -64,7 +66,12 @@ class BacktestManifest(Record):
     left_out: dict[str, tuple[str, ...]]
     fallbacks: dict[str, tuple[str, ...]]
     labels: dict[str, str]
-    verdicts: dict[str, Any]
+    verdicts: dict[str, dict[str, Any]]
+
+    @field_validator("verdicts")
+    @classmethod
+    def _of_any_version(cls, verdicts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return {label: recipe_names.decode_verdict(verdict) for label, verdict in verdicts.items()}
 
     @property
     def evaluated(self) -> tuple[tuple[str, ...], str, str]:
@@ -151,7 +158,7 @@ class BacktestStore(RecordStore[BacktestManifest]):
         return _read(self.path(name) / _FORECASTS, "lstm backtest makes a new one")
 
     def scores(self, name: str) -> pd.DataFrame:
-        return pd.read_csv(self.path(name) / _SCORES)
+        return recipe_names.decode(pd.read_csv(self.path(name) / _SCORES))
 
     def damaged(self, path: Path, reason: str) -> DataError:
         return DataError(f"{path} is damaged ({reason}).", hint="lstm backtest makes a new one")
@@ -168,6 +175,6 @@ def _parquet(rows: pd.DataFrame) -> bytes:
 
 def _read(path: Path, hint: str) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        return recipe_names.decode(pd.read_parquet(path))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged or missing.", hint=hint) from error

@@ -23,6 +23,7 @@ import pandas as pd
 from lstmcli import __version__
 from lstmcli.errors import DataError
 from lstmcli.frames import INTERVAL_COLUMNS
+from lstmcli.store import recipe_names
 from lstmcli.store.ledger_database import COLUMNS, KEYS, NUMBERS, damaged, open_ledger, recovery
 
 NAME = "ledger.sqlite"
@@ -199,7 +200,7 @@ def _rows(
                 f"{row.made_on:%Y-%m-%d}",
                 int(row.step),
                 run,
-                str(row.recipe),
+                recipe_names.encode(str(row.recipe), calibrated=bool(row.calibrated)),
                 f"{row.target_on:%Y-%m-%d}",
                 _time(issued_at),
                 # Only calibrated recipes have intervals.
@@ -226,6 +227,7 @@ def _time(moment: datetime) -> str:
 
 
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+    rows = recipe_names.decode(rows)
     rows = rows.astype({name: float for name in NUMBERS})
     for name in ("made_on", "target_on"):
         rows[name] = pd.to_datetime(rows[name], format="%Y-%m-%d").astype("datetime64[ns]")

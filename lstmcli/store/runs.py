@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lstmcli.errors import DataError, NoDataError
 from lstmcli.frames import Section
+from lstmcli.store import recipe_names
 from lstmcli.store.checkpoints import Checkpoints
 from lstmcli.store.records import MANIFEST, PLAN, Record, RecordStore, to_csv, to_json
 
@@ -70,6 +71,11 @@ class Manifest(Record):
     versions: dict[str, str]
     verdict: dict[str, Any] | None = None
     files: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("verdict")
+    @classmethod
+    def _of_any_version(cls, verdict: dict[str, Any] | None) -> dict[str, Any] | None:
+        return verdict and recipe_names.decode_verdict(verdict)
 
     @property
     def evaluated(self) -> tuple[tuple[str, ...], str, str]:
@@ -202,7 +208,7 @@ class RunStore(RecordStore[Manifest]):
         )
 
     def scores(self, manifest: Manifest) -> pd.DataFrame:
-        return pd.read_csv(self.path(manifest.run) / _SCORES)
+        return recipe_names.decode(pd.read_csv(self.path(manifest.run) / _SCORES))
 
     def train_again(self, run: str) -> str:
         """Return the command that makes a run with the config of this one."""
