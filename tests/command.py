@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -157,6 +158,19 @@ def stored(workspace: Path) -> dict[Path, bytes]:
         if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(workspace).parts)
     }
+
+
+def fill(folder: Path) -> Path:
+    """Write a file that leaves no room on the disk of a folder; return it."""
+    filler = folder / "filler"
+    with filler.open("ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 1024)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+    return filler
 
 
 def run_folder(workspace: Path) -> Path:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import curl_cffi  # noqa: F401  (after TensorFlow its TLS finds TensorFlow's symbols, and fails)
@@ -60,6 +61,16 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not _reached, f"this test reached beyond loopback: {_reached}"
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Give scikit-learn one thread: those of all test workers would wait for each other."""
+    import sklearn.utils  # noqa: F401  (loads the library that the limit is set in)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
+
+
 @pytest.fixture
 def market_data() -> Path:
     """Return the folder of real bars; the test needs the mark `market`."""
@@ -87,6 +98,31 @@ def yahoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[YahooServ
     for session in SingletonMeta._instances.values():
         session._session.close()
     SingletonMeta._instances.clear()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Return a function that mounts a disk of some bytes; skip where none may be mounted."""
+    mounted: list[Path] = []
+
+    def mount(size: int) -> Path:
+        folder = tmp_path / "disk"
+        folder.mkdir()
+        if os.geteuid():
+            pytest.skip("only root may mount a small disk")
+        if shutil.which("mount") is None:
+            pytest.skip("no small disk can be mounted: there is no command `mount`")
+        line = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        done = subprocess.run(line, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no small disk may be mounted: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        # Lazily: yfinance keeps its cache open.
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture

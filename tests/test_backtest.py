@@ -78,15 +78,17 @@ def test_too_few_sessions_say_how_many_folds_fit():
 
 def test_who_has_less_than_two_years_or_has_ended_does_not_take_part():
     bars = simulate_bars(2000)
+    one, two = folds(folds=2)
+    ends = [bars.index.get_loc(fold.until) for fold in (one, two)]
     panel = panel_of(
-        WHOLE=bars, YOUNG=bars.iloc[1300:], ENDED=bars.iloc[:1400], BARELY=bars.iloc[:1600]
+        WHOLE=bars,
+        TWO_YEARS=bars.iloc[ends[1] - 503 :],
+        A_DAY_LESS=bars.iloc[ends[1] - 502 :],
+        ENDED=bars.iloc[: ends[0] + 1],
+        BARELY=bars.iloc[: ends[1] + 1],
     )
-    one, two = cut_folds(panel.sessions(), BacktestConfig(folds=2), horizon=H, least=500)
-    assert len(panel["YOUNG"].loc[: one.until]) < 504 <= len(panel["WHOLE"].loc[: one.until])
     assert set(taking_part(panel, one)) == {"WHOLE", "BARELY"}
-    assert set(taking_part(panel, two)) == {"WHOLE"} | (
-        {"YOUNG"} if len(panel["YOUNG"].loc[: two.until]) >= 504 else set()
-    )
+    assert set(taking_part(panel, two)) == {"WHOLE", "TWO_YEARS"}
 
 
 @pytest.fixture(scope="module")

@@ -90,14 +90,11 @@ def test_a_ticker_that_cannot_name_a_file_is_refused(store, ticker):
 
 @given(st.text(min_size=1, max_size=32))
 def test_every_accepted_ticker_has_a_file_name_of_its_own(ticker):
-    try:
-        check_ticker(ticker)
-    except ConfigError:
-        return
     name = file_name(ticker)
     assert ticker_of(name) == ticker
     assert "/" not in name
-    assert len(name) < 240 or len(ticker.encode()) > 64
+    # A file system takes 255 bytes, and a ticker of 32 letters has 128 at most.
+    assert len(name) < 200 if ticker.isascii() else len(name) < 400
 
 
 def test_a_market_store_names_the_command_that_fills_it(tmp_path):
@@ -248,26 +245,15 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(store):
     assert {path.name: path.read_bytes() for path in store.folder.iterdir()} == before
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(options, capture_output=True).returncode:
-        pytest.skip("a small disk can be mounted by root only")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_disk_that_fills_up_in_the_middle_of_a_write_keeps_the_old_file(small_disk):
-    store = BarsStore(small_disk)
+    store = BarsStore(small_disk(2**16))
     bars = some_bars(100)
     store.write(bars, meta_of(bars))
     larger = some_bars(5000)
     with pytest.raises(DiskError, match="No space left"):
         store.write(larger, meta_of(larger))
     assert len(store.read("MRK")[0]) == 100
-    assert len(list(small_disk.iterdir())) == 2
+    assert len(list(store.folder.iterdir())) == 2
 
 
 def test_a_folder_that_is_a_file_is_a_disk_error(tmp_path):

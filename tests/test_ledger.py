@@ -105,6 +105,7 @@ def test_the_hash_is_what_the_documentation_says(ledger: Ledger):
             text = json.dumps([previous, *row], separators=(",", ":"), ensure_ascii=False)
             assert hashlib.sha256(text.encode()).hexdigest() == digest
             previous = digest
+    assert previous == ledger.head() != GENESIS
 
 
 @pytest.mark.parametrize("statement", ["UPDATE forecasts SET q50 = 0", "DELETE FROM forecasts"])

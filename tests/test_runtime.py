@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lstmcli.models.runtime import Threads, _quota, usable_cores
+from lstmcli.models import runtime
+from lstmcli.models.runtime import Threads, _quota
 
 pytestmark = pytest.mark.tensorflow
 
@@ -17,7 +18,7 @@ def test_the_quota_of_a_cgroup_counts(quota: str, cores: int, tmp_path):
     assert _quota(tmp_path) == cores
 
 
-def test_threads_follow_the_usable_cores():
-    chosen = Threads.choose()
-    assert (chosen.intra_op, chosen.inter_op, chosen.shards) == (1, usable_cores(), usable_cores())
+def test_threads_follow_the_usable_cores(monkeypatch):
+    monkeypatch.setattr(runtime, "usable_cores", lambda: 6)
+    assert Threads.choose() == Threads(intra_op=1, inter_op=6, shards=6)
     assert Threads.choose(3, 5) == Threads(intra_op=1, inter_op=3, shards=5)

@@ -196,7 +196,7 @@ def test_a_recipe_is_judged_calibrated_or_as_it_is():
 
 def test_too_few_origins_have_no_verdict():
     found = verdict(realised({"net": 1.0, "base": 1.5}, origins=40), "base")
-    assert words(found, "base") == [words(found, "base")[0], NO_VERDICT]
+    assert words(found, "base") == [BEATS, NO_VERDICT]
     assert "No verdict at 5 sessions: too few origins." in " ".join(headline(found).split())
     none = verdict(realised({"net": 1.0, "base": 1.5}, origins=9), "base")
     assert none.overall("base") == NO_VERDICT

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from simulate import events_of, panel_of, simulate_bars
 
@@ -133,8 +133,7 @@ def test_the_scale_is_sigma_times_the_root_of_the_step():
 def test_blocks_never_share_a_target(origins, horizon, validation, calibration, test):
     split = SplitConfig(validation=validation, calibration=calibration, test=test)
     days = pd.bdate_range("2000-01-03", periods=origins)
-    if origins < split.origins_needed(horizon):
-        return
+    assume(origins >= split.origins_needed(horizon))
     blocks = list(split_origins(days, split.resolve(origins), horizon, test=True).values())
     assert [block.name for block in blocks] == ["train", "validation", "calibration", "test"]
     assert len(blocks[0].origins) >= MIN_TRAIN
