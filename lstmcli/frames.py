@@ -202,6 +202,30 @@ def check_forecast(forecast: pd.DataFrame) -> None:
             raise ValueError("Expected finite intervals that nest.")
 
 
+def check_log_returns(forecast: pd.DataFrame) -> None:
+    """Check that a table from outside is a Forecast, with dates as dates and no prices.
+
+    Raises:
+        DataError: it is not.
+    """
+    try:
+        check_forecast(forecast)
+    except ValueError as error:
+        raise DataError(f"This is no Forecast: {error}") from error
+    for name in ("made_on", "target_on"):
+        if not pd.api.types.is_datetime64_dtype(forecast[name]):
+            raise DataError(
+                f"Expected {name} as datetime64, without a time zone. "
+                f"Received: {forecast[name].dtype}."
+            )
+    # A price is positive; of a return, the lowest quantile is a loss.
+    if len(forecast) and (forecast["q025"] > 0).all():
+        raise DataError(
+            "Expected quantiles as log returns. Received: positive ones only, such as prices.",
+            hint="the CSV of lstm predict holds prices: ln(price / last_close) is the log return",
+        )
+
+
 def check_events(events: pd.DataFrame) -> None:
     """Check the columns, the types and the values of an Events table.
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 
 from lstmcli.config import RunConfig, load_config
-from lstmcli.errors import ConfigError, DataError, NoDataError
+from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.metrics import realise, score_fully
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.blend import FittedRun
-from lstmcli.frames import check_bars, check_forecast
+from lstmcli.frames import check_bars, check_log_returns
 from lstmcli.panel import Panel
 from lstmcli.pipeline.backtest import BacktestResult, plan_backtest
 from lstmcli.pipeline.backtest import backtest as run_backtest
@@ -179,16 +179,14 @@ def score(forecast: pd.DataFrame, bars: Mapping[str, pd.DataFrame]) -> pd.DataFr
     Rows whose outcome the bars do not have yet are left out.
 
     Args:
-        forecast: a Forecast in log returns, such as `lstmcli.forecast` returns. Forecasts from
-            several origins can be joined with `pandas.concat`.
+        forecast: a Forecast in log returns, or several joined with `pandas.concat`.
         bars: Bars by ticker, up to the sessions that were forecast.
 
     Returns:
-        Scores, long: `recipe ticker step metric value n`, where n counts origins. Metrics
-        are `crps`, `pinball_q…`, `width…`, `winkler…`, `mae` and `rmse` (log returns);
+        Scores, long: `recipe calibrated ticker step metric value n`; n counts origins.
+        Metrics are `crps`, `pinball_q…`, `width…`, `winkler…`, `mae` and `rmse` (log returns);
         `coverage50 coverage80 coverage95`, `direction` and `always_up` (fractions); `qlike`;
-        `mase` (mean daily changes of the close); and `rankic` where 20 tickers were forecast
-        on a date.
+        `mase` (mean daily changes); and `rankic` where a date has 20 tickers.
 
     Raises:
         NoDataError: the bars of a ticker are missing, or no row has an outcome.
@@ -205,7 +203,7 @@ def score(forecast: pd.DataFrame, bars: Mapping[str, pd.DataFrame]) -> pd.DataFr
         >>> len(crps), bool((crps["value"] > 0).all())
         (20, True)
     """
-    _check_log_returns(forecast)
+    check_log_returns(forecast)
     for ticker in forecast["ticker"].unique():
         if ticker not in bars:
             raise NoDataError(f"Expected the bars of {ticker}. Received: {', '.join(bars)}.")
@@ -271,14 +269,7 @@ def backtest(
     session = _open(workspace)
     label = config.name or config.model.name
     plan = plan_backtest(session, {label: config}, _names(tickers))
-    return run_backtest(
-        session,
-        plan,
-        workers=workers,
-        on_start=lambda name, done, of: None,
-        on_piece=lambda progress: None,
-        on_stage=lambda stage: None,
-    )
+    return run_backtest(session, plan, workers=workers)
 
 
 class _Unwritten(Workspace):
@@ -307,27 +298,3 @@ def _day(as_of: str | date) -> pd.Timestamp:
             f"Received: {as_of!r}."
         )
     return day
-
-
-def _check_log_returns(forecast: pd.DataFrame) -> None:
-    """Check that a table is a Forecast, with dates as dates and no prices.
-
-    Raises:
-        DataError: it is not.
-    """
-    try:
-        check_forecast(forecast)
-    except ValueError as error:
-        raise DataError(f"This is no Forecast: {error}") from error
-    for name in ("made_on", "target_on"):
-        if not pd.api.types.is_datetime64_dtype(forecast[name]):
-            raise DataError(
-                f"Expected {name} as datetime64, without a time zone. "
-                f"Received: {forecast[name].dtype}."
-            )
-    # A price is positive; of a return, the lowest quantile is a loss.
-    if len(forecast) and (forecast["q025"] > 0).all():
-        raise DataError(
-            "Expected quantiles as log returns. Received: positive ones only, such as prices.",
-            hint="the CSV of lstm predict holds prices: ln(price / last_close) is the log return",
-        )

@@ -169,6 +169,7 @@ def ahead() -> pd.DataFrame:
     levels = np.linspace(-0.05, 0.05, len(QUANTILE_COLUMNS))
     rows = {
         "recipe": "mine",
+        "calibrated": False,
         "ticker": "SIM",
         "made_on": origin,
         "step": [1, 2, 3],

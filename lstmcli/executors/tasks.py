@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from threadpoolctl import threadpool_limits
-
 from lstmcli.errors import LstmError
 from lstmcli.panel import Panel
 
@@ -130,6 +128,8 @@ def run_tasks(
 
 def _attempt(task: Task[Result]) -> Done[Result] | Failure:
     """Run a task in this worker. Its error becomes text: some errors cannot be pickled."""
+    from threadpoolctl import threadpool_limits
+
     started = time.perf_counter()
     try:
         panel = None if task.panel_sha is None else _panels[task.panel_sha]

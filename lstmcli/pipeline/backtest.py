@@ -172,9 +172,9 @@ def backtest(
     plan: BacktestPlan,
     *,
     workers: int | None = None,
-    on_start: Callable[[str, int, int], None],
-    on_piece: Callable[[Progress], None],
-    on_stage: Callable[[str], None],
+    on_start: Callable[[str, int, int], None] = lambda name, done, of: None,
+    on_piece: Callable[[Progress], None] = lambda progress: None,
+    on_stage: Callable[[str], None] = lambda stage: None,
 ) -> BacktestResult:
     """Run the tasks that are not done, score every forecast, judge, and store it all.
 
