@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lstmcli.errors import LstmError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["LstmError", "backtest", "forecast", "load_run", "read_bars", "score"]
 
