@@ -19,7 +19,7 @@ CONFIG = "model: {name: lstm}\n"
 SHA = "ab" * 32
 LATEST = ("2016-01-04", "2016-02-01", 1)
 HISTORY = pd.DataFrame({"epoch": [0, 1], "loss": [0.1 + 0.2, 0.25]})
-SCORES = pd.DataFrame({"recipe": ["lstm"], "value": [0.01]})
+SCORES = pd.DataFrame({"recipe": ["lstm"], "calibrated": [True], "value": [0.01]})
 NETWORKS = (b"the first network", b"the second network")
 
 
