@@ -1,11 +1,11 @@
 """Make tests/golden: a small run of every network, and the forecast that it gave.
 
-    python tests/make_golden.py --missing
+    python tests/make_golden.py [NAME]... [--force]
 
 `test_golden.py` loads these runs with today's program. They stand for the runs that
 users have on disk: make them anew only for a change of format that is meant, and
-say so in the changelog. `--missing` makes those of networks that have none yet, `--force`
-replaces what is there.
+say so in the changelog. Without a NAME, networks that have no golden run yet get one.
+`--force` replaces what is there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from simulate import simulate_bars
-from test_forecasters import SETTINGS
+from test_forecasters import small_settings
 
 from lstmcli.config import parse_config, write_yaml
 from lstmcli.frames import QUANTILE_COLUMNS
@@ -65,7 +65,7 @@ def make_bars() -> None:
 
 def config_of(name: str) -> str:
     """Return the YAML of a run that is small and trains in a second."""
-    model = {"name": name, **SETTINGS.get(name, {"units": 4})}
+    model = {"name": name, **small_settings(name)}
     return (
         f"seed: 7\nfeatures: [log_return, range]\nmodel: {write_yaml(model)}\n"
         "window: {lookback: 12, horizon: 4}\n"
@@ -98,10 +98,11 @@ def read_forecast(name: str) -> pd.DataFrame:
 
 def main() -> None:
     force = "--force" in sys.argv[1:]
-    missing = [name for name in VARIANTS if not (GOLDEN / name).exists()]
-    wanted = list(VARIANTS) if force else missing if "--missing" in sys.argv[1:] else []
-    if not wanted:
-        sys.exit(f"without a golden run: {missing}; --missing makes them, --force replaces them")
+    lacking = [name for name in VARIANTS if force or not (GOLDEN / name).exists()]
+    wanted = [name for name in sys.argv[1:] if name != "--force"] or lacking
+    kept = [] if force else [name for name in wanted if (GOLDEN / name).exists()]
+    if kept or not wanted:
+        sys.exit(f"{', '.join(kept) or 'every network'} has a golden run; --force replaces it")
     load_tensorflow()
     import tensorflow as tf
 

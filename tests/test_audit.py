@@ -329,6 +329,15 @@ def test_the_command_names_each_check_and_what_it_measured(lstm: Lstm, workspace
     assert all(check["did"] and check["figure"] for check in told["checks"])
 
 
+@pytest.mark.nightly
+def test_two_hundred_random_walks_are_not_beaten(lstm: Lstm, workspace):
+    answer = lstm("audit", "GOOG", *AUDIT, "--thorough", "--json")
+    checks = {check["check"]: check for check in json.loads(answer.out)["checks"]}
+    walks = checks["random walks are not beaten"]
+    assert walks["did"] == "200 simulated random walks, one network each"
+    assert walks["passed"], walks["figure"]
+
+
 def test_a_check_that_fails_ends_the_command_with_6(lstm: Lstm, workspace):
     answer = lstm("audit", "GOOG", *AUDIT, "--set", "training.learning_rate=1.0e-9")
     assert answer.code == 6

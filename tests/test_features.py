@@ -199,13 +199,15 @@ def test_features_are_finite_after_the_warm_up(
 
 
 def test_a_flat_price_gives_neutral_values(bars: pd.DataFrame) -> None:
-    last = matrix_of(flat(bars).assign(volume=0.0), OWN_FEATURES).iloc[-1]
-    expected = dict.fromkeys(OWN_FEATURES, 0.0) | {
+    zero = ("log_return", "range", "standardised_return", "relative_volatility", "volume")
+    zero += ("momentum_5", "momentum_20", "momentum_60", "macd", "atr", "bollinger", "high_52w")
+    expected = dict.fromkeys(zero, 0.0) | {
         "garman_klass": 1e-4,
         "ewma_volatility": 1e-4,
         "rsi": 50.0,
         "weekday": float(bars.index[-1].weekday()),
     }
+    last = matrix_of(flat(bars).assign(volume=0.0), expected).iloc[-1]
     assert last.to_dict() == pytest.approx(expected, abs=1e-12)
 
 

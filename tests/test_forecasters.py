@@ -42,13 +42,19 @@ SETTINGS = {
 }
 
 
+def small_settings(name: str) -> dict[str, object]:
+    """Return settings that keep a network small; a new variant may have none of these."""
+    few = {"units": 4} if "units" in VARIANTS[name].model_fields else {}
+    return SETTINGS.get(name, few)
+
+
 SHORT = SplitConfig(validation=10, calibration=10, test=10)
 
 
 def network(name: str = "lstm", **changes) -> NetworkRecipe:
     """Return a small recipe; every variant, two features, one epoch."""
     fields = {
-        "model": VARIANTS[name](**SETTINGS.get(name, {"units": 4})),
+        "model": VARIANTS[name](**small_settings(name)),
         "features": ("log_return", "range"),
         "window": WindowConfig(lookback=12, horizon=H),
         "split": SplitConfig(validation=30, calibration=10, test=10),

@@ -55,7 +55,10 @@ def read(path: Path, ticker: str = "MRK", **options: object) -> Delivery:
 # --- the contract of every source
 
 
-@pytest.fixture(params=["csv", "sample", "yahoo"])
+HERE = ("csv", "sample", "yahoo")
+
+
+@pytest.fixture(params=HERE)
 def source(request, tmp_path):
     """Return every source with a ticker that it has."""
     if request.param == "csv":
@@ -79,8 +82,8 @@ def test_every_source_of_the_room_is_in_the_union_and_here():
         and member.__module__ == module.__name__
         and member is not SourceConfig
     }
-    assert found == {name: name for name in ("csv", "sample", "yahoo")}
-    assert set(SOURCES) == set(found)
+    assert found == {name: name for name in SOURCES}
+    assert set(SOURCES) == set(HERE), "the fixture `source` must make each, for the contract tests"
 
 
 def test_a_source_delivers_sound_bars(source, tmp_path):
