@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from lstmcli import __version__
 from lstmcli.cli import (
     audit,
     backtest,
@@ -22,6 +21,7 @@ from lstmcli.cli import (
     train,
 )
 from lstmcli.cli.terminal import INTERRUPTED, need_command, report, say, show_traceback
+from lstmcli.version import __version__
 
 EPILOG = """
 Forecast stocks with LSTM networks, and say how sure the forecast is.

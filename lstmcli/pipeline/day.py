@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from lstmcli import __version__
 from lstmcli.errors import LstmError
 from lstmcli.store import Workspace
+from lstmcli.version import __version__
 
 Outcome = Literal["forecast", "up to date", "failed"]
 

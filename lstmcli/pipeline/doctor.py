@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lstmcli import __version__, clock
+from lstmcli import clock
 from lstmcli.config import shipped_configs
 from lstmcli.errors import LstmError
 from lstmcli.models.runtime import usable_cores
@@ -21,6 +21,7 @@ from lstmcli.pipeline.versions import LIBRARIES
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.bars import BarsStore
+from lstmcli.version import __version__
 
 
 @dataclass(frozen=True)

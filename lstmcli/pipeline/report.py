@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lstmcli import __version__, clock, report
+from lstmcli import clock, report
 from lstmcli.errors import LstmError
 from lstmcli.pipeline.report_record import record_of
 from lstmcli.pipeline.report_sections import error_sentence, section_of
@@ -14,6 +14,7 @@ from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
 from lstmcli.store import Workspace
 from lstmcli.store.files import file_name
+from lstmcli.version import __version__
 
 MAX_IN_ONE_PAGE = 30
 """Tickers with their charts in one page, about 3 MB; more get a page each beside an index."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 
-from lstmcli import __version__
+from lstmcli.version import __version__
 
 LIBRARIES = ("tensorflow", "keras", "numba", "numpy", "pandas", "scikit-learn", "TA-Lib")
 

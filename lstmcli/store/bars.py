@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from lstmcli import __version__
 from lstmcli.errors import DataError, DiskError, NoDataError
 from lstmcli.frames import BAR_COLUMNS, Section
 from lstmcli.store.files import check_ticker, file_name, ticker_of, write_atomically
+from lstmcli.version import __version__
 
 FORMAT = 1
 _KEY = b"lstm"

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lstmcli import __version__
 from lstmcli.errors import DataError
 from lstmcli.frames import INTERVAL_COLUMNS
 from lstmcli.store import recipe_names
 from lstmcli.store.ledger_database import COLUMNS, KEYS, NUMBERS, damaged, open_ledger, recovery
+from lstmcli.version import __version__
 
 NAME = "ledger.sqlite"
 GENESIS = "0" * 64
