@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lstmcli.errors import LstmError
-from lstmcli.version import __version__
+from lstmcli.version import __version__ as __version__
 
-__all__ = ["LstmError", "__version__", "backtest", "forecast", "load_run", "read_bars", "score"]
+__all__ = ["LstmError", "backtest", "forecast", "load_run", "read_bars", "score"]
 
 if TYPE_CHECKING:
     from lstmcli.interface import backtest, forecast, load_run, read_bars, score
