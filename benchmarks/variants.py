@@ -88,12 +88,10 @@ def row_of(workspace: Workspace, name: str, manifest: Manifest) -> dict[str, obj
     }
     for block in ("validation", "test"):
         means = summary(scores[scores["block"] == block])
-        for recipe, title in ((manifest.variant, "crps"), ("random_walk",) * 2, ("ewma",) * 2):
+        for recipe, title in ((name, "crps"), ("random_walk",) * 2, ("ewma",) * 2):
             row[f"{block}_{title}"] = round(100 * means.loc[(recipe, False), "crps"], 4)
     for level in (50, 80, 95):
-        row[f"test_in_{level}"] = round(
-            100 * means.loc[(manifest.variant, False), f"coverage{level}"], 1
-        )
+        row[f"test_in_{level}"] = round(100 * means.loc[(name, False), f"coverage{level}"], 1)
     return row
 
 

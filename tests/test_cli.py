@@ -66,7 +66,7 @@ def test_train_ends_with_the_network_beside_the_baselines(first_run):
     assert len(rows["random_walk"]) == 5  # two CRPS and three coverages: no skill against itself
     # Calibration begins after the validation block.
     assert len(rows["smoke+calibrated"]) == 5
-    for recipe in ("lstm", "ewma", "har"):
+    for recipe in ("smoke", "ewma", "har"):
         validation, skill, test, _, *coverages = map(float, rows[recipe])
         assert 0 < validation < 20
         assert 0 < test < 20
@@ -77,7 +77,7 @@ def test_train_ends_with_the_network_beside_the_baselines(first_run):
     flat = " ".join(out.split())
     assert "this period was evaluated 1 time here" in flat
     assert re.search(
-        r"lstm\+calibrated (BEATS|LOSES to|TIES with|BEATS and LOSES to) \w+, the strongest of 3 "
+        r"smoke\+calibrated (BEATS|LOSES to|TIES with|BEATS and LOSES to) \w+, the strongest of 3 "
         r"baselines.*forecasts on \d+ sessions.*Skill against.*p = .*Outcomes inside.*Direction: ",
         flat,
     )
