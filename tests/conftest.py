@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import curl_cffi  # noqa: F401  (after TensorFlow its TLS finds TensorFlow's symbols, and fails)
 import pytest
@@ -17,6 +18,8 @@ from command import NOW, TINY, Lstm, Result, spawn
 from filelock import FileLock
 from simulate import simulate_bars
 from yahoo_server import YahooServer
+
+MadeOnce = Callable[[str, Callable[[Path], Any]], tuple[Path, Any]]
 
 _reached: list[str] = []
 
@@ -139,24 +142,37 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> P
 
 
 @pytest.fixture(scope="session")
-def first_run(shared_folder: Path) -> dict[str, Result]:
+def made_once(shared_folder: Path) -> MadeOnce:
+    """Return a function that makes a folder for all workers; none of them may change it.
+
+    `made_once(name, make)` calls `make(folder)` in the first worker that asks, and returns
+    the folder and what `make` returned, which JSON must be able to hold.
+    """
+
+    def once(name: str, make: Callable[[Path], Any]) -> tuple[Path, Any]:
+        folder, answer = shared_folder / name, shared_folder / f"{name}.json"
+        with FileLock(shared_folder / f"{name}.lock"):
+            if not answer.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                answer.write_text(json.dumps(make(folder)))
+        return folder, json.loads(answer.read_text())
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def first_run(made_once: MadeOnce) -> dict[str, Result]:
     """Fetch two tickers, train and predict with real processes; return their answers.
 
-    GOOG is the sample from 2006 on; SIM is simulated, and comes from a file. The first
-    worker that asks does it, for all of them.
+    GOOG is the sample from 2006 on; SIM is simulated, and comes from a file.
     """
-    folder = shared_folder / "first-run"
-    answers = folder / "answers.json"
-    with FileLock(shared_folder / "first-run.lock"):
-        if not answers.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            answers.parent.mkdir()
-            found = {name: vars(answer) for name, answer in _first_run(folder).items()}
-            answers.write_text(json.dumps(found))
-    return {name: Result(**answer) for name, answer in json.loads(answers.read_text()).items()}
+    folder, answers = made_once("first-run", _first_run)
+    found = {name: Result(**answer) for name, answer in answers.items()}
+    return {**found, "workspace": Result(0, str(folder / "data"), "")}
 
 
-def _first_run(folder: Path) -> dict[str, Result]:
+def _first_run(folder: Path) -> dict[str, dict[str, Any]]:
     bars = simulate_bars(560, last="2008-10-14").rename_axis("Date")
     bars[["open", "high", "low", "close", "volume"]].to_csv(folder / "SIM.csv")
     data = folder / "data"
@@ -169,7 +185,7 @@ def _first_run(folder: Path) -> dict[str, Result]:
     answers = {name: spawn(*words, workspace=data) for name, words in lines.items()}
     for name, answer in answers.items():
         assert answer.code == 0, f"{name}: {answer.err}"
-    return {**answers, "workspace": Result(0, str(data), "")}
+    return {name: vars(answer) for name, answer in answers.items()}
 
 
 @pytest.fixture

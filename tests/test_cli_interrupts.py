@@ -9,6 +9,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import NOW, TINY, Result, check_parses, start, wait_for
@@ -28,30 +29,33 @@ class Stopped:
     ctrl_c: Result
     after_ctrl_c: Path
     killed: Path
-    began: Path  # as it was before; the whole run is trained there
+    began: Path  # as it was before
 
 
-@pytest.fixture(scope="module")
-def stopped(first_run: dict[str, Result], tmp_path_factory: pytest.TempPathFactory) -> Stopped:
-    folder = tmp_path_factory.mktemp("stopped")
-    began = folder / "began" / "data"
-    shutil.copytree(Path(first_run["workspace"].out) / "bars", began / "bars")
-    after_ctrl_c, killed = folder / "ctrl-c" / "data", folder / "killed" / "data"
+@pytest.fixture(scope="session")
+def stopped(first_run: dict[str, Result], made_once) -> Stopped:
+    bars = Path(first_run["workspace"].out) / "bars"
+    folder, ctrl_c = made_once("stopped", lambda folder: _stop(folder, bars))
+    places = (folder / name / "data" for name in ("ctrl-c", "killed", "began"))
+    return Stopped(Result(**ctrl_c), *places)
+
+
+def _stop(folder: Path, bars: Path) -> dict[str, Any]:
+    began, after_ctrl_c, killed = (folder / name / "data" for name in ("began", "ctrl-c", "killed"))
+    shutil.copytree(bars, began / "bars")
     shutil.copytree(began, after_ctrl_c)
-
     with start("train", *LONG, workspace=after_ctrl_c) as process:
         said = wait_for(process, "epoch 1 loss")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    ctrl_c = Result(process.returncode, out, said + err)
 
     shutil.copytree(after_ctrl_c, killed)
-    with start("train", "--resume", workspace=killed) as process:
-        wait_for(process, "epoch")
-        process.kill()
-        process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
-    return Stopped(ctrl_c, after_ctrl_c, killed, began)
+    with start("train", "--resume", workspace=killed) as again:
+        wait_for(again, "epoch")
+        again.kill()
+        again.communicate(timeout=60)
+    assert again.returncode == -signal.SIGKILL
+    return vars(Result(process.returncode, out, said + err))
 
 
 @pytest.fixture
@@ -98,16 +102,19 @@ def test_a_killed_training_is_listed_as_interrupted(lstm, stopped, enter):
     assert not list(data.rglob("*.tmp"))
 
 
-def test_a_resumed_training_gives_the_forecast_of_an_uninterrupted_one(lstm, stopped, enter):
+def test_a_resumed_training_gives_the_forecast_of_an_uninterrupted_one(
+    lstm, stopped, enter, tmp_path
+):
     data = enter(stopped.killed)
-    whole = lstm("train", *LONG, "--workspace", stopped.began)
+    undisturbed = shutil.copytree(stopped.began, tmp_path / "undisturbed" / "data")
+    whole = lstm("train", *LONG, "--workspace", undisturbed)
     assert whole.code == 0
     resumed = lstm("train", "--resume")
     assert resumed.code == 0
     # The tables are the same but for the seconds that each took.
     assert resumed.out.splitlines()[1:] == whole.out.splitlines()[1:]
     files = []
-    for workspace in (data, stopped.began):
+    for workspace in (data, undisturbed):
         assert lstm("predict", "GOOG", "--workspace", workspace).code == 0
         (path,) = workspace.glob("forecasts/*/GOOG-*.csv")
         files.append(path.read_bytes())

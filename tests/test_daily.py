@@ -47,12 +47,14 @@ TODAY = SESSIONS[SETTLED - 1]
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(made_once) -> Path:
     """Return a folder with the bars of two tickers up to TODAY and a run for each."""
-    folder = tmp_path_factory.mktemp("trained")
-    with year.replaying(folder, listings()) as replay:
-        replay.prepare(TODAY)
-    return folder
+
+    def make(folder: Path) -> None:
+        with year.replaying(folder, listings()) as replay:
+            replay.prepare(TODAY)
+
+    return made_once("trained", make)[0]
 
 
 @pytest.fixture
