@@ -47,7 +47,7 @@ def forecast_chart(
     The cone starts at the last close and holds 50, 80 and 95 % of outcomes.
     Its edges at the last step carry their prices. Sessions are evenly spaced,
     with step 0 at the last close: by date, weekends would dent the cone. Short
-    horizons show fewer than `sessions_shown`, or nobody could see the cone.
+    horizons show fewer than `sessions_shown`, so that the cone stays legible.
 
     Raises:
         ValueError: when the forecast is not one ticker from one origin in the bars.

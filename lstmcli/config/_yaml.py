@@ -29,7 +29,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 MAX_BYTES = 64 * 1024
-"""Many times the longest config anybody writes."""
+"""Many times the length of a long config."""
 
 TOO_LONG = f"Expected at most {MAX_BYTES // 1024} KiB of YAML."
 

@@ -219,7 +219,7 @@ def _correlation(recipe: Recipe, panel: Panel, horizon: int) -> float:
     rows = rows[rows["step"] == 1]
     # In units of sigma: otherwise a few days of large moves would decide.
     scaled = rows[["q50", "realised"]].div(rows["sigma"].to_numpy(float), axis=0)
-    # Within each ticker: the mean of a lasting series is known to whoever averages.
+    # Within each ticker: an average alone would find the mean of a persistent series.
     centred = scaled - scaled.groupby(rows["ticker"]).transform("mean")
     median, outcome = centred.to_numpy(float).T
     if np.ptp(median) == 0:

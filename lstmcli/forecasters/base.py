@@ -26,10 +26,10 @@ class Fitted(Protocol):
 
     @property
     def learns_from(self) -> pd.Timestamp:
-        """The first session from which a forecast is as good as out of sample.
+        """The first session whose forecasts calibration may learn from.
 
-        Calibration learns from the forecasts since then. For what hardly remembers the
-        days that it was fitted on, that is before `fit_end`.
+        From it on, forecasts are out of sample, or as good as that: a recipe with few
+        parameters may set it before `fit_end`.
         """
         ...
 

@@ -1,13 +1,12 @@
 """Conformal calibration: quantiles and intervals that learn from their own misses.
 
-Two corrections, one after the other. *A* moves every quantile by an order
-statistic of past errors, which repairs the shape over years. *B* moves the
-published endpoints of the 50, 80 and 95 % intervals a little after each miss,
-which repairs coverage within weeks.
+There are two corrections. *A* moves every quantile by an order statistic of past
+errors; it corrects the shape of the distribution over years. *B* moves the published
+endpoints of the 50, 80 and 95 % intervals a little after each miss; it corrects the
+coverage within weeks.
 
-Nothing is stored: whoever forecasts an origin forecasts the out-of-sample
-history before it, too, and learns from the labels in the order in which they
-arrived. A run that is fitted again, or bars that grow, have their state at once.
+No state is stored. A forecast from an origin also forecasts the out-of-sample history
+before it, and learns from the labels in the order in which they arrived.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ MIN_HISTORY = 126
 """Sessions before `fit_end` that are learnt from however many tickers there are."""
 
 REFRESH = 5
-"""Sessions between two looks at the errors: in a week hardly one in 200 of them changes."""
+"""Sessions between two updates of A: in a week, fewer than one error in 200 changes."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class FittedCalibrated:
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the inner forecast and the calibrated one, for the price of one."""
         # All of the history, however few origins are wanted: where θ stands depends on where
-        # it started, and the same origin must get the same forecast whoever asks beside it.
+        # it started, and an origin must get the same forecast whichever others are asked for.
         past = panel.until(origins.max()) if len(origins) else panel.only([])
         sessions = past.sessions()
         most = min(HISTORY, max(MIN_HISTORY, ROWS // max(1, len(past.bars))))
@@ -121,7 +120,7 @@ class FittedCalibrated:
         ]
         if not tracks:
             return raw, empty_forecast([*FORECAST_COLUMNS, *INTERVAL_COLUMNS])
-        # The history of a universe is large, and its tracks hold what is left to do.
+        # The history of a universe is large. From here on its tracks suffice.
         wanted = raw[raw["made_on"].isin(origins)].reset_index(drop=True)
         del raw
         moved, ends = move_quantiles(tracks, history[::REFRESH].to_numpy())

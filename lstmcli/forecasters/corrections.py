@@ -155,8 +155,8 @@ def _seen(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what the last errors say of each level, (R, Q), and of how many dates, (R,).
 
-    The memory is counted in dates on which labels arrived, so that a pool of
-    many tickers forgets as slowly as one ticker does.
+    The memory is counted in dates on which labels arrived, so that a pool of many
+    tickers remembers as many dates as one ticker does.
     """
     arrived = np.concatenate([dates for dates, _ in scores])
     levels = np.asarray(QUANTILES)

@@ -1,7 +1,7 @@
 """Daily: what cron runs. Fetch, retrain, forecast, write into the ledger, score, report.
 
 An error concerns its ticker and its step alone; the rest goes on. A second run does
-what the first has left undone, so that nobody repairs anything after a crash.
+what the first has left undone, so that a crash needs no repair.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from lstmcli.pipeline.session import Session
 from lstmcli.sessions import SETTLE_MARGIN, check_calendar, closing_times, time_zone
 
 AFTER = SETTLE_MARGIN + timedelta(minutes=15)
-"""After the close: quotes have settled, and the first minute is not everybody's."""
+"""After the close: quotes have settled, and requests are spread over some minutes."""
 
 AGAIN = (timedelta(0), timedelta(hours=2), timedelta(hours=5))
 """When to try: whatever succeeded is not done again."""
@@ -142,7 +142,7 @@ def systemd_units(plan: Schedule) -> Mapping[str, str]:
         calendars.append(f"OnCalendar={days} {moment:%H:%M}:00 {plan.zone}")
     # systemd splits ExecStart by itself: quotes, and % for its own names.
     words = [_quoted(word) for word in plan.command]
-    # With a /tmp of its own the service could not see what lies in everybody's.
+    # With a private /tmp the service could not see files in the shared one.
     in_tmp = any(word.startswith("/tmp/") for word in plan.command)
     private_tmp = "" if in_tmp else "PrivateTmp=yes\n"
     service = f"""[Unit]

@@ -11,6 +11,10 @@ from lstmcli.errors import ConfigError, DiskError
 MAX_TICKER = 32
 """Characters of a ticker that can name a file."""
 
+MAX_FILE_NAME = 120
+"""Characters of its file name: file systems take 255, with a run and an ending."""
+
+
 _DEVICES = {
     "CON",
     "PRN",
@@ -24,7 +28,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old content or the new one.
 
     The content goes to a temporary name in the same folder, is flushed to disk
-    and renamed; the temporary file never outlives a failure.
+    and renamed. A failure removes the temporary file.
 
     Raises:
         DiskError: disk full, quota, no permission, read-only, or no folder.
@@ -74,6 +78,8 @@ def check_ticker(ticker: str) -> str:
         reason = f"it starts with {ticker[0]!r}"
     elif not ticker.isprintable() or ticker != ticker.strip():
         reason = "it holds a character that does not print, or a space at an end"
+    elif len(file_name(ticker)) > MAX_FILE_NAME:
+        reason = "its letters make a file name that is too long"
     if reason:
         shown = ticker if len(ticker) <= MAX_TICKER else ticker[:MAX_TICKER] + "…"
         raise ConfigError(

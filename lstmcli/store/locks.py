@@ -1,4 +1,4 @@
-"""One process at a time; the operating system lets go of a lock when its holder dies."""
+"""One process at a time; the operating system releases a lock when its process ends."""
 
 from __future__ import annotations
 

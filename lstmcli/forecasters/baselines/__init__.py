@@ -1,4 +1,4 @@
-"""What a network has to beat: forecasters that anybody could compute."""
+"""Baselines: the forecasters that a network is compared with."""
 
 from lstmcli.forecasters.baselines.constant import Drift, RandomWalk
 from lstmcli.forecasters.baselines.garch import Garch

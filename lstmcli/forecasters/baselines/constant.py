@@ -1,4 +1,4 @@
-"""Volatility that never changes: what a forecaster has to beat at the very least."""
+"""Random walks of constant volatility, the weakest baselines."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class FittedConstant:
     """A Gaussian random walk with each ticker's training mean and volatility.
 
     Attributes:
-        learns_from: the first session of the fit: two numbers per ticker hardly
-            remember the days that they come from.
+        learns_from: the first session of the fit. Two parameters per ticker overfit so
+            little that forecasts in sample are as good as out of sample.
         mean, sigma: per ticker, of the log return of one session.
     """
 

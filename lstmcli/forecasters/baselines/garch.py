@@ -49,8 +49,8 @@ class FittedGarch:
     """GARCH with the parameters of each ticker.
 
     Attributes:
-        learns_from: the first session of the fit: four numbers per ticker hardly
-            remember the days that they come from.
+        learns_from: the first session of the fit. Five parameters per ticker overfit so
+            little that forecasts in sample are as good as out of sample.
         fallbacks: tickers that `ewma` serves, because their fit did not converge.
     """
 

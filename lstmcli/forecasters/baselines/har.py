@@ -39,8 +39,8 @@ class FittedHar:
     """HAR with its coefficients.
 
     Attributes:
-        learns_from: the first session of the panel: some twenty coefficients that all
-            tickers share hardly remember the days that they come from.
+        learns_from: the first session of the panel. Some twenty coefficients for all
+            tickers overfit so little that forecasts in sample are as good as out of sample.
     """
 
     volatility: FittedHarVolatility

@@ -16,7 +16,7 @@ PERCENT = 100
 """Returns are fitted in percent: the optimiser stalls where a variance is 1e-4."""
 
 MAX_PERSISTENCE = 0.9999
-"""Of α + β. Beyond it the variance has no mean to return to."""
+"""Bound of α + β: at 1 the variance has no mean."""
 
 NUMBA_SWITCH = "ARCH_DISABLE_NUMBA"
 """A variable of the environment that `arch` reads once, when it is imported."""

@@ -33,7 +33,7 @@ REPORT_SLACK = 2
 """Sessions by which a report comes earlier or later than a quarter ago."""
 
 MAX_UNUSUAL = 5.0
-"""Of a logarithm: a session without trades would else be unlike any other."""
+"""Bound of an abnormal logarithm: a session without trades would be an outlier."""
 
 
 def har_regressors(panel: Panel) -> dict[str, pd.DataFrame]:
