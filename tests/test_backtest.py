@@ -172,7 +172,7 @@ def test_anybody_can_score_the_forecasts_again(proven):
         total.setdefault(key, []).append(loss)
     scores = pd.read_csv(_finished(data) / "scores.csv")
     keys = ["recipe", "calibrated", "ticker", "step"]
-    crps = scores[scores["metric"] == "crps"].set_index(keys)["value"].to_dict()
+    crps = scores[scores["metric"] == "crps"].set_index(keys)["value"].sort_index()
     assert len(crps) == len(total)
     for key, losses in total.items():
         assert crps[key] == pytest.approx(sum(losses) / len(losses), abs=1e-12)
