@@ -126,7 +126,7 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     first, last, evaluations = manifest.test
     names = ", ".join(manifest.tickers[:5]) + (" …" if len(manifest.tickers) > 5 else "")
     size = f"{manifest.parameters:,} parameters, {manifest.seconds:.0f} s"
-    print(f"{manifest.variant} on {names}: {size}")
+    print(f"{plan.recipe.name} on {names}: {size}")
     for label in dict.fromkeys(manifest.labels.values()):
         print(f"NOTE: {label}")
     print()

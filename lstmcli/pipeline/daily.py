@@ -192,7 +192,7 @@ class Evening:
             why = f"waits for {' '.join(sorted(missing))}" if missing else "forecast already"
             self._log("retrain", "postponed", run=manifest.run, message=why)
             return
-        self.on_step(f"training {manifest.variant} anew ({config.retrain}) …")
+        self.on_step(f"training {config.recipe().name} anew ({config.retrain}) …")
         new = train_again(self.session, config)
         self.day.retrained.append(new.run)
         self._log("retrain", "ok", run=new.run, replaces=manifest.run, seconds=new.seconds)
