@@ -58,7 +58,7 @@ def test_fetch_says_what_is_stored_and_keeps_stdout_free(first_run):
 
 def test_train_ends_with_the_network_beside_the_baselines(first_run):
     out = first_run["train"].out
-    assert out.startswith("lstm on GOOG, SIM: ")
+    assert out.startswith("smoke on GOOG, SIM: ")
     assert f"NOTE: {LABEL}" in out
     table = out.partition("\n\n")[2].partition("\n\n")[0].splitlines()[1:]
     rows = {line.split()[0]: line.split()[1:] for line in table}
