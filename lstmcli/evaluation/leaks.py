@@ -77,7 +77,7 @@ def check_features(columns: Columns, panel: Panel, *, seed: int = 0, places: int
             changed += not before.iloc[: t + 1].equals(after.iloc[: t + 1])
     return Check(
         "features look back only",
-        f"bars after {places} sessions of each ticker changed, features compared",
+        f"all data after {places} sessions of each ticker changed, features compared",
         f"{changed} of {places * len(panel)} differ; allowed 0",
         changed == 0,
     )
@@ -121,7 +121,7 @@ def check_fit(recipe: Recipe, panel: Panel, until: pd.Timestamp, *, seed: int = 
     )
     return Check(
         "the fit stops where it should",
-        f"fitted twice, bars after {until:%Y-%m-%d} changed in between",
+        f"fitted twice, all data after {until:%Y-%m-%d} changed in between",
         f"largest difference of a forecast {worst:.0e}; allowed 0",
         worst == 0.0,
     )
@@ -141,7 +141,7 @@ def check_forecast(
         )
     return Check(
         "forecasts look back only",
-        f"bars after each of {len(origins)} origins changed, forecasts compared",
+        f"all data after each of {len(origins)} origins changed, forecasts compared",
         f"largest difference {worst:.0e}; allowed 0",
         worst == 0.0,
     )
