@@ -12,6 +12,7 @@ import zipfile
 import zlib
 
 from lstmcli.errors import DataError
+from lstmcli.sources.layouts import role_of
 
 _SAVE_AS = "save it as CSV with the columns Date, Open, High, Low, Close, Volume"
 
@@ -21,6 +22,8 @@ _BYTE_ORDER_MARKS = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
+
+_OTHERS = ("cp1252", "gb18030", "shift_jis", "euc_kr")
 
 
 def unpacked(content: bytes, file: str) -> bytes:
@@ -80,17 +83,30 @@ def decoded(content: bytes, file: str) -> tuple[str, str]:
     if "\x00" in text:
         import charset_normalizer
 
-        best = charset_normalizer.from_bytes(content[:1_000_000]).best()
-        try:
-            text, encoding = (
-                (content.decode(best.encoding), best.encoding) if best else ("\x00", "")
-            )
-        except UnicodeDecodeError:
-            text = "\x00"
-        if "\x00" in text:
+        # A few letters beyond ASCII fit many encodings: that of a header we know is right.
+        guesses = [match.encoding for match in charset_normalizer.from_bytes(content[:100_000])]
+        texts = {name: _try(content, name) for name in [*guesses[:8], *_OTHERS]}
+        encoding = max(texts, key=lambda name: _known_names(texts[name]))
+        text = texts[encoding]
+        if "\x00" in text or not text:
             raise refused(file, "a file that is no text")
     shown = {"utf-8-sig": "utf-8", "utf-16": "UTF-16", "utf-32": "UTF-32"}
     return text, shown.get(encoding, encoding)
+
+
+def _try(content: bytes, encoding: str) -> str:
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        return ""
+
+
+def _known_names(text: str) -> int:
+    """Return how many names of columns the first lines hold; −1 where it is no text."""
+    if not text or "\x00" in text:
+        return -1
+    words = re.split(r"[,;\t|\n]", text[:2000])
+    return sum(role_of(word) is not None for word in words)
 
 
 def check_is_table(text: str, file: str) -> None:

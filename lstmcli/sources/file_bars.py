@@ -97,13 +97,22 @@ class FileBars:
     def _once(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the quotes in order of their sessions, each of these once."""
         values = [name for name in table if name != "line"]
+        self._check_doubles(table, values)
         self._check_order(table)
         if not table.index.is_monotonic_increasing:
             table = table[::-1]
         table = table.sort_index(kind="stable")
+        again = table.index.duplicated()
+        if not again.any():
+            return table
+        self.notes.append(f"{again.sum()} lines were there twice")
+        return table[~again]
+
+    def _check_doubles(self, table: pd.DataFrame, values: list[str]) -> None:
+        """Refuse sessions that are on several lines with other numbers, all at once."""
         twice = table.index.duplicated(keep=False)
         if not twice.any():
-            return table
+            return
         doubled = table[twice]
         kinds = doubled[values].fillna(0.0).round(10).reset_index().drop_duplicates()
         differing = kinds["session"][kinds["session"].duplicated()].unique()
@@ -122,9 +131,6 @@ class FileBars:
                 hint="keep the right line of each in the file, then: "
                 f"lstm fetch {shlex.quote(self.ticker)}",
             )
-        table = table[~table.index.duplicated()]
-        self.notes.append(f"{len(doubled) - len(doubled.index.unique())} lines were there twice")
-        return table
 
     def _check_order(self, table: pd.DataFrame) -> None:
         """Refuse single lines out of order: their dates are wrong, as a rule.
