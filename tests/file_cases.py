@@ -148,19 +148,27 @@ def complaints(stage: Stage, step: Step, result: Result) -> list[str]:
 
 def _complaints(stage: Stage, step: Step, result: Result) -> list[str]:
     wrong = []
-    said = f"{result.out}\n{result.err}".lower()
+    # Whatever the folder's name holds is not said by the command.
+    said = f"{result.out}\n{result.err}".replace(str(stage.here), "").lower()
     codes = step.get("code", 0)
     if result.code not in (codes if isinstance(codes, list) else [codes]):
         wrong.append(f"Expected the code {codes}. Received: {result.code}: {_first_line(result)}")
     for words in step.get("says", []):
-        if not any(word in said for word in words.lower().split("|")):
+        if not any(_holds(said, word) for word in words.split("|")):
             wrong.append(f"Expected it to say {words!r}. It said: {result.err}")
-    wrong += [f"It says {word!r}." for word in step.get("never", []) if word.lower() in said]
+    wrong += [f"It says {word!r}." for word in step.get("never", []) if _holds(said, word)]
     for ticker, expected in step.get("stored", {}).items():
         wrong += _differences(stage.here / "data", ticker, expected)
     if "way_out" in step and not wrong:
         wrong += _without_way_out(stage, step, result)
     return wrong
+
+
+def _holds(said: str, word: str) -> bool:
+    """Return whether a text holds a word; a number must not be part of another or of a date."""
+    if word.isdigit():
+        return bool(re.search(rf"(?<![\d-])(?<!\d[.,]){word}(?!\d)", said))
+    return word.lower() in said
 
 
 def _without_way_out(stage: Stage, step: Step, result: Result) -> list[str]:
