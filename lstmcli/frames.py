@@ -119,14 +119,15 @@ def check_bars(bars: pd.DataFrame, ticker: str) -> None:
     if not index.is_monotonic_increasing or not index.is_unique:
         late = index[np.flatnonzero(np.diff(index.asi8) <= 0)[0] + 1]
         raise DataError(f"{ticker}: session {late:%Y-%m-%d} is repeated or out of order.")
-    for rule, broken in _broken_rules(bars):
+    for rule, broken in broken_rules(bars):
         if broken.any():
             row = bars[broken].iloc[0]
             values = ", ".join(f"{name} {row[name]:g}" for name in BAR_COLUMNS)
             raise DataError(f"{ticker}: {index[broken][0]:%Y-%m-%d}: {rule}: {values}.")
 
 
-def _broken_rules(bars: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+def broken_rules(bars: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each rule about the values of bars, and which rows (T,) break it."""
     prices = bars[["open", "high", "low", "close"]].to_numpy(float)
     yield "a value is not a finite number", ~np.isfinite(bars.to_numpy(float)).all(axis=1)
     yield "a price is zero or negative", (prices <= 0).any(axis=1)

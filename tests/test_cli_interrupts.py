@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from command import NOW, TINY, Result, check_parses, start, wait_for
 
+from lstmcli.cli.terminal import interrupts
 from lstmcli.store import Workspace
 
 pytestmark = pytest.mark.process
@@ -214,3 +215,10 @@ def test_resume_takes_no_other_settings(lstm, stopped, enter):
         answer = lstm("train", *more, "--resume")
         assert answer.code == 2
         assert "lstm train --resume" in answer.hint
+
+
+def test_a_ctrl_c_that_comes_out_as_another_error_is_still_a_ctrl_c():
+    with pytest.raises(KeyboardInterrupt), interrupts():
+        raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+    with pytest.raises(SystemError), interrupts():
+        raise SystemError("returned a result with an exception set") from ValueError()

@@ -123,8 +123,8 @@ FAULTS = {
     "hole": lambda rows: [*rows[:-5], *rows[-4:]],
     "null": lambda rows: [*rows[:-5], rows[-5][:10] + ",,,,,,", *rows[-4:]],
     "text": lambda rows: [*rows[:-1], rows[-1].replace(",", ",oops", 1)],
-    "duplicate": lambda rows: [*rows, rows[-1]],
-    "unsorted": lambda rows: [*rows[5:], *rows[:5]],
+    "duplicate": lambda rows: [*rows, rows[-2].replace(rows[-2][:10], rows[-1][:10])],
+    "unsorted": lambda rows: [*rows[1:], rows[0]],
     "one row": lambda rows: rows[:1],
     "empty": lambda rows: [],
 }
@@ -286,7 +286,8 @@ def test_a_damaged_market_series_comes_back(workspace):
 # The command
 
 
-def test_the_command_says_what_became_of_a_market_series(lstm, empty):
+def test_the_command_says_what_became_of_a_market_series(lstm, empty, monkeypatch):
+    monkeypatch.setenv("LSTM_NOW", "2024-04-02T12:00:00+00:00")
     write(empty.parent, lines(BARS)).rename(empty.parent / "vix.csv")
     answer = lstm("fetch", "--market", "--file", "vix.csv", "--json")
     (vix,) = json.loads(answer.out)["market"]

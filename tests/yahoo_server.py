@@ -16,17 +16,20 @@ import ssl
 import threading
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import trustme
+from yahoo_rows import chart, chart_meta
 
 GONE = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
 
@@ -92,6 +95,7 @@ class YahooServer:
 
     def __init__(self, folder: Path) -> None:
         self.listings: dict[str, Listing] = {}
+        self.raw: dict[str, dict[str, Any]] = {}
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.leaks: list[str] = []
@@ -136,6 +140,10 @@ class YahooServer:
         self.now = moment
         os.environ["LSTM_NOW"] = moment.isoformat()
 
+    def serve_raw(self, symbols: Mapping[str, dict[str, Any]]) -> None:
+        """Answer with rows as they are, in place of all symbols before; see `yahoo_rows`."""
+        self.listings, self.raw = {}, dict(symbols)
+
     def charts(self, symbol: str) -> list[Request]:
         """Return the requests for bars of a symbol, without those for its time zone."""
         path = f"/v8/finance/chart/{symbol}"
@@ -171,7 +179,10 @@ class YahooServer:
         return 404, json.dumps({"error": GONE})
 
     def _chart(self, symbol: str, query: dict[str, str]) -> tuple[int, str]:
-        listing = self.listings.get(symbol)
+        facts, listing = self.raw.get(symbol), self.listings.get(symbol)
+        if facts is not None and not facts.get("gone"):
+            rendered = chart(symbol, facts, query, self.now)
+            return 200, json.dumps({"chart": {"result": [rendered], "error": None}})
         if listing is None:
             return 404, json.dumps({"chart": {"result": None, "error": GONE}})
         rendered = _render(listing, symbol, query, self.now)
@@ -187,13 +198,7 @@ def _render(listing: Listing, symbol: str, query: dict[str, str], now: datetime)
 
     sessions = [session.date() for session in listing.bars.index]
     trading_day = max((s for s in sessions if s <= today), default=sessions[0])
-    regular = {
-        "timezone": "EST",
-        "start": at(trading_day, listing.opens),
-        "end": at(trading_day, listing.closes),
-        "gmtoffset": -18000,
-    }
-    first = int(query.get("period1", regular["start"]))
+    first = int(query.get("period1", at(trading_day, listing.opens)))
     last = int(query.get("period2", 2**40))
     rows, events = [], {"dividends": {}, "splits": {}}
     for session, row in listing.bars.iterrows():
@@ -227,23 +232,19 @@ def _render(listing: Listing, symbol: str, query: dict[str, str], now: datetime)
             rows.append((opening, prices, volume * 97 // 100))
             opening, volume = closing, volume * 98 // 100
         rows.append((opening, prices, volume))
-    meta = {
-        "currency": listing.currency,
-        "symbol": symbol,
-        "exchangeName": listing.exchange,
-        "instrumentType": "EQUITY",
-        "firstTradeDate": at(sessions[0], listing.opens),
-        "regularMarketTime": min(int(now.timestamp()), regular["end"]),
-        "gmtoffset": -18000,
-        "timezone": "EST",
-        "exchangeTimezoneName": listing.zone,
-        "regularMarketPrice": rows[-1][1][3] if rows else 1.0,
-        "priceHint": 2,
-        "currentTradingPeriod": {"pre": regular, "regular": regular, "post": regular},
-        "dataGranularity": "1d",
-        "range": query.get("range", ""),
-        "validRanges": ["1d", "5d", "1mo", "1y", "max"],
-    }
+    meta = chart_meta(
+        symbol,
+        zone=listing.zone,
+        exchange=listing.exchange,
+        currency=listing.currency,
+        kind="EQUITY",
+        first=at(sessions[0], listing.opens),
+        regular=(at(trading_day, listing.opens), at(trading_day, listing.closes)),
+        now=now,
+        range=query.get("range", ""),
+    )
+    if rows:
+        meta["regularMarketPrice"] = rows[-1][1][3]
     if not rows:
         return {"meta": meta, "indicators": {"quote": [{}], "adjclose": [{}]}}
     columns = {

@@ -20,7 +20,7 @@ from lstmcli.cli import (
     status,
     train,
 )
-from lstmcli.cli.terminal import INTERRUPTED, need_command, report, say, show_traceback
+from lstmcli.cli.terminal import INTERRUPTED, interrupts, need_command, report, say, show_traceback
 from lstmcli.version import __version__
 
 EPILOG = """
@@ -109,7 +109,8 @@ def run(arguments: list[str]) -> int:
     debug = show_traceback.set("--debug" in arguments)
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        code = app(args=arguments, prog_name="lstm", standalone_mode=False)
+        with interrupts():
+            code = app(args=arguments, prog_name="lstm", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from lstmcli.cli.terminal import (
     Tickers,
     Universe,
     WorkspaceFolder,
+    interrupts,
     named_tickers,
     prepare,
     print_json,
@@ -85,7 +86,7 @@ def backtest(
             quiet=quiet,
         )
     try:
-        with _Progress(quiet) as progress:
+        with interrupts(), _Progress(quiet) as progress:
             result = pipeline.backtest(
                 session,
                 plan,

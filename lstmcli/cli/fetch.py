@@ -41,7 +41,24 @@ def fetch(
         ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="The CSV of --source csv.")
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="Of --source csv: CSV or Parquet; - is stdin."),
+    ] = None,
+    dates: Annotated[
+        str | None,
+        typer.Option("--dates", metavar="ORDER", help="Of 3/8/2024 in the file: dmy, mdy, ymd."),
+    ] = None,
+    decimal: Annotated[
+        str | None,
+        typer.Option("--decimal", metavar="MARK", help="The decimal mark of the file: . or ,"),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--columns", metavar="ROLE=NAME", help="Such as close=Last,volume=Qty."),
+    ] = None,
+    allow_jumps: Annotated[
+        list[str] | None,
+        typer.Option("--allow-jumps", metavar="DATE", help="A jump of the price that is real."),
     ] = None,
     start: Annotated[
         str | None, typer.Option("--start", metavar="DATE", help="The first session wanted.")
@@ -66,6 +83,7 @@ def fetch(
     lstm fetch MRK MDT
     lstm fetch GOOG --source sample
     lstm fetch MRK --source csv --file MRK.csv
+    lstm fetch MRK --file export.csv --dates dmy --columns close=Last
     lstm fetch --market ^VIX
     """
     prepare(quiet=quiet)
@@ -82,9 +100,22 @@ def fetch(
         session,
         named_tickers(tickers, universe),
         store=session.workspace.market if market else None,
-        source=_source(source, "lstm fetch --market" if market else "lstm fetch", file=file),
+        source=_source(
+            source,
+            "lstm fetch --market" if market else "lstm fetch",
+            file=file,
+            dates=dates,
+            decimal=decimal,
+            columns=_columns(columns),
+        ),
         start=parse_day(start, "--start"),
         calendar=calendar,
+        allow_jumps=[
+            day
+            for text in allow_jumps or []
+            for part in text.split(",")
+            if (day := parse_day(part, "--allow-jumps"))
+        ],
         on_result=show,
     )
     if as_json:
@@ -93,6 +124,29 @@ def fetch(
     if not code and not market:
         say_next(f"lstm train {results[0].ticker} --config lstm.yaml", quiet=quiet)
     return code
+
+
+def _columns(stated: list[str] | None) -> dict[str, str] | None:
+    """Return role → name of the column, as `close=Last,volume=Qty` says.
+
+    Raises:
+        ConfigError: a part is no ROLE=NAME.
+    """
+    if not stated:
+        return None
+    columns: dict[str, str] = {}
+    for text in stated:
+        parts = text.split(",")
+        # A name may hold a comma itself.
+        for part in parts if all("=" in part for part in parts) else [text]:
+            role, equals, name = part.partition("=")
+            if not equals or not name.strip():
+                raise ConfigError(
+                    f"Expected --columns as ROLE=NAME, such as close=Last. Received: {text!r}.",
+                    hint="lstm fetch MRK --source csv --file MRK.csv --columns close=Last",
+                )
+            columns[role.strip().lower()] = name.strip()
+    return columns
 
 
 def _source(name: str | None, command: str, **options: object) -> AnySource | None:
@@ -104,7 +158,7 @@ def _source(name: str | None, command: str, **options: object) -> AnySource | No
     Raises:
         ConfigError: no source has this name, or it has other options.
     """
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, ValidationError
 
     from lstmcli.sources import SOURCES, AnySource
 
@@ -135,7 +189,14 @@ def _source(name: str | None, command: str, **options: object) -> AnySource | No
                 hint=f"{command} MRK --source {name} --{field} MRK.{name}",
             )
     adapter: TypeAdapter[AnySource] = TypeAdapter(AnySource)
-    return adapter.validate_python({"name": name, **given})
+    try:
+        return adapter.validate_python({"name": name, **given})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        option = f"--{fault['loc'][-1]}"
+        raise ConfigError(
+            f"{option}: {fault['msg']}. Received: {fault['input']!r}.", hint=f"{command} --help"
+        ) from error
 
 
 def _line(result: FetchResult) -> str:

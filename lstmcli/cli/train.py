@@ -18,6 +18,7 @@ from lstmcli.cli.terminal import (
     Tickers,
     Universe,
     WorkspaceFolder,
+    interrupts,
     named_tickers,
     prepare,
     print_table,
@@ -92,7 +93,10 @@ def train(
     run = run or pipeline.start_run(session, plan)
     training = plan.config.training
     try:
-        with _Progress(training.members, training.epochs, training.refit, quiet) as progress:
+        with (
+            interrupts(),
+            _Progress(training.members, training.epochs, training.refit, quiet) as progress,
+        ):
             result = pipeline.train(
                 session, plan, run, on_epoch=progress.on_epoch, on_stage=progress.on_stage
             )

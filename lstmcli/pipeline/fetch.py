@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
 
 import pandas as pd
@@ -17,6 +19,8 @@ from lstmcli.sources import AnySource, YahooSource
 from lstmcli.store.bars import BarsStore
 from lstmcli.store.files import check_ticker
 
+log = logging.getLogger(__name__)
+
 MAX_FAILURES = 5
 """After so many in a row a source counts as down: to ask it for 500 tickers would take hours."""
 
@@ -29,6 +33,7 @@ def fetch(
     source: AnySource | None = None,
     start: date | None = None,
     calendar: str | None = None,
+    allow_jumps: Collection[date] = (),
     on_result: Callable[[FetchResult], None] = lambda result: None,
 ) -> list[FetchResult]:
     """Bring tickers up to date and return one result for each.
@@ -50,8 +55,9 @@ def fetch(
         wanted = [check_ticker(ticker) for ticker in dict.fromkeys(tickers)]
         wanted = wanted or _tickers_without_names(store, source)
     except LstmError as error:
-        _adapt_hint(error, store)
+        _complete_hint(error, _options(store, source))
         raise
+    _say_what_is_left(wanted, source)
     with session.workspace.lock():
         return fetch_each(
             session,
@@ -60,6 +66,7 @@ def fetch(
             source=source,
             start=start,
             calendar=calendar,
+            allow_jumps=allow_jumps,
             on_result=on_result,
         )
 
@@ -87,6 +94,7 @@ def fetch_each(
     source: AnySource | None = None,
     start: date | None = None,
     calendar: str | None = None,
+    allow_jumps: Collection[date] = (),
     on_result: Callable[[FetchResult], None] = lambda result: None,
 ) -> list[FetchResult]:
     """Bring the named tickers up to date, for a caller that holds the workspace.
@@ -111,6 +119,7 @@ def fetch_each(
                 source=ticker_source,
                 start=start,
                 calendar=calendar,
+                allow_jumps=allow_jumps,
                 cache=session.workspace.cache,
             )
             in_a_row = 0
@@ -119,7 +128,7 @@ def fetch_each(
             asked_to_wait = isinstance(error, RateLimitError)
             if isinstance(error, SourceError) and (asked_to_wait or in_a_row == MAX_FAILURES):
                 refused = refused or error
-            _adapt_hint(error, store)
+            _complete_hint(error, _options(store, source, start, calendar, allow_jumps))
             result = _failed(store, ticker, error)
         results.append(result)
         on_result(result)
@@ -148,13 +157,72 @@ def _tickers_without_names(store: BarsStore, source: AnySource | None) -> list[s
     return stored
 
 
-def _adapt_hint(error: LstmError, store: BarsStore) -> None:
-    """Add `--market` to the command in a hint, where the store holds market series.
+def _options(
+    store: BarsStore,
+    source: AnySource | None,
+    start: date | None = None,
+    calendar: str | None = None,
+    allow_jumps: Collection[date] = (),
+) -> list[str]:
+    """Return what was asked for beside the tickers, as options of `lstm fetch`."""
+    options = ["--market"] if store.market else []
+    options += [source.options()] if source is not None else []
+    options += [f"--start {start}"] if start else []
+    options += [f"--calendar {calendar}"] if calendar else []
+    return options + [f"--allow-jumps {day}" for day in sorted(allow_jumps)]
 
-    Sources and checks write hints for tickers: they do not know the store.
+
+def _complete_hint(error: LstmError, options: Sequence[str]) -> None:
+    """Add what was asked for to each command `lstm fetch` of a hint that lacks it.
+
+    Sources and checks write hints for a ticker alone: they know neither the store nor
+    the options. A dropped --file would send the user to Yahoo.
     """
-    if store.market and error.hint and "lstm fetch --market" not in error.hint:
-        error.hint = error.hint.replace("lstm fetch", "lstm fetch --market")
+    if not error.hint:
+        return
+    error.hint = _COMMAND.sub(lambda found: _completed(found, options), error.hint)
+
+
+_COMMAND = re.compile(
+    r"lstm fetch(?P<ticker> (?!-)(?:'[^']*'|[^\s,]+))?(?P<rest>(?:(?!lstm fetch).)*)"
+)
+
+
+def _completed(found: re.Match[str], options: Sequence[str]) -> str:
+    ticker, rest = found["ticker"] or "", found["rest"]
+    market = " --market" if "--market" in options and "--market" not in rest else ""
+    # An option of its own, such as --start, stands; of --allow-jumps there may be several.
+    lacking = [
+        option
+        for option in options
+        if option != "--market"
+        and option not in rest
+        and (option.split()[0] not in rest or option.startswith("--allow-jumps"))
+    ]
+    if not ticker and rest.strip().startswith("--"):
+        lacking = []
+    return f"lstm fetch{market}{ticker}{''.join(f' {option}' for option in lacking)}{rest}"
+
+
+def _say_what_is_left(wanted: Sequence[str], source: AnySource | None) -> None:
+    """Say which other symbols a file holds, if some of its tickers were named."""
+    try:
+        symbols = {} if source is None else source.symbols()
+    except LstmError:
+        return  # each ticker says why
+    if source is None or len(symbols) < 2:
+        return
+    spelled = {source.spelled(ticker) for ticker in wanted}
+    left = {name: lines for name, lines in symbols.items() if name not in spelled}
+    if left:
+        shown = ", ".join(f"{name} ({lines:,} lines)" for name, lines in list(left.items())[:5])
+        log.warning(
+            "not read: %d other symbol%s of the file: %s%s",
+            len(left),
+            "s" if len(left) > 1 else "",
+            shown,
+            " …" if len(left) > 5 else "",
+        )
 
 
 def _remembered_source(store: BarsStore, ticker: str) -> AnySource:
@@ -169,12 +237,18 @@ def _remembered_source(store: BarsStore, ticker: str) -> AnySource:
         stated = sidecar.source
     try:
         adapter: TypeAdapter[AnySource] = TypeAdapter(AnySource)
-        return adapter.validate_python(stated)
+        source = adapter.validate_python(stated)
     except ValidationError as error:
         raise DataError(
             f"{ticker}: this version does not know the source that it came from: {stated}.",
             hint=f"lstm fetch {ticker} --source yahoo",
         ) from error
+    if not source.repeatable:
+        raise NoDataError(
+            f"{ticker}: its bars came through standard input, which is not read again.",
+            hint=f"name a file: {store.fetch_command(ticker)} --source csv --file {ticker}.csv",
+        )
+    return source
 
 
 def _failed(store: BarsStore, ticker: str, error: LstmError) -> FetchResult:

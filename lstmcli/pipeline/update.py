@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -11,12 +12,16 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import DataError, LstmError, NoDataError
+from lstmcli.sessions import settled_session
 from lstmcli.sources import (
     AnySource,
     Delivery,
     calendar_for,
     check_series,
+    has_shares,
     joined,
+    likely_calendar,
+    names_exchange,
     restatement,
     same,
     update_start,
@@ -47,14 +52,18 @@ def update(
     source: AnySource,
     start: date | None,
     calendar: str | None,
+    allow_jumps: Collection[date] = (),
     cache: Path,
 ) -> FetchResult:
     """Ask the source for what is new, check all of it, and store it.
 
+    Args:
+        allow_jumps: sessions whose jump is real. They are stored with the bars.
+
     Raises:
         LstmError: the source failed, or what it delivered; what was stored stays.
     """
-    return _Update(store, ticker, source, start, calendar, cache).run()
+    return _Update(store, ticker, source, start, calendar, allow_jumps, cache).run()
 
 
 class _Update:
@@ -67,6 +76,7 @@ class _Update:
         source: AnySource,
         start: date | None,
         calendar: str | None,
+        allow_jumps: Collection[date],
         cache: Path,
     ) -> None:
         self.store = store
@@ -75,6 +85,7 @@ class _Update:
         self.source = source
         self.start = start
         self.calendar = calendar
+        self.allow_jumps = frozenset(allow_jumps)
 
     def run(self) -> FetchResult:
         try:
@@ -83,6 +94,7 @@ class _Update:
             return self._first()
         except DataError as error:
             return self._first(f"replaced what was stored: {error}")
+        self.allow_jumps |= set(meta.allowed_jumps)
         if meta.source["name"] != self.source.name:
             return self._first(f"replaced bars from {meta.source['name']}")
         if self.start is None:
@@ -177,10 +189,20 @@ class _Update:
         added: int,
         notes: tuple[str, ...],
     ) -> FetchResult:
-        calendar = self.calendar or calendar_for(self.ticker, delivery.exchange)
+        calendar = self._calendar(delivery)
+        if self.calendar is None and not names_exchange(self.ticker, delivery.exchange):
+            guess, calendar = calendar, likely_calendar(bars, calendar)
+            if calendar != guess:
+                notes = (*notes, f"its days are those of {calendar}, not of {guess}")
         # An index has no volume. An ETF has, and splits, as a market series too.
         can_split = not self.store.market or bool(bars["volume"].any())
-        check_series(bars, self.ticker, calendar=calendar, can_split=can_split)
+        check_series(
+            bars,
+            self.ticker,
+            calendar=calendar,
+            can_split=can_split and has_shares(self.ticker),
+            allowed=[pd.Timestamp(day) for day in self.allow_jumps],
+        )
         meta = BarsMeta.of(
             bars,
             ticker=self.ticker,
@@ -191,10 +213,12 @@ class _Update:
             timezone=delivery.timezone,
             currency=delivery.currency,
             label=delivery.label,
+            allowed_jumps=tuple(sorted(self.allow_jumps)),
             # A later start than before does not delete the bars that are stored already.
             start=self.start if self.start and bars.index[0].date() >= self.start else None,
         )
         self.store.write(bars, meta)
+        notes = (*notes, *delivery.notes)
         if delivery.label:
             notes = (*notes, delivery.label)
         return FetchResult(
@@ -208,7 +232,25 @@ class _Update:
         )
 
     def _deliver(self, start: date | None) -> Delivery:
-        return self.source.bars(self.ticker, start, cache=self.cache)
+        """Return what the source has, without sessions that have not settled."""
+        delivery = self.source.bars(self.ticker, start, cache=self.cache)
+        index = pd.DatetimeIndex(delivery.bars.index)
+        if index.empty:
+            return delivery
+        last = settled_session(self._calendar(delivery), clock.now(), observed=index)
+        settled = index <= last
+        if settled.all():
+            return delivery
+        note = f"without {index[~settled][0]:%Y-%m-%d}, which has not closed"
+        if (~settled).sum() > 1:
+            note = (
+                f"without {(~settled).sum()} sessions from {index[~settled][0]:%Y-%m-%d} on, "
+                "which have not closed"
+            )
+        return replace(delivery, bars=delivery.bars[settled], notes=(*delivery.notes, note))
+
+    def _calendar(self, delivery: Delivery) -> str:
+        return self.calendar or calendar_for(self.ticker, delivery.exchange)
 
     def _source(self) -> dict[str, object]:
         return self.source.model_dump(mode="json", exclude_defaults=True) | {

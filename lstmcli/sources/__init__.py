@@ -12,7 +12,8 @@ from pydantic import Field
 
 from lstmcli.sources.base import Delivery, SourceConfig
 from lstmcli.sources.csv import CsvSource
-from lstmcli.sources.exchanges import calendar_for
+from lstmcli.sources.exchanges import calendar_for, has_shares, names_exchange
+from lstmcli.sources.holes import likely_calendar
 from lstmcli.sources.sample import SampleSource
 from lstmcli.sources.update import joined, restatement, same, update_start
 from lstmcli.sources.validation import check_series
@@ -36,7 +37,10 @@ __all__ = [
     "YahooSource",
     "calendar_for",
     "check_series",
+    "has_shares",
     "joined",
+    "likely_calendar",
+    "names_exchange",
     "restatement",
     "same",
     "update_start",

@@ -26,7 +26,7 @@ class Delivery:
     """Bars as a source delivered them, and what it says about them.
 
     `bars` is empty if the range holds no session. A field is `None` if the source
-    does not say.
+    does not say. `notes` say how it was read and what was changed, where that is not plain.
     """
 
     bars: pd.DataFrame
@@ -34,6 +34,7 @@ class Delivery:
     timezone: str | None = None
     currency: str | None = None
     label: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class SourceConfig(Section):
@@ -44,9 +45,26 @@ class SourceConfig(Section):
     incremental: ClassVar[bool] = False
     """Whether an update asks for the last sessions only, instead of for everything."""
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be asked again without a word: standard input cannot."""
+        return True
+
+    def options(self) -> str:
+        """Return the options of `lstm fetch` that name this source."""
+        return f"--source {self.name}"
+
     def tickers(self) -> list[str]:
         """Return the tickers that this source has; none if it cannot tell."""
         return []
+
+    def symbols(self) -> dict[str, int]:
+        """Return how many lines a file has of each symbol, as it spells them; else none."""
+        return {}
+
+    def spelled(self, ticker: str) -> str | None:
+        """Return the symbol of a file that a ticker stands for; None if it has none."""
+        return ticker
 
     def pause_between_tickers(self) -> float:
         """Return how many seconds to wait before the next ticker."""

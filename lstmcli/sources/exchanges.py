@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from lstmcli.sessions import ALWAYS_OPEN, WEEKDAYS
 
+DEFAULT = "XNYS"
+"""The calendar of a ticker that names no exchange."""
+
 # What Yahoo reports as exchangeName, by calendar. Exchanges of a line share their trading days.
 EXCHANGES = {
     "XNYS": "NMS NGM NCM NAS NYQ NYS ASE PCX BTS PNK OQB OQX OEM SNP DJI NIM WCB CXI CGI",
@@ -107,19 +110,66 @@ SUFFIXES = {
     WEEKDAYS: "=X =F",  # neither currencies nor futures keep an exchange's holidays
 }
 
+# Indices whose symbols have no suffix, by calendar; the American ones are the default.
+INDICES = {
+    "XETR": "^GDAXI ^MDAXI ^SDAXI ^TECDAX ^STOXX ^STOXX50E",
+    "XLON": "^FTSE ^FTMC ^FTAS ^FTLC",
+    "XPAR": "^FCHI ^SBF120 ^N100",
+    "XAMS": "^AEX ^AMX",
+    "XBRU": "^BFX",
+    "XMAD": "^IBEX",
+    "XSWX": "^SSMI",
+    "XWBO": "^ATX",
+    "XSTO": "^OMX ^OMXS30 ^OMXSPI",
+    "XCSE": "^OMXC20 ^OMXC25",
+    "XHEL": "^OMXH25 ^OMXHPI",
+    "XOSL": "^OSEAX ^OBX",
+    "XDUB": "^ISEQ",
+    "XTKS": "^N225 ^TOPX ^TPX",
+    "XHKG": "^HSI ^HSCE ^HSTECH",
+    "XKRX": "^KS11 ^KS200 ^KQ11",
+    "XTAI": "^TWII",
+    "XBOM": "^BSESN ^NSEI ^NSEBANK ^CNXIT ^INDIAVIX",
+    "XASX": "^AXJO ^AORD ^ATOI",
+    "XNZE": "^NZ50",
+    "XSES": "^STI",
+    "XKLS": "^KLSE",
+    "XIDX": "^JKSE",
+    "XTSE": "^GSPTSE",
+    "BVMF": "^BVSP ^IBX50",
+    "XMEX": "^MXX",
+    "XBUE": "^MERV",
+    "XSGO": "^IPSA",
+}
+
+_CALENDAR_OF_INDEX = {name: of for of, names in INDICES.items() for name in names.split()}
 _CALENDAR_OF_EXCHANGE = {code: name for name, codes in EXCHANGES.items() for code in codes.split()}
 _CALENDAR_OF_SUFFIX = {end: name for name, ends in SUFFIXES.items() for end in ends.split()}
 
 
 def calendar_for(ticker: str, exchange: str | None = None) -> str:
-    """Return the calendar of a ticker, from its exchange or its suffix.
+    """Return the calendar of a ticker, from its exchange, its name or its suffix.
 
     `exchange` is what the source reports (Yahoo's `exchangeName`). An unknown code
     gives `weekdays`: with a wrong calendar, sound bars would seem to have holes.
     """
+    return _stated_calendar(ticker, exchange) or (WEEKDAYS if exchange else DEFAULT)
+
+
+def names_exchange(ticker: str, exchange: str | None = None) -> bool:
+    """Return whether the source, the name or the suffix of a ticker tells its exchange."""
+    return exchange is not None or _stated_calendar(ticker, exchange) is not None
+
+
+def has_shares(ticker: str) -> bool:
+    """Return whether a ticker can split: an index, a rate or a currency cannot."""
+    return not (ticker.startswith("^") or ticker.upper().endswith(("=X", "=F")))
+
+
+def _stated_calendar(ticker: str, exchange: str | None) -> str | None:
     if exchange in _CALENDAR_OF_EXCHANGE:
         return _CALENDAR_OF_EXCHANGE[exchange]
+    if ticker.upper() in _CALENDAR_OF_INDEX:
+        return _CALENDAR_OF_INDEX[ticker.upper()]
     endings = [end for end in _CALENDAR_OF_SUFFIX if ticker.upper().endswith(end)]
-    if endings:
-        return _CALENDAR_OF_SUFFIX[max(endings, key=len)]
-    return WEEKDAYS if exchange else "XNYS"
+    return _CALENDAR_OF_SUFFIX[max(endings, key=len)] if endings else None

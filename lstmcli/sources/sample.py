@@ -31,7 +31,7 @@ class SampleSource(SourceConfig):
         if ticker != TICKER:
             raise NoDataError(
                 f"Expected {TICKER}, the one ticker of the sample. Received: {ticker}.",
-                hint=f"lstm fetch {ticker}",
+                hint=f"lstm fetch {ticker} --source yahoo",
             )
         rows: np.ndarray = get_sample_data("goog.npz")["price_data"]  # type: ignore[index]
         bars = pd.DataFrame(

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 
 from lstmcli.errors import DataError
 from lstmcli.frames import check_bars
-from lstmcli.sessions import sessions_between
-
-log = logging.getLogger(__name__)
-
-RECENT = 10
-"""Sessions at the end, where a hole is refused because forecasts start there."""
-
-MAX_OUTSIDE_CALENDAR = 0.01
-"""Fraction of bars on days that are no sessions: some sessions are special."""
+from lstmcli.sources.holes import check_daily, check_days
 
 # Ratios of usual splits, and 100: pounds among pennies.
 _RATIOS = np.array([1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 100, 1000])
 
 
-def check_series(bars: pd.DataFrame, ticker: str, *, calendar: str, can_split: bool = True) -> None:
+def check_series(
+    bars: pd.DataFrame,
+    ticker: str,
+    *,
+    calendar: str,
+    can_split: bool = True,
+    allowed: Collection[pd.Timestamp] = (),
+) -> None:
     """Check bars as a series: values, length, holes, jumps, dividends.
 
     A hole before the last ten sessions is a warning. No hole is ever filled. An
@@ -38,10 +37,11 @@ def check_series(bars: pd.DataFrame, ticker: str, *, calendar: str, can_split: b
             f"{ticker}: Expected at least two sessions. Received: {len(bars)}.",
             hint=f"a longer file, or an earlier start: lstm fetch {ticker} --start 2000-01-01",
         )
+    check_daily(bars, ticker)
     _check_dividends(bars, ticker)
     if can_split:
         _check_splits(bars, ticker)
-    _check_holes(bars, ticker, calendar)
+    check_days(bars, ticker, calendar)
 
 
 def _check_dividends(bars: pd.DataFrame, ticker: str) -> None:
@@ -97,46 +97,6 @@ def unadjusted_split(bars: pd.DataFrame) -> tuple[pd.Timestamp, float] | None:
         ):
             return session, ratio
     return None
-
-
-def _check_holes(bars: pd.DataFrame, ticker: str, calendar: str) -> None:
-    index = pd.DatetimeIndex(bars.index)
-    expected = sessions_between(calendar, index[0], index[-1], observed=index)
-    strange = index.difference(expected)
-    if len(strange) > MAX_OUTSIDE_CALENDAR * len(index):
-        log.warning(
-            "%s: %d of %d bars lie on days that are no sessions of %s, last on %s: "
-            "name its exchange with --calendar, or --calendar weekdays",
-            ticker,
-            len(strange),
-            len(index),
-            calendar,
-            f"{strange[-1]:%Y-%m-%d}",
-        )
-    missing = expected.difference(index)
-    if missing.empty:
-        return
-    recent = missing[missing >= expected[-RECENT:][0]]
-    if len(recent):
-        raise DataError(
-            f"{ticker}: Expected every session of {calendar} among the last {RECENT}. "
-            f"Missing: {_listed(recent)}.",
-            hint=f"fetch again later; if {calendar} is not its exchange, or was closed: "
-            f"lstm fetch {ticker} --calendar weekdays",
-        )
-    log.warning(
-        "%s: %d of %d sessions of %s are missing, none of them recent: %s",
-        ticker,
-        len(missing),
-        len(expected),
-        calendar,
-        _listed(missing),
-    )
-
-
-def _listed(sessions: pd.DatetimeIndex) -> str:
-    shown = ", ".join(f"{session:%Y-%m-%d}" for session in sessions[:5])
-    return f"{shown} and {len(sessions) - 5} more" if len(sessions) > 5 else shown
 
 
 def _later_start(ticker: str, session: pd.Timestamp) -> str:

@@ -166,7 +166,7 @@ def _delivery(ticker: str, table: pd.DataFrame, metadata: Mapping[str, Any]) -> 
     return Delivery(_settled(ticker, bars, metadata, details["exchange"]), **details)
 
 
-def _details(metadata: Mapping[str, Any]) -> dict[str, str | None]:
+def _details(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "exchange": metadata.get("exchangeName"),
         "timezone": metadata.get("exchangeTimezoneName"),

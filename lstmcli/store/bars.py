@@ -19,7 +19,8 @@ from lstmcli.frames import BAR_COLUMNS, Section
 from lstmcli.store.files import check_ticker, file_name, ticker_of, write_atomically
 from lstmcli.version import __version__
 
-FORMAT = 1
+FORMAT = 2
+"""Of the metadata. Format 1, of 0.1 and 0.2, had no `allowed_jumps`."""
 _KEY = b"lstm"
 
 
@@ -35,6 +36,7 @@ class BarsMeta(Section):
     currency: str | None = None
     label: str | None = None
     start: date | None = None  # what was asked for; None: all there is
+    allowed_jumps: tuple[date, ...] = ()  # sessions whose jump is real, as the user said
     fetched_at: datetime
     first_session: date
     last_session: date
