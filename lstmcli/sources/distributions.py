@@ -10,7 +10,6 @@ import pandas as pd
 
 from lstmcli.frames import BAR_COLUMNS
 from lstmcli.sources.adjustment import MAX_FALL, Adjustment, adjustment
-from lstmcli.sources.base import PRICES
 from lstmcli.sources.dividends import stated_dividends, with_gains
 from lstmcli.sources.faults import SessionError, allow_jumps, later_start, listed
 from lstmcli.sources.implausible import (
@@ -39,7 +38,11 @@ class Settled:
 
 
 def settled(
-    table: pd.DataFrame, ticker: str, *, allowed: Collection[pd.Timestamp] = ()
+    table: pd.DataFrame,
+    ticker: str,
+    *,
+    allowed: Collection[pd.Timestamp] = (),
+    in_hundredths: bool = False,
 ) -> Settled:
     """Return bars whose dividends and splits agree with the prices, and notes.
 
@@ -49,6 +52,8 @@ def settled(
             per share, `split` (new shares for an old one).
         ticker: what messages call it.
         allowed: sessions whose jumps are real.
+        in_hundredths: whether prices are in pence, cents or the like: dividends of a
+            hundredth of what is usual are then taken to be in pounds.
 
     Returns:
         Prices and dividends per share as of the end, that is, split-adjusted.
@@ -82,7 +87,9 @@ def settled(
         if factor is not None:
             implied = implied_dividends(factor, table["close"].to_numpy(float))
         stated, more = with_gains(table, night, implied)
-        verdict = stated_dividends(table, stated, splits, night, implied)
+        verdict = stated_dividends(
+            table, stated, splits, night, implied, in_hundredths=in_hundredths
+        )
         dividend, notes = verdict.dividend, (*notes, *more, *verdict.notes)
         doubtful |= verdict.doubtful or _any(table, "gains")
     bars = table.assign(dividend=dividend, split=0.0)[list(BAR_COLUMNS)]
@@ -110,7 +117,9 @@ def _check_rounding(table: pd.DataFrame, ticker: str, factor: Adjustment) -> Non
         return
     session = table.index[coarse][-1]
     row = table.loc[session]
-    start = later_start(ticker, table.index, table.index[min(len(table) - 1, np.flatnonzero(coarse)[-1] + 1)])
+    start = later_start(
+        ticker, table.index, table.index[min(len(table) - 1, np.flatnonzero(coarse)[-1] + 1)]
+    )
     raise SessionError(
         f"{ticker}: {session:%Y-%m-%d}: Expected an adjusted close with enough digits to tell "
         f"dividends. Received: {row['adjusted']:g} for a close of {row['close']:g}, in "

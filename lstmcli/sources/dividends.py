@@ -15,6 +15,7 @@ STRONG = 7.0
 """Log-likelihood ratio from which a statement is not taken as it stands: 1 in 1,000."""
 
 _AGREES = 0.1  # of a dividend: sources adjust by slightly different formulas
+_TINY = 5e-4  # a dividend of five hundredths of a percent is hardly ever paid
 _MAX_LOSS = 8.0  # one night of news must not decide
 _ON_GRID = 10.0  # weight of prices that leave the grid of ticks before a dividend
 
@@ -65,6 +66,8 @@ def stated_dividends(
     splits: Splits,
     night: Overnight,
     implied: np.ndarray | None,
+    *,
+    in_hundredths: bool = False,
 ) -> Verdict:
     """Return the dividends in the unit and the shares of the prices.
 
@@ -74,17 +77,22 @@ def stated_dividends(
         splits: the stated ones.
         night: overnight returns.
         implied: (T,) dividends by the adjusted close; None if it says nothing.
+        in_hundredths: whether prices are in pence or the like.
     """
     scaled = stated / splits.before(len(table), splits.left_in)
     # The return of the first row is not known.
     rows = np.flatnonzero(scaled)
     rows = rows[rows > 0]
     if not len(rows) and implied is None:
-        return Verdict(scaled)
+        return Verdict(scaled, doubtful=bool(scaled.any()))
     readings = _readings(len(table), splits)
+    yields = scaled / table["close"].shift().to_numpy()
+    # An adjusted close that follows from the same statement is no evidence for it.
+    alike = implied is None or (implied[rows] < 2 * scaled[rows]).mean() > 0.5
+    if in_hundredths and len(rows) and alike and np.median(yields[rows]) < _TINY:
+        return Verdict(scaled * 100, (_LARGE_UNIT.format(count=len(rows)),), doubtful=True)
     if implied is not None:
         return _by_adjusted(table, scaled, readings, night, implied)
-    yields = scaled / table["close"].shift().to_numpy()
     usual = _loss(night, yields, rows)
     odds = {name: usual - _loss(night, yields * times, rows) for name, times in readings.items()}
     odds[_ALREADY] += _ON_GRID * _leaves_the_grid(table, splits, rows)
@@ -95,6 +103,12 @@ def stated_dividends(
     return Verdict(scaled * readings[best], (best.format(count=len(rows)),))
 
 
+_LARGE_UNIT = (
+    "{count} dividends were stated in a unit 100 times that of the prices, and were converted"
+)
+_SMALL_UNIT = (
+    "{count} dividends were stated in a hundredth of the unit of the prices, and were converted"
+)
 _ALREADY = "Close is adjusted for dividends already: the {count} stated ones are not counted again"
 
 
@@ -102,11 +116,8 @@ def _readings(count: int, splits: Splits) -> dict[str, np.ndarray]:
     """Return by what (T,) dividends are multiplied if they are meant otherwise."""
     readings = {
         _ALREADY: np.zeros(count),
-        "{count} dividends were stated in a unit 100 times that of the prices, and were converted": (
-            np.full(count, 100.0)
-        ),
-        "{count} dividends were stated in a hundredth of the unit of the prices, and were "
-        "converted": np.full(count, 0.01),
+        _LARGE_UNIT: np.full(count, 100.0),
+        _SMALL_UNIT: np.full(count, 0.01),
     }
     if splits.left_in.any():
         name = "dividends were stated in the shares of today, and stayed so"

@@ -30,7 +30,7 @@ def listed(sessions: Iterable[pd.Timestamp], *, limit: int = 5) -> str:
 
 def allow_jumps(ticker: str, sessions: Sequence[pd.Timestamp]) -> str:
     """Return the hint for jumps that may be real."""
-    dates = " ".join(f"{session:%Y-%m-%d}" for session in sessions)
+    dates = ",".join(f"{session:%Y-%m-%d}" for session in sessions)
     return f"if it is real: lstm fetch {shlex.quote(ticker)} --allow-jumps {dates}"
 
 
@@ -38,7 +38,9 @@ def later_start(ticker: str, index: pd.Index, session: pd.Timestamp) -> str | No
     """Return the hint to start at a session, or None if that keeps too few."""
     if (index >= session).sum() < ENOUGH:
         return None
-    return f"leave out what lies before: lstm fetch {shlex.quote(ticker)} --start {session:%Y-%m-%d}"
+    return (
+        f"leave out what lies before: lstm fetch {shlex.quote(ticker)} --start {session:%Y-%m-%d}"
+    )
 
 
 def start_after(ticker: str, index: pd.Index, session: pd.Timestamp) -> str | None:
