@@ -126,7 +126,7 @@ def _check_rounding(table: pd.DataFrame, ticker: str, factor: Adjustment) -> Non
         f"{coarse.sum()} sessions until then: rounding alone is "
         f"{factor.rounding[coarse][-1]:.0%} of it.",
         session,
-        hint=f"{start}; or " * bool(start)
+        hint=f"{start}, or " * bool(start)
         + "export it with more decimals, or leave that column out and state dividends in their own",
     )
 
@@ -145,6 +145,6 @@ def _check_falls(
         f"splits explain. Received: it falls by {by:.2%} against the close, which neither does, "
         f"on {listed(sessions)}.",
         sessions[0],
-        hint="state a split in a column Stock Splits, or leave the adjusted close out; "
+        hint="state a split in a column Stock Splits, or leave the adjusted close out, "
         + allow_jumps(ticker, list(sessions)),
     )

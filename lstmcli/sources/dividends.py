@@ -16,8 +16,11 @@ STRONG = 7.0
 
 _AGREES = 0.1  # of a dividend: sources adjust by slightly different formulas
 _TINY = 5e-4  # a dividend of five hundredths of a percent is hardly ever paid
+_FEW = 10  # sessions, too few to judge by
 _MAX_LOSS = 8.0  # one night of news must not decide
-_ON_GRID = 10.0  # weight of prices that leave the grid of ticks before a dividend
+_HUGE = 0.15  # a usual dividend beyond that share of the price is in another unit
+_TRADED_AFTER = 10.0  # weight of prices that were computed only before the last dividend
+_NEVER_TRADED = 8.0  # and of prices that were computed everywhere
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,13 @@ def stated_dividends(
         return Verdict(scaled * 100, (_LARGE_UNIT.format(count=len(rows)),), doubtful=True)
     if implied is not None:
         return _by_adjusted(table, scaled, readings, night, implied)
+    if night.rests:  # a price that rests shows no dividend
+        return Verdict(scaled, doubtful=True)
     usual = _loss(night, yields, rows)
     odds = {name: usual - _loss(night, yields * times, rows) for name, times in readings.items()}
-    odds[_ALREADY] += _ON_GRID * _leaves_the_grid(table, splits, rows)
+    odds[_ALREADY] += _computed(table, splits, rows)
+    if np.median(yields[rows]) > _HUGE:
+        del odds[_ALREADY]  # no price adjusts to that
     best = max(odds, key=odds.__getitem__)
     if odds[best] < STRONG:
         # Odds against another reading are evidence too; without either it stays open.
@@ -182,18 +189,23 @@ def _loss(night: Overnight, yields: np.ndarray, rows: np.ndarray) -> float:
     return float(np.minimum(loss, _MAX_LOSS).sum())
 
 
-def _leaves_the_grid(table: pd.DataFrame, splits: Splits, rows: np.ndarray) -> bool:
-    """Return whether prices are whole hundredths only after the last dividend.
+def _computed(table: pd.DataFrame, splits: Splits, rows: np.ndarray) -> float:
+    """Return how much the digits of prices say that they were adjusted for dividends.
 
-    A price that was traded is a whole number of ticks; one that was adjusted is not.
+    A price that was traded has a few decimals, or was a 32-bit number; a product of it
+    and a factor has sixteen digits.
     """
-    first = splits.rows.max(initial=0)
-    last = rows[-1]
-    if last - first < 20 or len(table) - last < 5:
-        return False
-    prices = table[PRICES].to_numpy(float) * 100
-    whole = np.abs(prices - np.round(prices)) < np.maximum(1e-3, prices * 2e-7)
-    return bool(whole[last:].mean() > 0.95 and whole[max(first, last - 250) : last].mean() < 0.2)
+    first, last = splits.rows.max(initial=0), rows[-1]
+    prices = table[PRICES].to_numpy(float)
+    traded = (np.abs(prices - np.round(prices, 6)) < 1e-10 * prices) | (
+        prices.astype(np.float32) == prices
+    )
+    before, after = traded[max(first, last - 250) : last], traded[last:]
+    if len(before) < _FEW or before.mean() > 0.2:
+        return 0.0
+    if len(after) >= 5 and after.mean() > 0.95:
+        return _TRADED_AFTER
+    return _NEVER_TRADED if after.mean() < 0.2 else 0.0
 
 
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:

@@ -31,7 +31,7 @@ def listed(sessions: Iterable[pd.Timestamp], *, limit: int = 5) -> str:
 def allow_jumps(ticker: str, sessions: Sequence[pd.Timestamp]) -> str:
     """Return the hint for jumps that may be real."""
     dates = ",".join(f"{session:%Y-%m-%d}" for session in sessions)
-    return f"if it is real: lstm fetch {shlex.quote(ticker)} --allow-jumps {dates}"
+    return f"or if that is real: lstm fetch {shlex.quote(ticker)} --allow-jumps {dates}"
 
 
 def later_start(ticker: str, index: pd.Index, session: pd.Timestamp) -> str | None:
@@ -49,12 +49,9 @@ def start_after(ticker: str, index: pd.Index, session: pd.Timestamp) -> str | No
     return later_start(ticker, index, later[0]) if len(later) else None
 
 
-def correct(ticker: str, sessions: Sequence[pd.Timestamp]) -> str:
+def correct(sessions: Sequence[pd.Timestamp]) -> str:
     """Return the hint for faults at the end, which no later start leaves out."""
     place = f"of {sessions[0]:%Y-%m-%d}"
     if len(sessions) > 1:
         place = f"from {sessions[0]:%Y-%m-%d} to {sessions[-1]:%Y-%m-%d}"
-    return (
-        f"correct the prices {place} in the file, or fetch again when the source has: "
-        f"lstm fetch {shlex.quote(ticker)}"
-    )
+    return f"correct the prices {place} in the file, or wait until the source has"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Collection
 
 import numpy as np
@@ -46,7 +45,7 @@ def complete_rows(table: pd.DataFrame, ticker: str) -> pd.DataFrame:
             f"{ticker}: {table.index[recent[0]]:%Y-%m-%d}: Expected open, high, low and close. "
             f"Received no {', '.join(absent)}.",
             table.index[recent[0]],
-            hint=correct(ticker, list(table.index[recent])),
+            hint=correct(list(table.index[recent])),
         )
     for name, found in (("old", rows[rows < last]), ("last", rows[rows > last])):
         if len(found):
@@ -97,7 +96,7 @@ def check_positive(table: pd.DataFrame, ticker: str) -> None:
     raise SessionError(
         f"{ticker}: {sessions[0]:%Y-%m-%d}: a price is zero or negative: {values}.{more}",
         sessions[0],
-        hint=start_after(ticker, table.index, sessions[-1]) or correct(ticker, list(sessions)),
+        hint=start_after(ticker, table.index, sessions[-1]) or correct(list(sessions)),
     )
 
 
@@ -123,8 +122,8 @@ def check_basis(table: pd.DataFrame, ticker: str) -> None:
         "dividends in another way.",
         sessions[0],
         hint=start_after(ticker, table.index, sessions[-1])
-        or "a file with all four prices adjusted in the same way, for splits and not for "
-        f"dividends; then: lstm fetch {shlex.quote(ticker)}",
+        or "export it anew with all four prices adjusted in the same way: for splits, and not "
+        "for dividends",
     )
 
 
@@ -160,20 +159,30 @@ def plausible_ranges(
             f"{ticker}: {session:%Y-%m-%d}: Expected prices of a day that are near each other. "
             f"Received: {values}.",
             session,
-            hint=f"{correct(ticker, [session])}; {allow_jumps(ticker, [session])}",
+            hint=f"{correct([session])}, {allow_jumps(ticker, [session])}",
         )
     log.warning(
-        "%s: a price was %g times off the others of its day in %d of %d sessions, and was cut to "
-        "them: %s",
+        "%s: prices %g times off the others of their day, in %d of %d sessions, were cut to "
+        "these: %s",
         ticker,
         OFF,
         len(rows),
         len(table),
-        listed(table.index[off]),
+        _named(table.index[rows], mended[rows] != prices[rows]),
     )
     table = table.copy()
     table.loc[table.index[off], PRICES] = mended[off]
     return table
+
+
+def _named(sessions: pd.Index, changed: np.ndarray) -> str:
+    """Return what was changed (S, 4) in words: the high of 2023-01-31, …."""
+    named = [
+        f"the {' and '.join(np.array(PRICES)[row])} of {session:%Y-%m-%d}"
+        for session, row in zip(sessions[:5], changed, strict=False)
+    ]
+    more = f" and {len(sessions) - 5} more" if len(sessions) > 5 else ""
+    return ", ".join(named) + more
 
 
 def _off(prices: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -49,8 +49,7 @@ def check_jumps(bars: pd.DataFrame, ticker: str, *, allowed: Collection[pd.Times
         "it. "
         f"Expected {'one unit' if is_unit else 'split-adjusted prices, or the split stated'}.",
         session,
-        hint=f"{way_out or correct(ticker, [session, bars.index[-1]])}; "
-        f"{allow_jumps(ticker, [session])}",
+        hint=f"{way_out or correct(list(bars.index[row:]))}, {allow_jumps(ticker, [session])}",
     )
 
 
@@ -84,7 +83,7 @@ def _excursion(bars: pd.DataFrame, ticker: str, row: int, back: int, ratio: floa
         f"prices in another unit are. Received: closes of {level.iloc[row - 1]:g}, "
         f"{level.iloc[row]:g} and, on {bars.index[back]:%Y-%m-%d}, {level.iloc[back]:g}.",
         inside[0],
-        hint=f"{way_out or correct(ticker, list(inside))}; {allow_jumps(ticker, ends)}",
+        hint=f"{way_out or correct(list(inside))}, {allow_jumps(ticker, ends)}",
     )
 
 
@@ -101,7 +100,9 @@ def unadjusted_split(
     # A spin-off of a third of the company looks like a split of 3 : 2.
     previous = close.shift() - bars["dividend"]
     jump = np.log(close / previous).abs()
-    suspects = bars.index[(jump > 0.3).to_numpy()].difference(pd.DatetimeIndex(list(allowed)))
+    # A stated split has been compared with the price across it already.
+    jumped = (jump > 0.3).to_numpy() & (bars["split"] == 0).to_numpy()
+    suspects = bars.index[jumped].difference(pd.DatetimeIndex(list(allowed)))
     if suspects.empty:
         return None
     usual = bars["volume"].rolling(60, min_periods=1).median().shift()

@@ -33,6 +33,11 @@ class Overnight:
     change: np.ndarray
     noise: np.ndarray
 
+    @property
+    def rests(self) -> bool:
+        """Whether the price does not move on most nights, so that it shows nothing."""
+        return not np.nanmedian(np.abs(self.change)) > 0
+
 
 def overnight(table: pd.DataFrame) -> Overnight:
     """Return the overnight returns of prices."""
@@ -137,7 +142,7 @@ def _neither(table: pd.DataFrame, ticker: str, row: int, ratio: float) -> Sessio
         f"that are adjusted for it, or as traded. Received: a close of {before:g}, then "
         f"{after:g}, which is neither.",
         session,
-        hint=allow_jumps(ticker, [session]) + ", or correct the ratio",
+        hint=f"correct the ratio, {allow_jumps(ticker, [session])}",
     )
 
 

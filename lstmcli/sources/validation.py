@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection
 
 import pandas as pd
@@ -54,6 +53,5 @@ def _check_dividends(bars: pd.DataFrame, ticker: str) -> None:
             f"before it. Received: {row['dividend']:g}. It may be in another unit.{more}",
             session,
             hint=later_start(ticker, bars.index, session)
-            or "correct the unit of the dividends in the file, then: "
-            f"lstm fetch {shlex.quote(ticker)}",
+            or "correct the unit of the dividends in the file",
         )
