@@ -208,7 +208,8 @@ def test_a_run_for_other_tickers_is_refused_with_the_command_that_helps(lstm, wo
         assert answer.code == 3
         assert "MRK" in answer.err
         assert hinted(answer) == [command]
-    simulate_bars(60, last="2008-10-14").rename_axis("Date").drop(columns=["dividend", "split"]).to_csv("MRK.csv")
+    bars = simulate_bars(60, last="2008-10-14").rename_axis("Date")
+    bars.drop(columns=["dividend", "split"]).to_csv("MRK.csv")
     assert lstm("fetch", "MRK", "--source", "csv", "--file", "MRK.csv").code == 0
     assert hinted(lstm("predict", "MRK")) == ["lstm train MRK --config lstm.yaml"]
     answer = lstm("predict", "--run", "nosuch")
