@@ -237,7 +237,7 @@ class _Update:
         """Return what the source has, without sessions that have not settled."""
         delivery = self.source.bars(self.ticker, start, cache=self.cache)
         index = pd.DatetimeIndex(delivery.bars.index)
-        if index.empty:
+        if index.empty or self.source.settles:
             return delivery
         last = settled_session(self._calendar(delivery), clock.now(), observed=index)
         settled = index <= last

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
 import stat
 import sys
 from datetime import date
@@ -15,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from lstmcli.errors import ConfigError, NoDataError
+from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.sources.base import Delivery, SourceConfig
 from lstmcli.sources.dates import DateOrder
 from lstmcli.sources.exchanges import yahoo_name
@@ -58,7 +57,7 @@ class CsvSource(SourceConfig):
                 near = difflib.get_close_matches(role, ROLES, n=1) or ["close"]
                 raise ConfigError(
                     f"Expected --columns with one of {', '.join(ROLES)}. Received: {role!r}.",
-                    hint=f"did you mean --columns {near[0]}={shlex.quote(columns[role])}?",
+                    hint=f"did you mean --columns {near[0]}={shell_word(columns[role])}?",
                 )
         return columns
 
@@ -70,11 +69,11 @@ class CsvSource(SourceConfig):
         shown = str(self.file)
         if self.file.is_relative_to(Path.cwd()):
             shown = str(self.file.relative_to(Path.cwd()))
-        words = ["--source", "csv", "--file", shlex.quote(shown)]
+        words = ["--source", "csv", "--file", shell_word(shown)]
         words += ["--dates", self.dates] if self.dates else []
         words += ["--decimal", self.decimal] if self.decimal else []
         for role, name in self.columns.items():
-            words += ["--columns", shlex.quote(f"{role}={name}")]
+            words += ["--columns", shell_word(f"{role}={name}")]
         return " ".join(words)
 
     def tickers(self) -> list[str]:
@@ -144,7 +143,7 @@ class CsvSource(SourceConfig):
         raise NoDataError(
             f"Expected a ticker of {self.file}. Received: {ticker}. "
             f"It has {len(known)}: {', '.join(known[:5])}{' …' if len(known) > 5 else ''}",
-            hint=f"lstm fetch {shlex.quote(yahoo_name(near[0]))}" if near else None,
+            hint=f"lstm fetch {shell_word(yahoo_name(near[0]))}" if near else None,
         )
 
 
