@@ -6,12 +6,14 @@ import difflib
 import re
 import stat
 import sys
+from collections.abc import Collection
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field, field_validator
 
 from lstmcli.errors import ConfigError, NoDataError, shell_word
@@ -89,7 +91,14 @@ class CsvSource(SourceConfig):
         """Return how many lines each ticker has, as the file spells it; none without a column."""
         return {name: len(at) for name, at in self._quotes().places.items() if name}
 
-    def bars(self, ticker: str, start: date | None = None, *, cache: Path) -> Delivery:
+    def bars(
+        self,
+        ticker: str,
+        start: date | None = None,
+        *,
+        cache: Path,
+        allowed: Collection[pd.Timestamp] = (),
+    ) -> Delivery:
         quotes = self._quotes()
         notes = [*quotes.notes]
         if quotes.tickers is not None:
@@ -101,7 +110,7 @@ class CsvSource(SourceConfig):
                 lines = listed(quotes.values.index[nameless].tolist())
                 notes.append(f"without a ticker, and not read: {lines}")
             quotes = quotes.rows(quotes.places[name])
-        return FileBars(str(self.file), ticker, quotes, notes).delivery(start)
+        return FileBars(str(self.file), ticker, quotes, notes).delivery(start, allowed)
 
     def _quotes(self) -> Quotes:
         stream: Any = None
