@@ -45,6 +45,9 @@ class SourceConfig(Section):
     incremental: ClassVar[bool] = False
     """Whether an update asks for the last sessions only, instead of for everything."""
 
+    settles: ClassVar[bool] = False
+    """Whether it leaves out by itself what has not closed: it knows the close better."""
+
     @property
     def repeatable(self) -> bool:
         """Whether it can be asked again without a word: standard input cannot."""

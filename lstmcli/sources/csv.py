@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
 import stat
 import sys
 from collections.abc import Collection
@@ -17,9 +16,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
-from lstmcli.errors import ConfigError, NoDataError
+from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.sources.base import Delivery, SourceConfig
 from lstmcli.sources.dates import DateOrder
+from lstmcli.sources.exchanges import yahoo_name
 from lstmcli.sources.file_bars import FileBars
 from lstmcli.sources.layouts import ROLES, file_ticker
 from lstmcli.sources.numbers import Decimal
@@ -59,7 +59,7 @@ class CsvSource(SourceConfig):
                 near = difflib.get_close_matches(role, ROLES, n=1) or ["close"]
                 raise ConfigError(
                     f"Expected --columns with one of {', '.join(ROLES)}. Received: {role!r}.",
-                    hint=f"did you mean --columns {near[0]}={shlex.quote(columns[role])}?",
+                    hint=f"did you mean --columns {near[0]}={shell_word(columns[role])}?",
                 )
         return columns
 
@@ -71,17 +71,17 @@ class CsvSource(SourceConfig):
         shown = str(self.file)
         if self.file.is_relative_to(Path.cwd()):
             shown = str(self.file.relative_to(Path.cwd()))
-        words = ["--source", "csv", "--file", shlex.quote(shown)]
+        words = ["--source", "csv", "--file", shell_word(shown)]
         words += ["--dates", self.dates] if self.dates else []
         words += ["--decimal", self.decimal] if self.decimal else []
         for role, name in self.columns.items():
-            words += ["--columns", shlex.quote(f"{role}={name}")]
+            words += ["--columns", shell_word(f"{role}={name}")]
         return " ".join(words)
 
     def tickers(self) -> list[str]:
         quotes = self._quotes()
         if quotes.tickers is not None:
-            return [_as_ticker(name) for name in quotes.places if name]
+            return list(dict.fromkeys(yahoo_name(name) for name in quotes.places if name))
         name = self.file.name
         for ending in (".gz", ".bz2", ".xz", ".zip", ".csv", ".txt", ".tsv", ".parquet", ".pq"):
             name = name.removesuffix(ending)
@@ -134,7 +134,7 @@ class CsvSource(SourceConfig):
         known = list(self.symbols())
         if ticker in known:
             return ticker
-        for same in (_as_ticker, _without_suffix, _letters):
+        for same in (yahoo_name, _without_suffix, _letters):
             fitting = [name for name in known if same(name) in (ticker, _letters(ticker))]
             if len(fitting) == 1:
                 return fitting[0]
@@ -152,13 +152,8 @@ class CsvSource(SourceConfig):
         raise NoDataError(
             f"Expected a ticker of {self.file}. Received: {ticker}. "
             f"It has {len(known)}: {', '.join(known[:5])}{' …' if len(known) > 5 else ''}",
-            hint=f"lstm fetch {shlex.quote(_as_ticker(near[0]))}" if near else None,
+            hint=f"lstm fetch {shell_word(yahoo_name(near[0]))}" if near else None,
         )
-
-
-def _as_ticker(name: str) -> str:
-    """Return a symbol as a ticker: BTC/USD is BTC-USD, as at Yahoo."""
-    return name.replace("/", "-").replace("\\", "-")
 
 
 def _without_suffix(name: str) -> str:

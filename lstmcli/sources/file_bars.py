@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection
 from datetime import date
 
 import numpy as np
 import pandas as pd
 
-from lstmcli.errors import DataError
+from lstmcli.errors import DataError, shell_word
 from lstmcli.frames import BAR_COLUMNS, broken_rules
 from lstmcli.sources.base import Delivery, widen_ranges
 from lstmcli.sources.dates import EXAMPLE
@@ -136,7 +135,7 @@ class FileBars:
                 f"{len(differing)} session{'s' if len(differing) > 1 else ''}: "
                 f"{', '.join(shown)}{more}.",
                 hint="keep the right line of each in the file, then: "
-                f"lstm fetch {shlex.quote(self.ticker)}",
+                f"lstm fetch {shell_word(self.ticker)}",
             )
 
     def _check_order(self, table: pd.DataFrame) -> None:
@@ -187,10 +186,10 @@ class FileBars:
         day = day.loc[line] if line in day.index else ""
         which = listed([line, *(others or [])])
         if hint is None:
-            hint = f"correct or delete {which}, then: lstm fetch {shlex.quote(self.ticker)}"
+            hint = f"correct or delete {which}, then: lstm fetch {shell_word(self.ticker)}"
         if column is not None:
             hint = (
                 f"most lines of the column {column!r} are so; another one: "
-                f"lstm fetch {shlex.quote(self.ticker)} --columns {role}=NAME"
+                f"lstm fetch {shell_word(self.ticker)} --columns {role}=NAME"
             )
         return DataError(f"{self.file}:{line}: {self.ticker} {day}: {message}", hint=hint)

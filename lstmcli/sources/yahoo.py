@@ -39,6 +39,7 @@ class YahooSource(SourceConfig):
     retries: int = Field(1, ge=0)
 
     incremental = True
+    settles = True
 
     def pause_between_tickers(self) -> float:
         return self.pause
