@@ -47,8 +47,8 @@ def check_jumps(bars: pd.DataFrame, ticker: str, *, allowed: Collection[pd.Times
     way_out = later_start(ticker, bars.index, session)
     raise SessionError(
         f"{ticker}: {session:%Y-%m-%d}: the price goes from {before:g}{less} to {after:g} "
-        f"overnight, {_ratio_text(ratio, after < before)}, {kind}, and no dividend or stated split explains "
-        "it. "
+        f"overnight, {_ratio_text(ratio, after < before)}, {kind}, and no dividend or stated "
+        "split explains it. "
         f"Expected {'one unit' if is_unit else 'split-adjusted prices, or the split stated'}.",
         session,
         hint=f"{way_out or correct(list(bars.index[row:]))}, {allow_jumps(ticker, [session])}",
