@@ -150,6 +150,17 @@ def test_dividends_that_hide_in_rounding_still_add_up():
     assert total(found) == pytest.approx(truth.total, abs=0.002)
 
 
+def test_a_step_near_the_rounding_is_dated_where_it_fits_best():
+    """Ranges of rounded rows part only days after; the rows' distances tell the day."""
+    late = []
+    for seed in range(20):
+        truth = History({200: 0.003}, price=5.0, seed=seed)
+        table = truth.split_adjusted().assign(adjusted=truth.adjusted().round(2))
+        [row] = np.flatnonzero(settled(table, "SIM").bars["dividend"])
+        late.append(abs(row - 200))
+    assert np.mean(late) < 1.5
+
+
 def test_one_wrong_adjusted_close_is_no_dividend():
     truth = History({100: 0.01})
     adjusted = truth.adjusted()
@@ -185,6 +196,16 @@ def test_an_adjusted_close_that_falls_is_refused_unless_allowed():
     assert f"lstm fetch SIM --allow-jumps {table.index[200]:%Y-%m-%d}" in caught.value.hint
     found = settled(table, "SIM", allowed=[table.index[200]])
     assert list(np.flatnonzero(found.bars["dividend"])) == [100]
+
+
+def test_an_adjusted_close_that_falls_is_not_used_where_dividends_are_stated():
+    truth = History({100: 0.01})
+    adjusted = truth.adjusted()
+    adjusted.iloc[:200] *= 1.2
+    table = truth.split_adjusted().assign(adjusted=adjusted, dividend=truth.paid)
+    found = settled(table, "SIM")
+    np.testing.assert_allclose(found.bars["dividend"], truth.paid)
+    assert f"{table.index[200]:%Y-%m-%d}" in found.notes[0]
 
 
 # --- all ways to write the same history
@@ -389,6 +410,15 @@ def test_a_stated_split_is_compared_with_the_price(ratio, left_in):
     assert found.bars["split"].iloc[200] == ratio
     assert bool(found.notes) == left_in
     check_jumps(found.bars, "SIM")
+
+
+@pytest.mark.parametrize("left_in", [True, False])
+def test_an_adjusted_close_that_leaves_splits_in_is_adjusted_too(left_in):
+    truth = History({100: 0.01, 300: 0.01}, {200: 4.0})
+    table = (truth.raw if left_in else truth.split_adjusted()).assign(split=truth.split)
+    found = settled(table.assign(adjusted=truth.adjusted() * truth.later), "SIM")
+    assert total(found) == pytest.approx(truth.total, abs=1e-4)
+    assert list(np.flatnonzero(found.bars["dividend"])) == [100, 300]
 
 
 def test_of_several_splits_some_may_have_been_left_in():

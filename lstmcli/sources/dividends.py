@@ -165,9 +165,7 @@ def _by_adjusted(
     unknown = alone & (implied == 0) & (share < 3 * night.noise)
     result = np.where(alone, np.where(fell | unknown, np.maximum(scaled, implied), 0.0), result)
     result[0] = scaled[0]
-    # An amount read off rounded prices differs a little from fetch to fetch.
-    taken = (result != scaled) & (result > 0)
-    result[taken] = [float(f"{amount:.4g}") for amount in result[taken]]
+    result = np.where(result == implied, steady(result), result)
     differs = np.flatnonzero(result != scaled)
     if len(differs):
         notes = (
@@ -176,6 +174,14 @@ def _by_adjusted(
             f"statement: {listed(table.index[differs])}",
         )
     return Verdict(result, notes, doubtful=bool((~agrees[1:]).any()))
+
+
+def steady(dividend: np.ndarray) -> np.ndarray:
+    """Return dividends (T,) with four digits.
+
+    What is read off rounded prices differs a little from fetch to fetch.
+    """
+    return np.array([float(f"{amount:.4g}") for amount in dividend])
 
 
 def _loss(night: Overnight, yields: np.ndarray, rows: np.ndarray) -> float:
