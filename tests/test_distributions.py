@@ -150,15 +150,12 @@ def test_dividends_that_hide_in_rounding_still_add_up():
     assert total(found) == pytest.approx(truth.total, abs=0.002)
 
 
-def test_a_step_near_the_rounding_is_dated_where_it_fits_best():
-    """Ranges of rounded rows part only days after; the rows' distances tell the day."""
-    late = []
-    for seed in range(20):
-        truth = History({200: 0.003}, price=5.0, seed=seed)
-        table = truth.split_adjusted().assign(adjusted=truth.adjusted().round(2))
-        [row] = np.flatnonzero(settled(table, "SIM").bars["dividend"])
-        late.append(abs(row - 200))
-    assert np.mean(late) < 1.5
+@pytest.mark.parametrize("seed", range(5))
+def test_a_dividend_little_above_the_rounding_is_found_on_its_day(seed):
+    truth = History({200: 0.0026}, price=5.0, seed=seed)  # 1.3 cents, in a file of cents
+    table = truth.split_adjusted().assign(adjusted=truth.adjusted().round(2))
+    [row] = np.flatnonzero(settled(table, "SIM").bars["dividend"])
+    assert abs(row - 200) <= 1
 
 
 def test_one_wrong_adjusted_close_is_no_dividend():
@@ -317,6 +314,14 @@ def test_so_with_an_adjusted_close_that_equals_the_close():
     assert not found.bars["dividend"].any()
 
 
+def test_so_with_opens_that_repeat_the_close_before():
+    truth = many()
+    table = truth.fully_adjusted().round(4).assign(dividend=truth.paid)
+    table["open"] = table["close"].shift().fillna(table["open"])
+    table["high"], table["low"] = table[PRICES].max(axis=1), table[PRICES].min(axis=1)
+    assert not settled(table, "SIM").bars["dividend"].any()
+
+
 def test_the_digits_of_prices_show_that_they_were_adjusted():
     """One dividend falls too little to tell; a product with a factor has sixteen digits."""
     truth = History({200: 0.004})
@@ -455,6 +460,16 @@ def test_a_split_that_fits_neither_way_is_refused_unless_allowed():
     assert f"lstm fetch SIM --allow-jumps {session:%Y-%m-%d}" in caught.value.hint
     found = settled(table, "SIM", allowed=[session])
     np.testing.assert_allclose(found.bars["close"], table["close"])
+
+
+def test_a_fall_on_the_day_of_a_stated_split_is_a_return():
+    truth = History(splits={200: 1 / 190})
+    table = truth.raw.assign(split=truth.split)
+    table.loc[table.index[200] :, PRICES] /= 1.5
+    found = settled(table, "SIM")
+    assert found.bars["split"].iloc[200] == 1 / 190
+    assert total(found) == pytest.approx(truth.total - np.log(1.5), abs=1e-9)
+    check_jumps(found.bars, "SIM")
 
 
 def test_a_dividend_on_the_day_of_a_split_is_kept():

@@ -120,9 +120,7 @@ def _levels(ratio: np.ndarray, slack: np.ndarray) -> np.ndarray:
         rows = np.flatnonzero(keep)
         inner = _levels(ratio[rows], slack[rows])
         return inner[np.maximum(np.searchsorted(rows, np.arange(len(keep)), side="right") - 1, 0)]
-    weight = slack**-2
-    starts, level = _rising(starts, ratio, weight, low, high)
-    starts = _placed(starts, level, ratio, weight, slack)
+    starts, level = _rising(starts, ratio, slack**-2, low, high)
     return np.repeat(level, np.diff([*starts, len(ratio)]))
 
 
@@ -175,22 +173,3 @@ def _rising(
 
 def _is_small(steps: np.ndarray) -> np.ndarray:
     return (steps < 2 * MIN_SLACK) & (steps > -MAX_FALL)
-
-
-def _placed(
-    starts: np.ndarray, level: np.ndarray, ratio: np.ndarray, weight: np.ndarray, slack: np.ndarray
-) -> np.ndarray:
-    """Return the starts where the rows fit best: a small step is noticed late."""
-    starts = starts.copy()
-    for piece in range(1, len(starts)):
-        first, last = starts[piece - 1] + 1, starts[piece]
-        if abs(level[piece] - level[piece - 1]) > 4 * slack[last]:
-            continue
-        rows = slice(first, last)
-        gain = weight[rows] * (
-            (ratio[rows] - level[piece]) ** 2 - (ratio[rows] - level[piece - 1]) ** 2
-        )
-        # Starting at row r costs what the rows from r on cost more at the later level.
-        cost = np.append(np.cumsum(gain[::-1])[::-1], 0.0)
-        starts[piece] = first + int(cost.argmin())
-    return starts
