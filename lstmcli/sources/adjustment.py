@@ -11,11 +11,11 @@ MIN_SLACK = 5e-6
 
 MAX_DECIMALS = 9
 
-# The steps between rounded numbers are triangular: their median as a fraction of the largest.
-_MEDIAN_STEP = 1 - np.sqrt(0.5)
+# The steps between rounded numbers are triangular: quantiles as fractions of the largest.
+_STEPS = {level: 1 - np.sqrt(1 - level) for level in (0.5, 0.9)}
 
 _FLOAT32 = 2.0**-24
-_MIN_SAMPLE = 20  # values or steps, for an estimate of their rounding
+_MIN_SAMPLE = 100  # steps, for an estimate of their rounding
 _MAX_GLITCH = 3  # sessions of an adjusted close that is wrong and returns
 MAX_FALL = 0.005
 """A fall of the factor beyond this is no rounding, as a log step."""
@@ -104,9 +104,11 @@ def _slack(
     if len(pairs) < _MIN_SAMPLE:
         return both
     size = np.abs(ratio[pairs] - ratio[pairs - 1])
-    for slack in (rounding, both):
-        share = np.median(size / (slack[pairs] + slack[pairs - 1])) / _MEDIAN_STEP
-        if share <= 1 + 1 / np.sqrt(len(pairs)):
+    # A sample may exceed what it comes from. Too much slack does the lesser harm.
+    for slack, most in ((rounding, 1.0), (both, 1.25)):
+        shares = size / (slack[pairs] + slack[pairs - 1])
+        share = max(np.quantile(shares, level) / usual for level, usual in _STEPS.items())
+        if share <= most:
             return slack * 1.05
     return both * share * 1.5
 

@@ -165,7 +165,7 @@ def _by_adjusted(
     unknown = alone & (implied == 0) & (share < 3 * night.noise)
     result = np.where(alone, np.where(fell | unknown, np.maximum(scaled, implied), 0.0), result)
     result[0] = scaled[0]
-    result = np.where(result == implied, steady(result), result)
+    result = np.where(result == scaled, scaled, steady(result))
     differs = np.flatnonzero(result != scaled)
     if len(differs):
         notes = (
