@@ -209,10 +209,10 @@ def _differences(workspace: Path, ticker: str, expected: Mapping[str, Any]) -> l
     found = {
         "bars": len(bars),
         "span": [f"{bars.index[0]:%Y-%m-%d}", f"{bars.index[-1]:%Y-%m-%d}"],
-        "close": list(bars["close"].iloc[[0, -1]]),
-        "volume": list(bars["volume"].iloc[[0, -1]]),
-        "dividends": [len(dividends), dividends.sum()],
-        "splits": list(bars["split"][bars["split"] > 0]),
+        "close": bars["close"].iloc[[0, -1]].tolist(),
+        "volume": bars["volume"].iloc[[0, -1]].tolist(),
+        "dividends": [len(dividends), float(dividends.sum())],
+        "splits": bars["split"][bars["split"] > 0].tolist(),
         "total": returns.sum(),
         "returns": {day: _on(returns, day) for day in expected.get("returns", {})},
         "calm": returns.abs().max(),
@@ -244,8 +244,3 @@ def _agrees(name: str, found: Any, wanted: Any) -> bool:
     if name in ("close", "volume", "splits"):
         return found == pytest.approx(wanted, rel=1e-6)
     return found == wanted
-
-
-def errors(result: Result) -> set[str]:
-    """Return the error messages of a command, without their hints."""
-    return {line for line in result.err.splitlines() if line.startswith("error:")}

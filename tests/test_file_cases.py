@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command import Lstm
-from file_cases import NOW, Stage, Step, complaints, errors, loads_tensorflow, read_table
+from file_cases import NOW, Stage, Step, complaints, loads_tensorflow, read_table
 from simulate import simulate_bars
 
 HERE = Path(__file__).parent
@@ -66,7 +66,6 @@ def test_a_command_that_a_hint_shows_leads_on(stage: Stage, name: str, steps: li
         for line, after in stage.follow_hints(step, result):
             shown = f"{name}: lstm {step['run']}\n{result.err}\n{line}\n{after.err}"
             assert after.code == 0, shown
-            assert not errors(after) & errors(result), shown
 
 
 @pytest.mark.market
