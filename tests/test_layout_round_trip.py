@@ -121,6 +121,21 @@ def yfinance_download(truth: Truth) -> bytes:
     return ("\n".join(heads) + "\n" + rows).encode()
 
 
+def yfinance_grouped(truth: Truth) -> bytes:
+    bars = truth.bars.assign(adjusted=truth.adjusted)
+    order = ["open", "high", "low", "close", "adjusted", "volume"]
+    names = ["Open", "High", "Low", "Close", "Adj Close", "Volume"]
+    heads = [",".join(["Ticker", *["SIMA"] * 6, *["SIMB"] * 6]), ",".join(["Price", *names * 2])]
+    both = pd.concat([bars[order], bars[order] * 2], axis=1)
+    rows = both.to_csv(header=False, date_format="%Y-%m-%d", lineterminator="\n")
+    return ("\n".join([*heads, "Date" + "," * 12]) + "\n" + rows).encode()
+
+
+def yfinance_reset_index(truth: Truth) -> bytes:
+    head, rows = yahoo_csv(truth).split(b"\n", 1)
+    return head + b"\n" + b",SIMA" * 6 + b"\n" + rows
+
+
 def yfinance_history(truth: Truth) -> bytes:
     names = ["Open", "High", "Low", "Close"]
     table = _named(truth.bars, *names, date="Date")
@@ -165,6 +180,12 @@ def alpha_vantage(truth: Truth) -> bytes:
     return _csv(table[::-1])
 
 
+def alpha_vantage_numbered(truth: Truth) -> bytes:
+    table = _named(truth.bars, *PRICES, "volume", date="timestamp")
+    names = {name: f"{n}. {name}" for n, name in enumerate((*PRICES, "volume"), 1)}
+    return _csv(table.rename(columns=names)[::-1])
+
+
 def tiingo(truth: Truth) -> bytes:
     traded, factor = truth.traded, (truth.adjusted / truth.traded["close"]).to_numpy()
     table = _named(traded, "close", "high", "low", "open", "volume", date="date")
@@ -204,6 +225,16 @@ def nse_archive(truth: Truth) -> bytes:
     table["VWAP"] = table["Close"]
     table["Trades"] = ""
     return _csv(table)
+
+
+def nse_site(truth: Truth) -> bytes:
+    lines = ['"Date ","series ","OPEN ","HIGH ","LOW ","PREV. CLOSE ","ltp ","close ","VOLUME "']
+    before = truth.bars["close"].shift().bfill()
+    for session, row in truth.bars[::-1].iterrows():
+        prices = (row["open"], row["high"], row["low"], before[session], row["close"], row["close"])
+        cells = (f"{session:%d-%b-%Y}", "EQ", *(f"{price:,.2f}" for price in prices))
+        lines.append(",".join(f'"{cell}"' for cell in (*cells, f"{row['volume']:,.0f}")))
+    return ("\n".join(lines) + "\n").encode()
 
 
 def stooq(truth: Truth) -> bytes:
@@ -315,14 +346,18 @@ PRICES_ALONE = (
     tradingview,
     polygon,
     binance,
+    alpha_vantage_numbered,
     quandl_nse,
     nse_archive,
+    nse_site,
     kaggle,
     ibkr,
 )
 LAYOUTS = (
     Layout(yahoo_csv),
     Layout(yfinance_download),
+    Layout(yfinance_grouped),
+    Layout(yfinance_reset_index),
     Layout(yfinance_history),
     Layout(yfinance_parquet, ending=".parquet"),
     Layout(excel_german),
