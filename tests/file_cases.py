@@ -21,6 +21,7 @@ Case does not matter in `says` and `never`.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import re
@@ -29,7 +30,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class Stage:
     lstm: Callable[..., Result]
     patch: pytest.MonkeyPatch
     yahoo: YahooServer | None = None
+    copies: Iterator[int] = field(default_factory=itertools.count)
 
     def play(self, steps: list[Step]) -> Iterator[tuple[Step, Result]]:
         """Run each step and yield it with its result, before the next one runs."""
@@ -111,8 +113,8 @@ class Stage:
         """
         here = self.here
         try:
-            for number, line in enumerate(hinted(result)):
-                copy = here.with_name(f"{here.name}-hint-{number}")
+            for line in hinted(result):
+                copy = here.with_name(f"{here.name}-hint-{next(self.copies)}")
                 shutil.copytree(here, copy)
                 self.enter(copy)
                 words = line.removeprefix("lstm ").replace(str(here), str(copy))
