@@ -370,21 +370,8 @@ LAYOUTS = (
     *(Layout(write, dividends=False) for write in PRICES_ALONE),
 )
 
-NOT_READ_YET = {alpha_vantage, tiingo, quandl_wiki}  # prices as traded, with a split
 
-
-@pytest.mark.parametrize(
-    "layout",
-    [
-        pytest.param(
-            layout,
-            id=layout.write.__name__,
-            marks=[pytest.mark.xfail(strict=False, reason="not read yet")]
-            * (layout.write in NOT_READ_YET),
-        )
-        for layout in LAYOUTS
-    ],
-)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.write.__name__)
 @given(truth=truths())
 @settings(max_examples=12, deadline=None, phases=set(Phase) - {Phase.explain})
 def test_bars_are_read_back_from_every_layout(layout: Layout, truth: Truth) -> None:
