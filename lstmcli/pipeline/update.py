@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,7 @@ from lstmcli.sources import (
     update_start,
 )
 from lstmcli.store.bars import BarsMeta, BarsStore
+from lstmcli.trading import check_moves, trading_notes, without_filled_days
 
 Status = Literal["new", "updated", "up to date", "restated", "failed"]
 
@@ -75,6 +76,7 @@ class _Update:
         self.source = source
         self.start = start
         self.calendar = calendar
+        self.filled = 0
 
     def run(self) -> FetchResult:
         try:
@@ -165,7 +167,7 @@ class _Update:
             rows=len(stored),
             first=stored.index[0],
             last=stored.index[-1],
-            notes=(meta.label,) if meta.label else (),
+            notes=self._notes(stored, meta.calendar, meta.label),
         )
 
     def _keep(
@@ -181,6 +183,8 @@ class _Update:
         # An index has no volume. An ETF has, and splits, as a market series too.
         can_split = not self.store.market or bool(bars["volume"].any())
         check_series(bars, self.ticker, calendar=calendar, can_split=can_split)
+        if not self.store.market:
+            check_moves(bars, self.ticker)
         meta = BarsMeta.of(
             bars,
             ticker=self.ticker,
@@ -195,8 +199,6 @@ class _Update:
             start=self.start if self.start and bars.index[0].date() >= self.start else None,
         )
         self.store.write(bars, meta)
-        if delivery.label:
-            notes = (*notes, delivery.label)
         return FetchResult(
             self.ticker,
             status,
@@ -204,11 +206,23 @@ class _Update:
             added=added,
             first=bars.index[0],
             last=bars.index[-1],
-            notes=notes,
+            notes=(*notes, *self._notes(bars, calendar, delivery.label)),
+        )
+
+    def _notes(self, bars: pd.DataFrame, calendar: str, label: str | None) -> tuple[str, ...]:
+        """Return what a user must know of stored bars, whether they have changed or not."""
+        filled = f"{self.filled:,} flat rows on days without a session were dropped"
+        return (
+            *([filled] if self.filled else []),
+            *(() if self.store.market else trading_notes(bars, calendar)),
+            *([label] if label else []),
         )
 
     def _deliver(self, start: date | None) -> Delivery:
-        return self.source.bars(self.ticker, start, cache=self.cache)
+        delivery = self.source.bars(self.ticker, start, cache=self.cache)
+        calendar = self.calendar or calendar_for(self.ticker, delivery.exchange)
+        bars, self.filled = without_filled_days(delivery.bars, calendar)
+        return replace(delivery, bars=bars)
 
     def _source(self) -> dict[str, object]:
         return self.source.model_dump(mode="json", exclude_defaults=True) | {
