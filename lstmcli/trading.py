@@ -29,7 +29,10 @@ RELISTED = 20
 """Missing sessions after which a large step of the close starts a new history."""
 
 MAX_STEP = 8.0
-"""Volatilities of one session, before the gap, beyond which a step is large."""
+"""Volatilities of one session, before the gap, beyond which a step may be large."""
+
+MAX_WALK = 3.0
+"""Standard deviations of a random walk over the missing sessions beyond which it is."""
 
 YEAR = 250
 """Sessions that show a tick, a usual volatility, and whether a price moves at all."""
@@ -107,18 +110,16 @@ def check_moves(bars: pd.DataFrame, ticker: str) -> None:
     Raises:
         DataError: it has not.
     """
-    close = bars["close"].to_numpy(float)
-    traded = close[~suspended(bars)]
-    recent = traded[-YEAR:]
-    if len(bars) < MIN_STILL or not _equal(recent, recent[-1]).all():
+    traded = bars["close"].to_numpy(float)[~suspended(bars)]
+    if len(bars) < MIN_STILL or 1 < len(traded) < MIN_STILL:
         return
-    still = len(traded) == len(recent)
-    count, which = (len(bars), "all") if still else (YEAR, "the last")
-    if 1 < len(recent) < MIN_STILL:
-        return  # listed, and suspended at once: the origin is refused for that
+    equal = _equal(traded, traded[-1])
+    if not equal[-YEAR:].all():
+        return
+    span = f"all {len(bars):,}" if equal.all() else f"the last {YEAR}"
     raise DataError(
-        f"{ticker}: Expected a price that moves. Received: {close[-1]:.5g} in {which} {count:,} "
-        "sessions. There is nothing to forecast.",
+        f"{ticker}: Expected a price that moves. Received: {traded[-1]:.5g} in {span} sessions. "
+        "There is nothing to forecast.",
         hint="leave it out: money-market funds and pegged prices stand still by design",
     )
 
@@ -126,14 +127,16 @@ def check_moves(bars: pd.DataFrame, ticker: str) -> None:
 def last_relisting(bars: pd.DataFrame, calendar: str) -> pd.Timestamp | None:
     """Return the first session of the newest listing; None where there is one listing.
 
-    Twenty sessions or more are missing before it, and its close lies more than 8 σ from the
-    last one before them. σ is of one session, the root mean square of the 250 returns before
-    the gap, and at least `least_volatility`.
+    Twenty sessions or more, n, are missing before it, and its close lies more than 8 σ from
+    the last one before them, and more than 3 σ·√(n + 1): in two months most prices move by 8 σ.
+    σ is of one session, the root mean square of the 250 returns before the gap, and at least
+    `least_volatility`.
     """
     sessions = pd.DatetimeIndex(bars.index)
     if not (_gaps(sessions) > RELISTED).any():
         return None
-    gaps = np.flatnonzero(missing_before(calendar, sessions) >= RELISTED)
+    missing = missing_before(calendar, sessions)
+    gaps = np.flatnonzero(missing >= RELISTED)
     returns = log_returns(bars).to_numpy()
     usual = returns.copy()
     usual[gaps] = np.nan
@@ -141,7 +144,8 @@ def last_relisting(bars: pd.DataFrame, calendar: str) -> pd.Timestamp | None:
         past = usual[max(0, row - YEAR) : row]
         past = past[np.isfinite(past)]
         sigma = np.sqrt(np.mean(past**2)) if len(past) else 0.0
-        if abs(returns[row]) > MAX_STEP * max(sigma, least_volatility(bars.iloc[:row])[-1]):
+        sigma = max(sigma, least_volatility(bars.iloc[:row])[-1])
+        if abs(returns[row]) > sigma * max(MAX_STEP, MAX_WALK * np.sqrt(missing[row] + 1)):
             return sessions[row]
     return None
 
