@@ -6,6 +6,7 @@ and a file has weekends. Such bars are stored; `readable` leaves them out for fo
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,8 +98,8 @@ def check_origin(bars: pd.DataFrame, ticker: str) -> None:
         raise DataError(
             f"{ticker}: Expected a session with trades at the origin. Received: none since "
             f"{resting}.",
-            hint=f"once it trades again, lstm fetch {ticker}; for a forecast as of its last trade, "
-            f"lstm predict {ticker} --as-of {resting.since:%Y-%m-%d}",
+            hint=f"lstm predict {shlex.quote(ticker)} --as-of {resting.since:%Y-%m-%d} goes back "
+            "to its last trade",
         )
 
 

@@ -11,8 +11,12 @@ from lstmcli.errors import DataError
 from lstmcli.evaluation.metrics import realise, score_fully
 from lstmcli.features import ewma_volatility, feature_matrix
 from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.forecasters.blend import Blend
 from lstmcli.forecasters.calibrated import FittedCalibrated
+from lstmcli.forecasters.network import NetworkRecipe
+from lstmcli.forecasters.training import TrainingConfig
 from lstmcli.frames import COVERAGES, check_forecast, endpoints, interval_columns
+from lstmcli.models import VARIANTS
 from lstmcli.panel import Panel
 from lstmcli.trading import (
     check_moves,
@@ -367,3 +371,21 @@ def test_a_volatility_that_was_fitted_on_a_still_price_has_the_floor():
     panel = panel_of(A=of_closes(close))
     fitted = BASELINES["random_walk"](5).fit(panel, panel.sessions()[390])
     check_sound(fitted.forecast(panel, panel.sessions()[450:]), panel)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("scale", ["ewma", "har"])
+@pytest.mark.parametrize("odd", ODD)
+def test_no_network_gives_a_cone_without_width_or_an_absurd_score(odd, scale):
+    panel = panel_of(A=of_closes(ODD[odd](700)))
+    network = NetworkRecipe(
+        VARIANTS["lstm"](units=4),
+        window=WindowConfig(lookback=12, horizon=5),
+        training=TrainingConfig(epochs=1, members=1, learning_rate=0.01),
+        scale=scale,
+    )
+    until, origins = panel.sessions()[560], panel.sessions()[560:]
+    for recipe in (network, Blend((network, BASELINES["har"](5)), (0.5, 0.5))):
+        for forecast in FittedCalibrated(recipe.fit(panel, until)).with_inner(panel, origins):
+            check_sound(forecast, panel)

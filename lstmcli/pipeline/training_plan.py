@@ -14,7 +14,7 @@ from lstmcli.evaluation.simulation import simulated
 from lstmcli.forecasters.blend import RunRecipe
 from lstmcli.panel import Panel
 from lstmcli.pipeline.session import Loaded, Session
-from lstmcli.splits import Block, split_origins
+from lstmcli.splits import MIN_TRAIN, Block, split_origins
 from lstmcli.store.runs import Plan
 from lstmcli.trading import missing_before
 from lstmcli.windows import Windows, labelled_origins
@@ -70,7 +70,7 @@ def plan_training(session: Session, config: RunConfig, tickers: Sequence[str]) -
     origins = labelled_origins(windows)
     needed = config.split.origins_needed(horizon)
     if len(origins) < needed:
-        raise _too_few(loaded.panel, config, len(origins), needed)
+        raise _too_few(loaded.panel, config, len(origins))
     config = config.model_copy(update={"split": config.split.resolve(len(origins))})
     train = split_origins(origins, config.split, horizon, test=True)["train"]
     trained = len(windows.rows(train.origins, labelled=True))
@@ -110,8 +110,11 @@ def _unlabelled(config: RunConfig) -> int:
     return sessions - len(labelled_origins(config.recipe().network.windows(panel)))
 
 
-def _too_few(panel: Panel, config: RunConfig, origins: int, needed: int) -> NoDataError:
+def _too_few(panel: Panel, config: RunConfig, origins: int) -> NoDataError:
     sessions = len(panel.sessions())
+    # So many that a batch can be filled, too.
+    train = max(MIN_TRAIN, -(-config.training.batch_size // len(panel)))
+    needed = config.split.origins_needed(config.window.horizon, train=train)
     # Every later session adds a window, once there are sessions enough behind the last hole.
     waits = max(_unlabelled(config) - _behind_holes(panel), 0)
     tickers = " ".join(panel)

@@ -10,6 +10,7 @@ import pandas as pd
 from lstmcli.errors import DataError
 from lstmcli.frames import check_bars
 from lstmcli.sessions import sessions_between
+from lstmcli.trading import readable
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ def check_series(bars: pd.DataFrame, ticker: str, *, calendar: str, can_split: b
         )
     _check_dividends(bars, ticker)
     if can_split:
-        _check_splits(bars, ticker)
+        # A step across a relisting is no split, and nothing reads what lies before it.
+        _check_splits(readable(bars, calendar), ticker)
     _check_holes(bars, ticker, calendar)
 
 
