@@ -340,7 +340,9 @@ def check_sound(forecast: pd.DataFrame, panel: Panel) -> None:
     """Check that every number is finite, every cone has a width, and no score is absurd."""
     check_forecast(forecast)
     assert np.isfinite(forecast.select_dtypes(float).to_numpy()).all()
+    typical = np.abs(np.diff(np.log(panel["A"]["close"]))).max()
     assert (forecast["sigma"] > 0).all()
+    assert (forecast["sigma"] / np.sqrt(forecast["step"])).max() < 5 * typical
     for share in COVERAGES:
         low, high = endpoints(forecast, share)
         assert (high - low).min() > 1e-5
@@ -351,7 +353,6 @@ def check_sound(forecast: pd.DataFrame, panel: Panel) -> None:
     scores = score_fully(realise(forecast, panel))
     assert np.isfinite(scores["value"]).all()
     crps = scores.loc[scores["metric"] == "crps", "value"]
-    typical = np.abs(np.diff(np.log(panel["A"]["close"]))).max()
     assert crps.max() < typical
 
 

@@ -56,8 +56,8 @@ def garman_klass_variance(bars: pd.DataFrame) -> pd.Series:
     """Return the variance of each session from its open, high, low and close.
 
     The overnight gap, from the previous close to the open, is part of it; the
-    first session has none and is NaN. Unit: squared log return. Never below the square of
-    `least_volatility`: a session without a step says that prices moved less than half a tick.
+    first session has none and is NaN. Unit: squared log return. A session in which nothing
+    moved has the square of `least_volatility`: prices moved by less than half a tick.
 
     Source: Garman and Klass (1980), On the Estimation of Security Price
     Volatilities from Historical Data, Journal of Business 53.
@@ -67,8 +67,11 @@ def garman_klass_variance(bars: pd.DataFrame) -> pd.Series:
     high_low = np.log(prices["high"] / prices["low"])
     open_close = np.log(prices["close"] / prices["open"])
     variance = gap**2 + 0.5 * high_low**2 - (2 * np.log(2) - 1) * open_close**2
-    floor = np.maximum(least_volatility(bars) ** 2, VARIANCE_FLOOR)
-    return np.maximum(variance, floor).rename("garman_klass_variance")
+    still = (variance < VARIANCE_FLOOR).to_numpy()
+    if still.any():
+        floor = np.maximum(least_volatility(bars) ** 2, VARIANCE_FLOOR)
+        variance = variance.where(~still, floor)
+    return variance.rename("garman_klass_variance")
 
 
 def _garman_klass(bars: pd.DataFrame) -> pd.Series:
