@@ -120,7 +120,7 @@ CSV_FAULTS: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
     "hole among the last ten": (lambda x: [*x[:-5], *x[-4:]], "2008-10-08"),
     "high < low": (lambda x: [*x[:-1], "2008-10-14,10,9,11,10,5"], ":561: SIM 2008-10-14: "),
     "text in a price": (lambda x: [*x[:-1], "2008-10-14,oops,9,9,9,5"], ":561: SIM 2008-10-14: "),
-    "duplicate date": (lambda x: [*x, x[-1]], ":562: SIM 2008-10-14: "),
+    "duplicate date": (lambda x: [*x, x[-1][:10] + x[-2][10:]], ":562: SIM 2008-10-14: "),
     "unsorted dates": (lambda x: [*x[:-2], x[-1], x[-2]], ":561: SIM 2008-10-13: "),
     "zero price": (lambda x: [*x[:-1], "2008-10-14,0,0,0,0,5"], ":561: SIM 2008-10-14: "),
     "negative price": (lambda x: [*x[:-1], "2008-10-14,9,9,-9,9,5"], ":561: SIM 2008-10-14: "),
@@ -208,7 +208,8 @@ def test_a_run_for_other_tickers_is_refused_with_the_command_that_helps(lstm, wo
         assert answer.code == 3
         assert "MRK" in answer.err
         assert hinted(answer) == [command]
-    simulate_bars(60).rename_axis("Date").drop(columns=["dividend", "split"]).to_csv("MRK.csv")
+    bars = simulate_bars(60, last="2008-10-14").rename_axis("Date")
+    bars.drop(columns=["dividend", "split"]).to_csv("MRK.csv")
     assert lstm("fetch", "MRK", "--source", "csv", "--file", "MRK.csv").code == 0
     assert hinted(lstm("predict", "MRK")) == ["lstm train MRK --config lstm.yaml"]
     answer = lstm("predict", "--run", "nosuch")

@@ -114,7 +114,9 @@ class _Update:
         if delivery.bars.empty:
             raise NoDataError(
                 f"{self.ticker}: {self.source.name} has no settled session"
-                + (f" since {self.start}." if self.start else "."),
+                + (f" since {self.start}" if self.start else "")
+                + "".join(f", {note}" for note in delivery.notes[-1:])
+                + ".",
                 hint=f"lstm fetch {self.ticker} --start 2000-01-01",
             )
         return self._keep("new", delivery.bars, delivery, added=len(delivery.bars), notes=notes)

@@ -120,19 +120,25 @@ def check_is_table(text: str, file: str) -> None:
         title = re.search(r"<title>\s*([^<]*)", start, re.IGNORECASE)
         said = f" It is called {title[1].strip()!r}." if title and title[1].strip() else ""
         raise refused(file, "a web page", said)
-    if start[:1] in ("{", "["):
-        try:
-            found = json.loads(text if len(text) < 100_000 else start.splitlines()[0])
-        except ValueError:
-            return
-        texts = (
-            [str(v) for v in found.values() if isinstance(v, str)]
-            if isinstance(found, dict)
-            else []
-        )
-        raise refused(file, "JSON", f" It says {texts[0][:200]!r}." if texts else "")
+    found = _json(text, start)
+    if found is not None:
+        values = found.values() if isinstance(found, dict) else ()
+        said = next((value for value in values if isinstance(value, str)), "")
+        raise refused(file, "JSON", f" It says {said[:200]!r}." if said else "")
     if not start:
         raise refused(file, "an empty file")
+
+
+def _json(text: str, start: str) -> object:
+    """Return what a text is as JSON, or its first line if each line is; None if it is none."""
+    if start[:1] not in ("{", "["):
+        return None
+    for part in (text if len(text) < 100_000 else "", start.splitlines()[0]):
+        try:
+            return json.loads(part)
+        except ValueError:
+            continue
+    return "" if re.match(r'[\[{]\s*["\[{]', start) else None
 
 
 def refused(file: str, what: str, said: str = "") -> DataError:

@@ -18,6 +18,7 @@ from pydantic import Field, field_validator
 from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.sources.base import Delivery, SourceConfig
 from lstmcli.sources.dates import DateOrder
+from lstmcli.sources.exchanges import yahoo_name
 from lstmcli.sources.file_bars import FileBars
 from lstmcli.sources.layouts import ROLES, file_ticker
 from lstmcli.sources.numbers import Decimal
@@ -79,7 +80,7 @@ class CsvSource(SourceConfig):
     def tickers(self) -> list[str]:
         quotes = self._quotes()
         if quotes.tickers is not None:
-            return [_as_ticker(name) for name in quotes.places if name]
+            return list(dict.fromkeys(yahoo_name(name) for name in quotes.places if name))
         name = self.file.name
         for ending in (".gz", ".bz2", ".xz", ".zip", ".csv", ".txt", ".tsv", ".parquet", ".pq"):
             name = name.removesuffix(ending)
@@ -125,7 +126,7 @@ class CsvSource(SourceConfig):
         known = list(self.symbols())
         if ticker in known:
             return ticker
-        for same in (_as_ticker, _without_suffix, _letters):
+        for same in (yahoo_name, _without_suffix, _letters):
             fitting = [name for name in known if same(name) in (ticker, _letters(ticker))]
             if len(fitting) == 1:
                 return fitting[0]
@@ -143,13 +144,8 @@ class CsvSource(SourceConfig):
         raise NoDataError(
             f"Expected a ticker of {self.file}. Received: {ticker}. "
             f"It has {len(known)}: {', '.join(known[:5])}{' …' if len(known) > 5 else ''}",
-            hint=f"lstm fetch {shlex.quote(_as_ticker(near[0]))}" if near else None,
+            hint=f"lstm fetch {shlex.quote(yahoo_name(near[0]))}" if near else None,
         )
-
-
-def _as_ticker(name: str) -> str:
-    """Return a symbol as a ticker: BTC/USD is BTC-USD, as at Yahoo."""
-    return name.replace("/", "-").replace("\\", "-")
 
 
 def _without_suffix(name: str) -> str:

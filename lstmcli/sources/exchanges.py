@@ -143,6 +143,20 @@ INDICES = {
 }
 
 _CALENDAR_OF_INDEX = {name: of for of, names in INDICES.items() for name in names.split()}
+OTHER_SUFFIXES = {
+    ".US": "",
+    ".UK": ".L",
+    ".JP": ".T",
+    ".SH": ".SS",
+    ".XSHG": ".SS",
+    ".XSHE": ".SZ",
+    ".HU": ".BD",
+    ".PL": ".WA",
+    ".NSE": ".NS",
+    ".BSE": ".BO",
+}
+"""Suffixes of Stooq, tushare and others, and Yahoo's for the same exchange."""
+
 _CALENDAR_OF_EXCHANGE = {code: name for name, codes in EXCHANGES.items() for code in codes.split()}
 _CALENDAR_OF_SUFFIX = {end: name for name, ends in SUFFIXES.items() for end in ends.split()}
 
@@ -159,6 +173,13 @@ def calendar_for(ticker: str, exchange: str | None = None) -> str:
 def names_exchange(ticker: str, exchange: str | None = None) -> bool:
     """Return whether the source, the name or the suffix of a ticker tells its exchange."""
     return exchange is not None or _stated_calendar(ticker, exchange) is not None
+
+
+def yahoo_name(symbol: str) -> str:
+    """Return a symbol of another site as Yahoo writes it: SIMV.UK → SIMV.L, BTC/USD → BTC-USD."""
+    base, dot, suffix = symbol.replace("/", "-").replace("\\", "-").rpartition(".")
+    known = OTHER_SUFFIXES.get(f"{dot}{suffix}")
+    return f"{base}{dot}{suffix}" if known is None else f"{base}{known}"
 
 
 def has_shares(ticker: str) -> bool:
