@@ -113,6 +113,7 @@ class Stage:
         try:
             for number, line in enumerate(hinted(result)):
                 copy = here.with_name(f"{here.name}-hint-{number}")
+                shutil.rmtree(copy, ignore_errors=True)  # of the step before
                 shutil.copytree(here, copy)
                 self.enter(copy)
                 words = line.removeprefix("lstm ").replace(str(here), str(copy))

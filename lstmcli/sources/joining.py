@@ -40,13 +40,21 @@ RECENT = 60
 
 
 def why_not_joined(
-    stored: pd.DataFrame, fresh: pd.DataFrame, *, doubts: Sequence[str] = ()
+    stored: pd.DataFrame,
+    fresh: pd.DataFrame,
+    *,
+    doubts: Sequence[str] = (),
+    new_currency: bool = False,
 ) -> str | None:
     """Return why new bars do not join the stored ones, or None if they do.
 
     Args:
-        doubts: what else has changed, such as the currency. Then one ratio must explain
+        stored: bars.
+        fresh: bars, at least one.
+        doubts: what else has changed, such as the exchange. Then one ratio must explain
             the closes of nearly all common sessions.
+        new_currency: whether the currency has changed. Then the ratio must be 1 or another
+            power of ten, as of pence that are called pounds from now on.
     """
     both = stored.index.intersection(fresh.index)
     said = "".join(f"; {doubt}" for doubt in doubts)
@@ -70,6 +78,9 @@ def why_not_joined(
                 f"dividend or constant ratio explains, last on {session:%Y-%m-%d}: "
                 f"{old[session]:.5g}, now {new[session]:.5g}{said}"
             )
+    power = np.log10(new / old).median()
+    if new_currency and abs(power - round(power)) > MAX_DRIFT:
+        return f"every close is {10**power:.5g} times the stored one, as in no new unit{said}"
     return None
 
 
