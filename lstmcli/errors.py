@@ -14,6 +14,9 @@ Ctrl-C exits with 130. With several tickers the highest code wins.
 
 from __future__ import annotations
 
+import re
+import shlex
+
 
 class LstmError(Exception):
     """An error that the user can act on.
@@ -69,3 +72,9 @@ class DiskError(LstmError):
     """The workspace cannot be written: no space, no permission, read-only."""
 
     exit_code = 8
+
+
+def shell_word(text: str) -> str:
+    """Return a text, such as a ticker or a path, as one word of a command in a hint."""
+    # Unlike `shlex` alone, ^GSPC and EURUSD=X stay as people type them.
+    return text if re.fullmatch(r"[\w@%+=:,./^-]+", text) else shlex.quote(text)

@@ -102,7 +102,7 @@ def test_a_market_store_names_the_command_that_fills_it(tmp_path):
         store.read("^VIX")
     assert missing.value.hint == "lstm fetch --market ^VIX"
     bars = some_bars()
-    store.write(bars, meta_of(bars, "^VIX").model_copy(update={"format": 2}))
+    store.write(bars, meta_of(bars, "^VIX").model_copy(update={"format": 3}))
     with pytest.raises(DataError) as newer:
         store.read("^VIX")
     assert newer.value.hint.endswith("lstm fetch --market ^VIX")
@@ -171,8 +171,8 @@ def test_a_changed_value_does_not_pass(store):
 
 def test_bars_of_a_newer_version_are_refused(store):
     bars = some_bars()
-    store.write(bars, meta_of(bars).model_copy(update={"format": 2}))
-    with pytest.raises(DataError, match="format 1 or older"):
+    store.write(bars, meta_of(bars).model_copy(update={"format": 3}))
+    with pytest.raises(DataError, match="format 2 or older"):
         store.read("MRK")
 
 

@@ -278,9 +278,10 @@ class _Update:
 
     def _deliver(self, start: date | None) -> Delivery:
         """Return what the source has, without sessions that have not settled."""
-        delivery = self.source.bars(self.ticker, start, cache=self.cache)
+        allowed = [pd.Timestamp(day) for day in self.allow_jumps]
+        delivery = self.source.bars(self.ticker, start, cache=self.cache, allowed=allowed)
         index = pd.DatetimeIndex(delivery.bars.index)
-        if index.empty:
+        if index.empty or self.source.settles:
             return delivery
         last = settled_session(self._calendar(delivery), clock.now(), observed=index)
         settled = index <= last

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 
 from lstmcli.frames import Section
@@ -46,6 +46,9 @@ class SourceConfig(Section):
     incremental: ClassVar[bool] = False
     """Whether an update asks for the last sessions only, instead of for everything."""
 
+    settles: ClassVar[bool] = False
+    """Whether it leaves out by itself what has not closed: it knows the close better."""
+
     @property
     def repeatable(self) -> bool:
         """Whether it can be asked again without a word: standard input cannot."""
@@ -71,10 +74,18 @@ class SourceConfig(Section):
         """Return how many seconds to wait before the next ticker."""
         return 0.0
 
-    def bars(self, ticker: str, start: date | None = None, *, cache: Path) -> Delivery:
+    def bars(
+        self,
+        ticker: str,
+        start: date | None = None,
+        *,
+        cache: Path,
+        allowed: Collection[pd.Timestamp] = (),
+    ) -> Delivery:
         """Return the bars of a ticker: all, or those since `start`.
 
-        `cache` is a folder where the source may keep its own files.
+        `cache` is a folder where the source may keep its own files. The jumps of the
+        `allowed` sessions are real.
 
         Raises:
             NoDataError: the source does not know the ticker.
@@ -82,25 +93,6 @@ class SourceConfig(Section):
             DataError: what it delivered is not valid.
         """
         raise NotImplementedError
-
-
-def without_absent_sessions(bars: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that have a price.
-
-    Sources list sessions without prices. Such a row is a hole, and no hole is
-    filled. Its dividend or split moves to the next row, because the return of that
-    row includes it.
-    """
-    present = bars[PRICES].notna().any(axis=1).to_numpy()
-    if present.all():
-        return bars
-    kept = bars[present].copy()
-    for name in ("dividend", "split"):
-        for row in np.flatnonzero(~present & (bars[name].to_numpy() != 0)):
-            later = np.flatnonzero(present[row:])
-            if len(later):
-                kept.loc[bars.index[row + later[0]], name] = bars[name].iloc[row]
-    return kept
 
 
 def widen_ranges(bars: pd.DataFrame, ticker: str) -> pd.DataFrame:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
 import stat
 import sys
+from collections.abc import Collection
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field, field_validator
 
-from lstmcli.errors import ConfigError, NoDataError
+from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.sources.base import Delivery, SourceConfig
 from lstmcli.sources.dates import DateOrder
 from lstmcli.sources.exchanges import yahoo_name
@@ -58,7 +59,7 @@ class CsvSource(SourceConfig):
                 near = difflib.get_close_matches(role, ROLES, n=1) or ["close"]
                 raise ConfigError(
                     f"Expected --columns with one of {', '.join(ROLES)}. Received: {role!r}.",
-                    hint=f"did you mean --columns {near[0]}={shlex.quote(columns[role])}?",
+                    hint=f"did you mean --columns {near[0]}={shell_word(columns[role])}?",
                 )
         return columns
 
@@ -70,11 +71,11 @@ class CsvSource(SourceConfig):
         shown = str(self.file)
         if self.file.is_relative_to(Path.cwd()):
             shown = str(self.file.relative_to(Path.cwd()))
-        words = ["--source", "csv", "--file", shlex.quote(shown)]
+        words = ["--source", "csv", "--file", shell_word(shown)]
         words += ["--dates", self.dates] if self.dates else []
         words += ["--decimal", self.decimal] if self.decimal else []
         for role, name in self.columns.items():
-            words += ["--columns", shlex.quote(f"{role}={name}")]
+            words += ["--columns", shell_word(f"{role}={name}")]
         return " ".join(words)
 
     def tickers(self) -> list[str]:
@@ -90,7 +91,14 @@ class CsvSource(SourceConfig):
         """Return how many lines each ticker has, as the file spells it; none without a column."""
         return {name: len(at) for name, at in self._quotes().places.items() if name}
 
-    def bars(self, ticker: str, start: date | None = None, *, cache: Path) -> Delivery:
+    def bars(
+        self,
+        ticker: str,
+        start: date | None = None,
+        *,
+        cache: Path,
+        allowed: Collection[pd.Timestamp] = (),
+    ) -> Delivery:
         quotes = self._quotes()
         notes = [*quotes.notes]
         if quotes.tickers is not None:
@@ -102,7 +110,7 @@ class CsvSource(SourceConfig):
                 lines = listed(quotes.values.index[nameless].tolist())
                 notes.append(f"without a ticker, and not read: {lines}")
             quotes = quotes.rows(quotes.places[name])
-        return FileBars(str(self.file), ticker, quotes, notes).delivery(start)
+        return FileBars(str(self.file), ticker, quotes, notes).delivery(start, allowed)
 
     def _quotes(self) -> Quotes:
         stream: Any = None
@@ -144,7 +152,7 @@ class CsvSource(SourceConfig):
         raise NoDataError(
             f"Expected a ticker of {self.file}. Received: {ticker}. "
             f"It has {len(known)}: {', '.join(known[:5])}{' …' if len(known) > 5 else ''}",
-            hint=f"lstm fetch {shlex.quote(yahoo_name(near[0]))}" if near else None,
+            hint=f"lstm fetch {shell_word(yahoo_name(near[0]))}" if near else None,
         )
 
 

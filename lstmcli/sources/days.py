@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
-from lstmcli.errors import DataError
+from lstmcli.errors import DataError, shell_word
 from lstmcli.sessions import closing_times, time_zone
 from lstmcli.sources.dates import Stamps
 
@@ -58,7 +57,7 @@ def sessions_of(
                 f"{file}:{wall.index[row]}: {ticker} {pd.Timestamp(local[row])}: Expected a date "
                 "without a time, as on other lines.",
                 hint=f"correct or delete line {wall.index[row]}, then: "
-                f"lstm fetch {shlex.quote(ticker)}",
+                f"lstm fetch {shell_word(ticker)}",
             )
         if _still_open(pd.Timestamp(local[row]), calendar):
             notes.append(f"a quote of {pd.Timestamp(local[row]):%Y-%m-%d %H:%M} was left out")

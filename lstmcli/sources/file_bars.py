@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-import shlex
+from collections.abc import Collection
 from datetime import date
 
 import numpy as np
 import pandas as pd
 
-from lstmcli.errors import DataError
+from lstmcli.errors import DataError, shell_word
 from lstmcli.frames import BAR_COLUMNS, broken_rules
-from lstmcli.sources.base import Delivery, widen_ranges, without_absent_sessions
+from lstmcli.sources.base import Delivery, widen_ranges
 from lstmcli.sources.dates import EXAMPLE
 from lstmcli.sources.days import sessions_of
+from lstmcli.sources.distributions import settled
 from lstmcli.sources.exchanges import calendar_for
+from lstmcli.sources.faults import SessionError
 from lstmcli.sources.quotes import Quotes, listed
 
 MAX_BREAKS = 0.05
@@ -32,7 +34,9 @@ class FileBars:
         self.quotes = quotes
         self.notes = notes
 
-    def delivery(self, start: date | None) -> Delivery:
+    def delivery(
+        self, start: date | None = None, allowed: Collection[pd.Timestamp] = ()
+    ) -> Delivery:
         quotes = self.quotes
         if quotes.values.empty:
             raise DataError(f"{self.file}: Expected bars of {self.ticker}. Received: no line.")
@@ -48,19 +52,21 @@ class FileBars:
         table = self._once(table)
         if table.empty:
             return Delivery(table[[]].reindex(columns=list(BAR_COLUMNS)).astype(float))
-        return Delivery(self._bars(table), notes=tuple(self.notes))
+        return Delivery(self._bars(table, allowed), notes=tuple(self.notes))
 
-    def _bars(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _bars(self, table: pd.DataFrame, allowed: Collection[pd.Timestamp]) -> pd.DataFrame:
         # IBKR writes −1 where there is no volume.
-        table["volume"] = table["volume"].where(table["volume"] != -1, 0.0).fillna(0.0)
-        if "adjusted" in table and "dividend" not in table:
-            table["dividend"] = _dividends(table["close"], table["adjusted"])
-        for name in ("dividend", "split"):
-            table[name] = table[name].fillna(0.0) if name in table else 0.0
-        table = without_absent_sessions(table)
-        lines = table["line"].to_numpy(int)
-        bars = widen_ranges(table[list(BAR_COLUMNS)].astype(float), self.ticker)
-        self._check_values(bars, lines)
+        table["volume"] = table["volume"].where(table["volume"] != -1, 0.0)
+        lines = table.pop("line").astype(int)
+        try:
+            found = settled(table, self.ticker, allowed=allowed)
+        except SessionError as error:
+            message = str(error).removeprefix(f"{self.ticker}: ")
+            message = message.removeprefix(f"{error.session:%Y-%m-%d}: ")
+            raise self._fault(int(lines[error.session]), message, hint=error.hint) from error
+        self.notes += found.notes
+        bars = widen_ranges(found.bars, self.ticker)
+        self._check_values(bars, lines[bars.index].to_numpy())
         return bars
 
     def _check_cells(self) -> None:
@@ -129,7 +135,7 @@ class FileBars:
                 f"{len(differing)} session{'s' if len(differing) > 1 else ''}: "
                 f"{', '.join(shown)}{more}.",
                 hint="keep the right line of each in the file, then: "
-                f"lstm fetch {shlex.quote(self.ticker)}",
+                f"lstm fetch {shell_word(self.ticker)}",
             )
 
     def _check_order(self, table: pd.DataFrame) -> None:
@@ -174,20 +180,16 @@ class FileBars:
         others: list[int] | None = None,
         column: str | None = None,
         role: str = "",
+        hint: str | None = None,
     ) -> DataError:
         day = self.quotes.cells["date"]
         day = day.loc[line] if line in day.index else ""
         which = listed([line, *(others or [])])
-        hint = f"correct or delete {which}, then: lstm fetch {shlex.quote(self.ticker)}"
+        if hint is None:
+            hint = f"correct or delete {which}, then: lstm fetch {shell_word(self.ticker)}"
         if column is not None:
             hint = (
                 f"most lines of the column {column!r} are so; another one: "
-                f"lstm fetch {shlex.quote(self.ticker)} --columns {role}=NAME"
+                f"lstm fetch {shell_word(self.ticker)} --columns {role}=NAME"
             )
         return DataError(f"{self.file}:{line}: {self.ticker} {day}: {message}", hint=hint)
-
-
-def _dividends(close: pd.Series, adjusted: pd.Series) -> np.ndarray:
-    factor = (adjusted / close).where(adjusted > 0).ffill()
-    share = 1 - factor.shift() / factor
-    return (share.where(share >= 1e-5, 0.0) * close.shift().fillna(0.0)).to_numpy()

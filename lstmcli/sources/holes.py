@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import shlex
 
 import numpy as np
 import pandas as pd
 
-from lstmcli.errors import DataError
+from lstmcli.errors import DataError, shell_word
 from lstmcli.sessions import ALWAYS_OPEN, WEEKDAYS, sessions_between
 
 log = logging.getLogger(__name__)
@@ -137,7 +136,7 @@ def _check_shift(index: pd.DatetimeIndex, ticker: str, calendar: str, strange: i
 
 def _recent_hint(ticker: str, calendar: str, strange: int, recent: pd.DatetimeIndex) -> str:
     """Return a way out of a recent hole; never one that makes wrong dates pass."""
-    again = f"lstm fetch {shlex.quote(ticker)}"
+    again = f"lstm fetch {shell_word(ticker)}"
     if strange or len(recent) > 2 or calendar == WEEKDAYS:
         return f"add the missing sessions, or fetch again later: {again}"
     return f"fetch again later; if {calendar} was closed then: {again} --calendar {WEEKDAYS}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -25,7 +26,14 @@ class SampleSource(SourceConfig):
     def tickers(self) -> list[str]:
         return [TICKER]
 
-    def bars(self, ticker: str, start: date | None = None, *, cache: Path) -> Delivery:
+    def bars(
+        self,
+        ticker: str,
+        start: date | None = None,
+        *,
+        cache: Path,
+        allowed: Collection[pd.Timestamp] = (),
+    ) -> Delivery:
         from matplotlib.cbook import get_sample_data
 
         if ticker != TICKER:

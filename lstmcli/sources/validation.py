@@ -1,18 +1,16 @@
-"""Checks of a whole series: holes, dividends, and splits that prices do not reflect."""
+"""Checks of a whole series: length, dividends, jumps, days."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-import numpy as np
 import pandas as pd
 
 from lstmcli.errors import DataError
 from lstmcli.frames import check_bars
+from lstmcli.sources.faults import SessionError, later_start
 from lstmcli.sources.holes import check_daily, check_days
-
-# Ratios of usual splits, and 100: pounds among pennies.
-_RATIOS = np.array([1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 100, 1000])
+from lstmcli.sources.jumps import check_jumps
 
 
 def check_series(
@@ -26,7 +24,7 @@ def check_series(
     """Check bars as a series: values, length, holes, jumps, dividends.
 
     A hole before the last ten sessions is a warning. No hole is ever filled. An
-    index has no shares: it jumps without a split.
+    index has no shares: it jumps without a split. The jumps of `allowed` sessions are real.
 
     Raises:
         DataError: with the session at fault.
@@ -40,64 +38,20 @@ def check_series(
     check_daily(bars, ticker)
     _check_dividends(bars, ticker)
     if can_split:
-        _check_splits(bars, ticker)
+        check_jumps(bars, ticker, allowed=allowed)
     check_days(bars, ticker, calendar)
 
 
 def _check_dividends(bars: pd.DataFrame, ticker: str) -> None:
     wrong = (bars["dividend"] >= bars["close"].shift()).to_numpy()
     if wrong.any():
-        row = bars[wrong].iloc[0]
-        raise DataError(
-            f"{ticker}: {bars.index[wrong][0]:%Y-%m-%d}: Expected a dividend below the close "
-            f"before it. Received: {row['dividend']:g}. It may be in another unit.",
-            hint=_later_start(ticker, bars.index[wrong][0]),
+        session = bars.index[wrong][-1]
+        row = bars.loc[session]
+        more = f" So are {wrong.sum() - 1} earlier ones." if wrong.sum() > 1 else ""
+        raise SessionError(
+            f"{ticker}: {session:%Y-%m-%d}: Expected a dividend below the close "
+            f"before it. Received: {row['dividend']:g}. It may be in another unit.{more}",
+            session,
+            hint=later_start(ticker, bars.index, session)
+            or "correct the unit of the dividends in the file",
         )
-
-
-def _check_splits(bars: pd.DataFrame, ticker: str) -> None:
-    found = unadjusted_split(bars)
-    if found is not None:
-        session, ratio = found
-        before, after = bars["close"].loc[:session].iloc[-2:]
-        raise DataError(
-            f"{ticker}: {session:%Y-%m-%d}: the price goes from {before:g} to {after:g} overnight, "
-            f"as a split of {ratio:g} : 1 (or 1 : {ratio:g}, or a change of unit) does. "
-            "Expected split-adjusted prices.",
-            hint=_later_start(ticker, session),
-        )
-
-
-def unadjusted_split(bars: pd.DataFrame) -> tuple[pd.Timestamp, float] | None:
-    """Return the first session that looks like an unadjusted split, and its ratio.
-
-    A large jump alone is no fault. Three signs tell a split from a crash: the open
-    has jumped already, the day's range is small beside the jump, and volume is as
-    usual in shares or in money.
-    """
-    close, previous = bars["close"], bars["close"].shift()
-    jump = np.log(close / previous).abs()
-    usual = bars["volume"].rolling(60, min_periods=1).median().shift()
-    usual_money = (bars["volume"] * close).rolling(60, min_periods=1).median().shift()
-    busy = np.minimum(bars["volume"] / usual, bars["volume"] * close / usual_money)
-    for session in bars.index[(jump > 0.3).to_numpy()]:
-        row, before = bars.loc[session], previous[session]
-        ratio = float(_RATIOS[np.abs(np.log(_RATIOS) - jump[session]).argmin()])
-        size = np.log(ratio)
-        slack = min(0.1, 0.15 * size)
-        at_open = abs(np.log(row["open"] / before))
-        # At a price of a few ticks, one tick can double or halve it.
-        few_ticks = min(before, row["close"]) < 0.1 and ratio < 10
-        if (
-            abs(jump[session] - size) <= slack
-            and abs(at_open - size) <= slack
-            and np.log(row["high"] / row["low"]) <= size / 3
-            and not busy[session] > 2
-            and not few_ticks
-        ):
-            return session, ratio
-    return None
-
-
-def _later_start(ticker: str, session: pd.Timestamp) -> str:
-    return f"leave out what lies before: lstm fetch {ticker} --start {session:%Y-%m-%d}"

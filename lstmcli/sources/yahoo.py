@@ -7,7 +7,8 @@ import logging
 import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -16,11 +17,10 @@ import pandas as pd
 from pydantic import Field
 
 from lstmcli import clock
-from lstmcli.errors import DiskError, NoDataError, RateLimitError, SourceError
+from lstmcli.errors import DataError, DiskError, NoDataError, RateLimitError, SourceError
 from lstmcli.frames import BAR_COLUMNS
-from lstmcli.sessions import SETTLE_MARGIN, settled_session
-from lstmcli.sources.base import Delivery, SourceConfig, widen_ranges, without_absent_sessions
-from lstmcli.sources.exchanges import calendar_for
+from lstmcli.sources.base import Delivery, SourceConfig
+from lstmcli.sources.yahoo_bars import YahooBars, details, yahoo_bars
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +28,6 @@ COOL_DOWN = timedelta(minutes=15)
 """How long Yahoo is left alone after a 429; asking sooner makes it last longer."""
 
 _CHART = "https://query2.finance.yahoo.com/v8/finance/chart/"
-_COLUMNS = {
-    "Open": "open",
-    "High": "high",
-    "Low": "low",
-    "Close": "close",
-    "Volume": "volume",
-    "Dividends": "dividend",
-    "Stock Splits": "split",
-}
 
 
 class YahooSource(SourceConfig):
@@ -48,25 +39,50 @@ class YahooSource(SourceConfig):
     retries: int = Field(1, ge=0)
 
     incremental = True
+    settles = True
 
     def pause_between_tickers(self) -> float:
         return self.pause
 
-    def bars(self, ticker: str, start: date | None = None, *, cache: Path) -> Delivery:
+    def bars(
+        self,
+        ticker: str,
+        start: date | None = None,
+        *,
+        cache: Path,
+        allowed: Collection[pd.Timestamp] = (),
+    ) -> Delivery:
         """Return the settled bars; empty where the range holds none.
 
+        The last sessions alone hardly tell how a dividend or a split is meant: where
+        it is in doubt, the whole history is asked for.
+
         Raises:
+            DataError: the bars cannot be right.
             NoDataError: Yahoo itself says that it does not know the symbol.
             RateLimitError: Yahoo answers 429, or did so minutes ago.
             SourceError: any other failure, after all retries.
         """
         _check_cool_down(cache)
         _set_up(cache)
+        found = self._read(ticker, start, cache, allowed)
+        if start is None or not found.doubtful:
+            return found.delivery
+        try:
+            whole = self._read(ticker, None, cache, allowed).delivery
+        except DataError as error:  # of sessions that are not wanted
+            log.info("%s: the history before %s is at fault: %s", ticker, start, error)
+            return found.delivery
+        return replace(whole, bars=whole.bars.loc[pd.Timestamp(start) :])
+
+    def _read(
+        self, ticker: str, start: date | None, cache: Path, allowed: Collection[pd.Timestamp]
+    ) -> YahooBars:
         for attempt in range(self.retries + 1):
             if attempt:
                 time.sleep(self.pause)
             try:
-                return self._ask(ticker, start, cache)
+                return self._ask(ticker, start, cache, allowed)
             except RateLimitError:
                 _remember_cool_down(cache)
                 raise
@@ -75,7 +91,9 @@ class YahooSource(SourceConfig):
                 log.info("%s: attempt %d of %d: %s", ticker, attempt + 1, self.retries + 1, error)
         raise failure
 
-    def _ask(self, ticker: str, start: date | None, cache: Path) -> Delivery:
+    def _ask(
+        self, ticker: str, start: date | None, cache: Path, allowed: Collection[pd.Timestamp]
+    ) -> YahooBars:
         import yfinance
         from yfinance.data import YfData
         from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMissingError
@@ -112,9 +130,15 @@ class YahooSource(SourceConfig):
             if getattr(getattr(error, "response", None), "status_code", None) == 404:
                 raise self._why_unknown(ticker) from error
             raise _unreachable(ticker, error) from error
-        return _delivery(ticker, table, symbol.history_metadata)
+        return yahoo_bars(
+            ticker,
+            table,
+            symbol.history_metadata,
+            currencies=_currencies(symbol),
+            allowed=allowed,
+        )
 
-    def _without_prices(self, ticker: str, error: Any, metadata: Mapping[str, Any]) -> Delivery:
+    def _without_prices(self, ticker: str, error: Any, metadata: Mapping[str, Any]) -> YahooBars:
         """Return an empty delivery if nothing is new, and raise what else it means."""
         reason = error.yahoo_reason or ""
         if reason.startswith("No data found"):
@@ -122,7 +146,7 @@ class YahooSource(SourceConfig):
         empty = reason.startswith("Data doesn't exist")
         if empty or (not reason and metadata.get("exchangeTimezoneName")):
             bars = pd.DataFrame(columns=list(BAR_COLUMNS), index=pd.DatetimeIndex([])).astype(float)
-            return Delivery(bars, **_details(metadata))
+            return YahooBars(Delivery(bars, **details(metadata)))
         raise SourceError(
             f"{ticker}: Yahoo gave no prices{f': {reason}' if reason else ' and no reason'}.",
             hint=f"try again later: lstm fetch {ticker}",
@@ -155,54 +179,15 @@ class YahooSource(SourceConfig):
         )
 
 
-def _delivery(ticker: str, table: pd.DataFrame, metadata: Mapping[str, Any]) -> Delivery:
-    bars = table.rename(columns=_COLUMNS)
-    if "Capital Gains" in bars:
-        bars["dividend"] += bars["Capital Gains"]  # paid out by funds, like a dividend
-    sessions = pd.DatetimeIndex(bars.index).tz_localize(None).normalize().as_unit("ns")
-    bars = bars[list(BAR_COLUMNS)].astype(float).set_axis(sessions.rename("session"))
-    bars = widen_ranges(without_absent_sessions(bars), ticker)
-    details = _details(metadata)
-    return Delivery(_settled(ticker, bars, metadata, details["exchange"]), **details)
+def _currencies(symbol: Any) -> pd.Series | None:
+    """Return the currency of each dividend, if Yahoo states it.
 
-
-def _details(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "exchange": metadata.get("exchangeName"),
-        "timezone": metadata.get("exchangeTimezoneName"),
-        "currency": metadata.get("currency"),
-    }
-
-
-def _settled(
-    ticker: str, bars: pd.DataFrame, metadata: Mapping[str, Any], exchange: str | None
-) -> pd.DataFrame:
-    """Return the bars without today's while it is partial.
-
-    For today's close Yahoo's trading period is right even on an unscheduled early
-    close. For the other days the calendar decides.
+    `history` leaves it out. No public method has it without another request.
     """
-    now = clock.now()
-    index = pd.DatetimeIndex(bars.index)
-    last = settled_session(calendar_for(ticker, exchange), now, observed=index)
-    settled = index <= last
-    try:
-        regular = metadata["currentTradingPeriod"]["regular"]
-        zone = metadata["exchangeTimezoneName"]
-        opens, closes = (_moment(regular[name]) for name in ("start", "end"))
-        today = opens.tz_convert(zone).tz_localize(None).normalize()
-        settled[index == today] = now >= closes + SETTLE_MARGIN
-    except (KeyError, TypeError, ValueError) as error:
-        log.info("%s: no trading period from Yahoo (%r): the calendar decides", ticker, error)
-    return bars[settled]
-
-
-def _moment(value: Any) -> pd.Timestamp:
-    """Return a time as UTC: yfinance turns Yahoo's seconds into times, but not always."""
-    moment = (
-        pd.Timestamp(value, unit="s") if isinstance(value, int | float) else pd.Timestamp(value)
-    )
-    return moment.tz_localize("UTC") if moment.tz is None else moment.tz_convert("UTC")
+    paid = getattr(getattr(symbol, "_price_history", None), "_dividends", None)
+    if isinstance(paid, pd.DataFrame) and "currency" in paid:
+        return paid["currency"]
+    return None
 
 
 def _unknown(ticker: str, words: str) -> NoDataError:
