@@ -11,7 +11,7 @@ import pandas as pd
 from lstmcli import charts, clock, report
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
-from lstmcli.evaluation.live import SCORED, skill_sequence
+from lstmcli.evaluation.live import SCORED, UNMATCHED, skill_sequence
 from lstmcli.evaluation.metrics import covered, crps
 from lstmcli.frames import COVERAGES, of_recipe
 from lstmcli.pipeline.prices import in_prices
@@ -71,6 +71,12 @@ def section_of(
                 f"was made, on {made_on:%Y-%m-%d}. Next: lstm daily."
             )
             today = "stale" if not failed else today
+    held = bool((last["status"] != UNMATCHED).all())
+    if not held:
+        section.stale = (
+            f"The bars no longer hold the close of {made_on:%Y-%m-%d} that this forecast was made "
+            "from: it is never scored. Next: lstm daily."
+        )
     section.line = (
         f"{_change(first['lo80'] / close)} to {_change(first['hi80'] / close)}",
         f"{close:,.2f}{currency}",
@@ -96,7 +102,7 @@ def section_of(
             ("run", manifest.run),
             ("trained", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC on {_names(manifest.tickers)}"),
         ]
-    if bars is not None and made_on in bars.index:
+    if bars is not None and held and made_on in bars.index:
         figure = charts.forecast_chart(
             bars,
             last,
