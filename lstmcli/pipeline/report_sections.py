@@ -11,7 +11,7 @@ import pandas as pd
 from lstmcli import charts, clock, report
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
-from lstmcli.evaluation.live import SCORED, skill_sequence
+from lstmcli.evaluation.live import SCORED, UNMATCHED, skill_sequence
 from lstmcli.evaluation.metrics import covered, crps
 from lstmcli.frames import COVERAGES, of_recipe
 from lstmcli.pipeline.prices import in_prices
@@ -74,6 +74,12 @@ def section_of(
                 + (f"No trade since {resting}." if resting else "Next: lstm daily.")
             )
             today = "stale" if not failed else today
+    held = bool((last["status"] != UNMATCHED).all())
+    if not held:
+        section.stale = (
+            f"The bars no longer hold the close of {made_on:%Y-%m-%d} that this forecast was made "
+            "from: it is never scored. Next: lstm daily."
+        )
     section.line = (
         f"{_change(first['lo80'] / close)} to {_change(first['hi80'] / close)}",
         f"{close:,.2f}{currency}",
@@ -101,7 +107,7 @@ def section_of(
         ]
     # The bars that the forecast could read.
     read = None if bars is None else readable(bars.loc[:made_on], meta.calendar)
-    if read is not None and made_on in read.index:
+    if read is not None and held and made_on in read.index:
         figure = charts.forecast_chart(
             read,
             last,

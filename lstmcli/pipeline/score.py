@@ -15,6 +15,7 @@ from lstmcli.evaluation.live import (
     OPEN,
     REPEATED,
     SCORED,
+    UNMATCHED,
     WAITING,
     Evidence,
     coverage_evidence,
@@ -60,7 +61,7 @@ class Live:
         """Return how many published forecasts have each status."""
         published = self.rows[self.rows["calibrated"]]
         counted = published["status"].value_counts()
-        statuses = (SCORED, OPEN, WAITING, LATE, REPEATED)
+        statuses = (SCORED, OPEN, WAITING, LATE, REPEATED, UNMATCHED)
         return {status: int(counted.get(status, 0)) for status in statuses}
 
     def only(self, ticker: str) -> Live:
