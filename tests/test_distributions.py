@@ -303,6 +303,13 @@ def test_dividends_that_the_close_holds_are_not_counted_twice():
     assert "adjusted for dividends already" in found.notes[0]
 
 
+def test_a_layout_that_is_known_to_adjust_needs_no_evidence():
+    truth = History({200: 0.004})
+    table = truth.fully_adjusted().assign(dividend=truth.paid)
+    found = settled(table, "SIM", fully_adjusted=True)
+    assert total(found) == pytest.approx(truth.total, abs=1e-9)
+
+
 def test_so_with_an_adjusted_close_that_equals_the_close():
     truth = many()
     table = truth.fully_adjusted().round(4)

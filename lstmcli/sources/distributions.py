@@ -43,6 +43,7 @@ def settled(
     *,
     allowed: Collection[pd.Timestamp] = (),
     in_hundredths: bool = False,
+    fully_adjusted: bool = False,
 ) -> Settled:
     """Return bars whose dividends and splits agree with the prices, and notes.
 
@@ -54,6 +55,8 @@ def settled(
         allowed: sessions whose jumps are real.
         in_hundredths: whether prices are in pence, cents or the like: dividends of a
             hundredth of what is usual are then taken to be in pounds.
+        fully_adjusted: whether the layout is known to adjust prices for dividends, so
+            that those that it states are in the prices already.
 
     Returns:
         Prices and dividends per share as of the end, that is, split-adjusted.
@@ -61,6 +64,8 @@ def settled(
     Raises:
         SessionError: a price cannot be, or two columns contradict each other.
     """
+    if fully_adjusted:
+        table = table.drop(columns=["adjusted", "dividend", "gains"], errors="ignore")
     paid = [name for name in ("dividend", "gains", "split") if name in table]
     table = table.astype(float).fillna({name: 0.0 for name in (*paid, "volume")})
     table = complete_rows(table, ticker)
