@@ -18,6 +18,7 @@ from lstmcli.evaluation.live import (
     OPEN,
     REPEATED,
     SCORED,
+    UNMATCHED,
     WAITING,
     confidence_sequence,
     coverage_evidence,
@@ -54,7 +55,7 @@ def issued(
             "made_on": made_on,
             "step": step,
             "target_on": target,
-            "last_close": 100.0,
+            "last_close": BARS.at[made_on, "close"],
             "sigma": 0.01,
             "issued_at": pd.Timestamp(at),
             **dict(zip(QUANTILE_COLUMNS, quantiles, strict=True)),
@@ -112,9 +113,36 @@ def test_what_has_not_come_is_open_and_a_hole_waits():
     found = follow_up(rows, holed, evening(DAYS[70]))
     assert found["status"].tolist() == [WAITING, WAITING]
     assert found["realised"].isna().all()
-    # A ticker whose bars are gone, or begin later.
-    for panel in (Panel({}, {}), panel_of(A=BARS.iloc[100:])):
-        assert set(follow_up(rows, panel, evening(DAYS[70]))["status"]) == {WAITING}
+    gone = follow_up(rows, Panel({}, {}), evening(DAYS[70]))
+    assert set(gone["status"]) == {WAITING}
+
+
+def test_a_forecast_from_before_the_first_bar_is_unmatched():
+    rows = numbered(issued(DAYS[60], evening(DAYS[60])))
+    found = follow_up(rows, panel_of(A=BARS.iloc[61:]), evening(DAYS[70]))
+    assert set(found["status"]) == {UNMATCHED}
+
+
+@pytest.mark.parametrize("origins", [1, 3, 30])
+def test_a_forecast_of_another_company_is_never_scored(origins):
+    rows = numbered(*(issued(day, evening(day)) for day in DAYS[60 : 60 + origins]))
+    other = simulate_bars(120, seed=6)
+    other[["open", "high", "low", "close"]] *= 0.43
+    found = follow_up(rows, panel_of(A=other), evening(DAYS[110]))
+    assert set(found["status"]) == {UNMATCHED}
+    assert found["realised"].isna().all()
+    assert set(follow_up(rows, panel_of(A=BARS), evening(DAYS[110]))["status"]) == {SCORED}
+
+
+@pytest.mark.parametrize(("origins", "ratio"), [(1, 3.0), (1, 0.1), (6, 100.0), (6, 0.847)])
+def test_a_restated_history_is_scored_also_where_no_split_is_stated(origins, ratio):
+    rows = numbered(*(issued(day, evening(day)) for day in DAYS[60 : 60 + origins]))
+    later = BARS.copy()
+    later[["open", "high", "low", "close"]] *= ratio
+    later.loc[DAYS[62], ["open", "high", "low", "close"]] *= 1.01  # corrected
+    found = follow_up(rows, panel_of(A=later), evening(DAYS[110]))
+    corrected = found["made_on"] == DAYS[62]
+    assert set(found.loc[~corrected, "status"]) == {SCORED}
 
 
 def test_the_first_forecast_of_a_session_counts():

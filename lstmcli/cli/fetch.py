@@ -70,6 +70,10 @@ def fetch(
     market: Annotated[
         bool, typer.Option("--market", help="A market series: stored, never forecast.")
     ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace stored bars that the new ones do not join."),
+    ] = False,
     universe: Universe = None,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     as_json: AsJson = False,
@@ -116,6 +120,7 @@ def fetch(
             for part in text.split(",")
             if (day := parse_day(part, "--allow-jumps"))
         ],
+        replace_others=replace,
         on_result=show,
     )
     if as_json:

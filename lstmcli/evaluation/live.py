@@ -31,6 +31,20 @@ AHEAD, BEHIND, NOT_TOLD_APART = "ahead", "behind", "not told apart"
 
 SCORED, OPEN, WAITING, LATE, REPEATED = "scored", "open", "waiting", "late", "repeated"
 
+UNMATCHED = "unmatched"
+
+MAX_CORRECTION = 0.02
+"""Relative difference between the close of an origin then and now that is a correction."""
+
+MAX_DRIFT = 1e-3
+"""Relative difference between the ratios of two origins that are one ratio."""
+
+MAX_SPLIT = 20
+"""Up to this many shares for one a ratio alone is taken for a split that nobody stated."""
+
+MIN_NEIGHBOURS = 5
+"""Origins from which on their ratios tell whether there is one."""
+
 _BETS = (-0.5, -0.25, -0.1, -0.04, 0.04, 0.1, 0.25, 0.5)
 """Shares of the largest bet that cannot lose everything."""
 
@@ -46,6 +60,8 @@ def follow_up(issued: pd.DataFrame, panel: Panel, now: datetime) -> pd.DataFrame
         waiting   it has settled, but the bars miss a session or end before it
         late      issued after the target session had opened: kept, never scored
         repeated  the recipe had already forecast this ticker from this origin
+        unmatched the bars do not hold the close that it was made from, because they are
+                  another company's by now, or begin later: kept, never scored
 
     Args:
         issued: rows of the ledger.
@@ -64,18 +80,49 @@ def follow_up(issued: pd.DataFrame, panel: Panel, now: datetime) -> pd.DataFrame
         observed = pd.DatetimeIndex([]) if bars is None else pd.DatetimeIndex(bars.index)
         settled = np.asarray(targets <= settled_session(calendar, now, observed=observed))
         outcome = pd.Series(np.nan, index=rows["id"])
+        foreign = np.zeros(len(rows), bool)
         if bars is not None and len(bars):
+            foreign = rows["made_on"].isin(_unmatched_origins(rows, bars)).to_numpy()
             known = rows[rows["made_on"].isin(bars.index)]
             if len(known):
                 found = realise(known, panel)
                 outcome.loc[found["id"]] = found["realised"].to_numpy()
         status = np.where(np.isfinite(outcome.to_numpy()), SCORED, np.where(settled, WAITING, OPEN))
         status = np.where(late, LATE, status)
-        parts.append(rows.assign(status=status, realised=outcome.to_numpy()))
+        status = np.where(foreign, UNMATCHED, status)
+        realised = outcome.to_numpy()
+        parts.append(rows.assign(status=status, realised=np.where(foreign, np.nan, realised)))
     followed = pd.concat(parts).sort_values("id").reset_index(drop=True)
     again = followed.duplicated(["ticker", "made_on", "step", *IDENTITY])
     followed["status"] = followed["status"].where(~again, REPEATED)
     return followed
+
+
+def _unmatched_origins(rows: pd.DataFrame, bars: pd.DataFrame) -> list[pd.Timestamp]:
+    """Return the origins of a ticker whose close the bars do not hold.
+
+    Splits after an origin divide its close. A source that does not state them shows one
+    ratio at neighbouring origins, or the ratio of a usual split; another company neither.
+    """
+    close = rows.drop_duplicates("made_on").set_index("made_on")["last_close"].sort_index()
+    missing = list(close.index[close.index < bars.index[0]])
+    close = close[close.index.isin(bars.index)]
+    if close.empty:
+        return missing
+    splits = bars["split"].where(bars["split"] > 0, 1.0)
+    later = splits[::-1].cumprod()[::-1].shift(-1, fill_value=1.0)  # product of those after it
+    ratio = np.log(close / (bars["close"] * later).loc[close.index])
+    explained = (ratio.abs() <= MAX_CORRECTION) | (_off_a_split(ratio) <= MAX_DRIFT)
+    steps = ratio.diff().abs() <= MAX_DRIFT
+    if len(ratio) >= MIN_NEIGHBOURS and steps[1:].mean() >= 0.5:
+        explained |= steps | steps.shift(-1, fill_value=False)
+    return [*missing, *explained.index[~explained]]
+
+
+def _off_a_split(ratio: pd.Series) -> pd.Series:
+    """Return how far log ratios are from those of a split of a whole number to 1, or back."""
+    size = ratio.abs()
+    return (size - np.log(np.exp(size).round().clip(lower=2, upper=MAX_SPLIT))).abs()
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ def fetch(
     start: date | None = None,
     calendar: str | None = None,
     allow_jumps: Collection[date] = (),
+    replace_others: bool = False,
     on_result: Callable[[FetchResult], None] = lambda result: None,
 ) -> list[FetchResult]:
     """Bring tickers up to date and return one result for each.
@@ -67,6 +68,7 @@ def fetch(
             start=start,
             calendar=calendar,
             allow_jumps=allow_jumps,
+            replace_others=replace_others,
             on_result=on_result,
         )
 
@@ -95,6 +97,7 @@ def fetch_each(
     start: date | None = None,
     calendar: str | None = None,
     allow_jumps: Collection[date] = (),
+    replace_others: bool = False,
     on_result: Callable[[FetchResult], None] = lambda result: None,
 ) -> list[FetchResult]:
     """Bring the named tickers up to date, for a caller that holds the workspace.
@@ -120,6 +123,7 @@ def fetch_each(
                 start=start,
                 calendar=calendar,
                 allow_jumps=allow_jumps,
+                replace_others=replace_others,
                 cache=session.workspace.cache,
             )
             in_a_row = 0

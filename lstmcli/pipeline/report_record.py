@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from lstmcli import report
-from lstmcli.evaluation.live import LATE, MIN_OUTCOMES, OPEN, SCORED, WAITING
+from lstmcli.evaluation.live import LATE, MIN_OUTCOMES, OPEN, SCORED, UNMATCHED, WAITING
 from lstmcli.frames import COVERAGES
 from lstmcli.pipeline.score import Live
 from lstmcli.report.wording import coverage_sentence, live_phrase, recipe_name
@@ -19,6 +19,11 @@ def record_of(live: Live) -> tuple[list[str], list[report.Table]]:
         f"session"
         + (f", {counts[WAITING]:,} for a bar that is missing" if counts[WAITING] else "")
         + (f", {counts[LATE]:,} came late and are never scored" if counts[LATE] else "")
+        + (
+            f", {counts[UNMATCHED]:,} were made from closes that the bars no longer hold"
+            if counts[UNMATCHED]
+            else ""
+        )
         + "."
     ]
     if live.missing:

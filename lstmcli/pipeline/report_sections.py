@@ -11,7 +11,7 @@ import pandas as pd
 from lstmcli import charts, clock, report
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
-from lstmcli.evaluation.live import SCORED, skill_sequence
+from lstmcli.evaluation.live import SCORED, UNMATCHED, skill_sequence
 from lstmcli.evaluation.metrics import covered, crps
 from lstmcli.frames import COVERAGES, of_recipe
 from lstmcli.pipeline.prices import in_prices
@@ -20,6 +20,7 @@ from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
 from lstmcli.sessions import sessions_behind
 from lstmcli.store.runs import Manifest
+from lstmcli.trading import readable, suspension
 
 LAST_OUTCOMES = 10
 """One-session forecasts in the table of outcomes, the newest first."""
@@ -44,13 +45,14 @@ def section_of(
     )
     bars = None
     try:
-        loaded = session.panel([ticker])
-        bars, meta = loaded.panel[ticker], loaded.metas[ticker]
+        bars, meta = session.settled(ticker)
         section.note = meta.label
         section.facts += [
             ("bars", f"{meta.rows:,} sessions to {meta.last_session}, {meta.source.get('name')}"),
             ("fetched", f"{meta.fetched_at:%Y-%m-%d %H:%M} UTC"),
         ]
+        resting = suspension(bars)
+        section.facts += [("no trade since", str(resting))] if resting else []
         currency = f" {meta.currency}" if meta.currency else ""
     except LstmError as error:
         section.failed = section.failed or str(error)
@@ -68,9 +70,16 @@ def section_of(
         if since:
             section.stale = (
                 f"{since:,} session{'s have' if since > 1 else ' has'} settled since this forecast "
-                f"was made, on {made_on:%Y-%m-%d}. Next: lstm daily."
+                f"was made, on {made_on:%Y-%m-%d}. "
+                + (f"No trade since {resting}." if resting else "Next: lstm daily.")
             )
             today = "stale" if not failed else today
+    held = bool((last["status"] != UNMATCHED).all())
+    if not held:
+        section.stale = (
+            f"The bars no longer hold the close of {made_on:%Y-%m-%d} that this forecast was made "
+            "from: it is never scored. Next: lstm daily."
+        )
     section.line = (
         f"{_change(first['lo80'] / close)} to {_change(first['hi80'] / close)}",
         f"{close:,.2f}{currency}",
@@ -96,9 +105,11 @@ def section_of(
             ("run", manifest.run),
             ("trained", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC on {_names(manifest.tickers)}"),
         ]
-    if bars is not None and made_on in bars.index:
+    # The bars that the forecast could read.
+    read = None if bars is None else readable(bars.loc[:made_on], meta.calendar)
+    if read is not None and held and made_on in read.index:
         figure = charts.forecast_chart(
-            bars,
+            read,
             last,
             title=f"{ticker}: the next {len(last)} sessions",
             run=str(last["run"].iloc[0]),

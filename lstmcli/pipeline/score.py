@@ -15,6 +15,7 @@ from lstmcli.evaluation.live import (
     OPEN,
     REPEATED,
     SCORED,
+    UNMATCHED,
     WAITING,
     Evidence,
     coverage_evidence,
@@ -60,7 +61,7 @@ class Live:
         """Return how many published forecasts have each status."""
         published = self.rows[self.rows["calibrated"]]
         counted = published["status"].value_counts()
-        statuses = (SCORED, OPEN, WAITING, LATE, REPEATED)
+        statuses = (SCORED, OPEN, WAITING, LATE, REPEATED, UNMATCHED)
         return {status: int(counted.get(status, 0)) for status in statuses}
 
     def only(self, ticker: str) -> Live:
@@ -93,11 +94,13 @@ def score(session: Session, tickers: Sequence[str] = ()) -> Live:
     bars, calendars, failed = {}, {}, {}
     for ticker in wanted:
         try:
-            panel = session.panel([ticker]).panel
+            # All that is stored: an outcome that was counted stays one, also where a
+            # suspension or a relisting follows.
+            settled, meta = session.settled(ticker)
         except LstmError as error:
             failed[ticker] = error
             continue
-        bars[ticker], calendars[ticker] = panel[ticker], panel.calendars[ticker]
+        bars[ticker], calendars[ticker] = settled, meta.calendar
     panel = Panel(bars, calendars)
     now = clock.now()
     rows = follow_up(issued, panel, now)

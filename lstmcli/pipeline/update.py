@@ -12,12 +12,20 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import DataError, LstmError, NoDataError
+from lstmcli.pipeline.succession import (
+    doubts_of,
+    lost,
+    refusal,
+    too_short,
+    why_no_succession,
+)
 from lstmcli.sessions import settled_session
 from lstmcli.sources import (
     AnySource,
     Delivery,
     calendar_for,
     check_series,
+    has_one_scale,
     has_shares,
     joined,
     likely_calendar,
@@ -27,8 +35,9 @@ from lstmcli.sources import (
     update_start,
 )
 from lstmcli.store.bars import BarsMeta, BarsStore
+from lstmcli.trading import check_moves, trading_notes, without_filled_days
 
-Status = Literal["new", "updated", "up to date", "restated", "failed"]
+Status = Literal["new", "updated", "up to date", "restated", "replaced", "failed"]
 
 
 @dataclass(frozen=True)
@@ -53,17 +62,20 @@ def update(
     start: date | None,
     calendar: str | None,
     allow_jumps: Collection[date] = (),
+    replace_others: bool = False,
     cache: Path,
 ) -> FetchResult:
     """Ask the source for what is new, check all of it, and store it.
 
     Args:
         allow_jumps: sessions whose jump is real. They are stored with the bars.
+        replace_others: store bars also in place of others that they do not join.
 
     Raises:
         LstmError: the source failed, or what it delivered; what was stored stays.
     """
-    return _Update(store, ticker, source, start, calendar, allow_jumps, cache).run()
+    wanted = _Update(store, ticker, source, start, calendar, allow_jumps, replace_others, cache)
+    return wanted.run()
 
 
 class _Update:
@@ -77,6 +89,7 @@ class _Update:
         start: date | None,
         calendar: str | None,
         allow_jumps: Collection[date],
+        replace_others: bool,
         cache: Path,
     ) -> None:
         self.store = store
@@ -84,8 +97,10 @@ class _Update:
         self.ticker = ticker
         self.source = source
         self.start = start
-        self.calendar = calendar
-        self.allow_jumps = frozenset(allow_jumps)
+        self.calendar = self.named_calendar = calendar
+        self.allow_jumps = self.named_jumps = frozenset(allow_jumps)
+        self.replace_others = replace_others
+        self.filled = 0
 
     def run(self) -> FetchResult:
         try:
@@ -96,7 +111,7 @@ class _Update:
             return self._first(f"replaced what was stored: {error}")
         self.allow_jumps |= set(meta.allowed_jumps)
         if meta.source["name"] != self.source.name:
-            return self._first(f"replaced bars from {meta.source['name']}")
+            return self._compare(stored, meta, f"replaced bars from {meta.source['name']}")
         if self.start is None:
             self.start = meta.start
         elif meta.start is not None and self.start < meta.start:
@@ -112,14 +127,17 @@ class _Update:
         """Store a ticker for the first time, or in place of something else."""
         delivery = self._deliver(self.start)
         if delivery.bars.empty:
-            raise NoDataError(
-                f"{self.ticker}: {self.source.name} has no settled session"
-                + (f" since {self.start}" if self.start else "")
-                + "".join(f", {note}" for note in delivery.notes[-1:])
-                + ".",
-                hint=f"lstm fetch {self.ticker} --start 2000-01-01",
-            )
+            raise self._nothing(delivery)
         return self._keep("new", delivery.bars, delivery, added=len(delivery.bars), notes=notes)
+
+    def _nothing(self, delivery: Delivery) -> NoDataError:
+        return NoDataError(
+            f"{self.ticker}: {self.source.name} has no settled session"
+            + (f" since {self.start}" if self.start else "")
+            + "".join(f", {note}" for note in delivery.notes[-1:])
+            + ".",
+            hint=f"lstm fetch {self.ticker} --start 2000-01-01",
+        )
 
     def _extend(self, stored: pd.DataFrame, meta: BarsMeta) -> FetchResult:
         """Ask for the last sessions. Ask for all if these show that history changed."""
@@ -134,52 +152,79 @@ class _Update:
 
     def _replace(self, stored: pd.DataFrame, meta: BarsMeta, reason: str) -> FetchResult:
         delivery = self._deliver(self.start)
-        known = stored if self.start is None else stored.loc[pd.Timestamp(self.start) :]
-        if delivery.bars.empty or len(delivery.bars) < len(known) // 2:
-            raise DataError(
-                f"{self.ticker}: {reason}, but the history asked for anew has "
-                f"{len(delivery.bars)} sessions instead of {len(known)}. Nothing was replaced.",
-                hint=f"try again later: lstm fetch {self.ticker}",
-            )
-        added = len(delivery.bars.index.difference(stored.index))
         note = f"{reason}: the whole history was fetched again"
-        return self._keep("restated", delivery.bars, delivery, added=added, notes=(note,))
+        return self._restate(stored, meta, delivery, delivery.bars, (note,))
 
-    def _compare(self, stored: pd.DataFrame, meta: BarsMeta) -> FetchResult:
+    def _compare(self, stored: pd.DataFrame, meta: BarsMeta, *notes: str) -> FetchResult:
         """Take all that a source delivers, and say where it differs from what is stored."""
         delivery = self._deliver(self.start)
         bars = delivery.bars
         if bars.empty:
+            if notes:
+                raise self._nothing(delivery)
             return self._unchanged(stored, meta)
-        lost = len(stored.index.difference(bars.index))
-        reason = f"{lost} stored sessions are no longer there" if lost else None
-        reason = reason or restatement(stored, bars)
-        if reason is None:
-            return self._settle(stored, meta, bars, delivery)
+        if not self.source.incremental and len(bars) > 1 and bars.index[0] in stored.index[1:]:
+            bars = bars.iloc[1:]  # a file has no close before its first, so no dividend of it
+        reason = restatement(stored, bars)
+        if reason is not None:
+            return self._restate(stored, meta, delivery, bars, (*notes, reason))
+        notes += lost(stored, delivery.bars, "stay stored")
+        return self._settle(stored, meta, joined(stored, bars), delivery, *notes)
+
+    def _restate(
+        self,
+        stored: pd.DataFrame,
+        meta: BarsMeta,
+        delivery: Delivery,
+        fresh: pd.DataFrame,
+        notes: tuple[str, ...],
+    ) -> FetchResult:
+        """Store the history of the same security with other values; refuse another one's."""
+        reason = why_no_succession(stored, meta, delivery, fresh)
+        if reason is None and has_one_scale(stored, fresh):
+            bars = joined(stored, fresh)
+            notes += lost(stored, delivery.bars, "stay stored")
+        else:
+            bars = delivery.bars
+            reason = reason or too_short(stored, bars, self.start)
+            notes += lost(stored, bars, "are gone")
+        notes += doubts_of(stored, meta, delivery)
+        status: Status = "restated"
+        if reason is not None:
+            if not self.replace_others or bars.empty:
+                raise refusal(self.ticker, self.source.name, reason)
+            status, notes = "replaced", (f"they did not join what was stored: {reason}",)
+            self.calendar, self.allow_jumps = self.named_calendar, self.named_jumps
         added = len(bars.index.difference(stored.index))
-        return self._keep("restated", bars, delivery, added=added, notes=(reason,))
+        return self._keep(status, bars, delivery, added=added, notes=notes)
 
     def _settle(
-        self, stored: pd.DataFrame, meta: BarsMeta, bars: pd.DataFrame, delivery: Delivery
+        self,
+        stored: pd.DataFrame,
+        meta: BarsMeta,
+        bars: pd.DataFrame,
+        delivery: Delivery,
+        *notes: str,
     ) -> FetchResult:
+        notes += doubts_of(stored, meta, delivery)
         added = len(bars.index.difference(stored.index))
         if same(stored, bars):
             if (meta.source, meta.calendar) == (self._source(), self.calendar):
-                return self._unchanged(stored, meta)
-            return self._keep("up to date", bars, delivery, added=0, notes=())
+                return self._unchanged(stored, meta, *notes)
+            return self._keep("up to date", bars, delivery, added=0, notes=notes)
         both = stored.index.intersection(bars.index)
-        revised = not same(stored.loc[both], bars.loc[both])
-        notes = ("the last sessions were revised",) if revised else ()
+        if not same(stored.loc[both], bars.loc[both]):
+            notes += ("the last sessions were revised",)
         return self._keep("updated", bars, delivery, added=added, notes=notes)
 
-    def _unchanged(self, stored: pd.DataFrame, meta: BarsMeta) -> FetchResult:
+    def _unchanged(self, stored: pd.DataFrame, meta: BarsMeta, *notes: str) -> FetchResult:
         return FetchResult(
             self.ticker,
             "up to date",
             rows=len(stored),
             first=stored.index[0],
             last=stored.index[-1],
-            notes=(meta.label,) if meta.label else (),
+            notes=(*notes, *self._notes(stored, meta.calendar, meta.label)),
         )
 
     def _keep(
@@ -205,6 +250,8 @@ class _Update:
             can_split=can_split and has_shares(self.ticker),
             allowed=[pd.Timestamp(day) for day in self.allow_jumps],
         )
+        if not self.store.market:
+            check_moves(bars, self.ticker)
         meta = BarsMeta.of(
             bars,
             ticker=self.ticker,
@@ -220,9 +267,6 @@ class _Update:
             start=self.start if self.start and bars.index[0].date() >= self.start else None,
         )
         self.store.write(bars, meta)
-        notes = (*notes, *delivery.notes)
-        if delivery.label:
-            notes = (*notes, delivery.label)
         return FetchResult(
             self.ticker,
             status,
@@ -230,13 +274,26 @@ class _Update:
             added=added,
             first=bars.index[0],
             last=bars.index[-1],
-            notes=notes,
+            notes=(*notes, *delivery.notes, *self._notes(bars, calendar, delivery.label)),
+        )
+
+    def _notes(self, bars: pd.DataFrame, calendar: str, label: str | None) -> tuple[str, ...]:
+        """Return what a user must know of stored bars, whether they have changed or not."""
+        filled = f"{self.filled:,} flat rows on days without a session were dropped"
+        return (
+            *([filled] if self.filled else []),
+            *(() if self.store.market else trading_notes(bars, calendar)),
+            *([label] if label else []),
         )
 
     def _deliver(self, start: date | None) -> Delivery:
-        """Return what the source has, without sessions that have not settled."""
+        """Return what the source has, without filled days and sessions that have not settled."""
         allowed = [pd.Timestamp(day) for day in self.allow_jumps]
         delivery = self.source.bars(self.ticker, start, cache=self.cache, allowed=allowed)
+        bars, self.filled = without_filled_days(delivery.bars, self._calendar(delivery))
+        return self._settled(replace(delivery, bars=bars))
+
+    def _settled(self, delivery: Delivery) -> Delivery:
         index = pd.DatetimeIndex(delivery.bars.index)
         if index.empty or self.source.settles:
             return delivery

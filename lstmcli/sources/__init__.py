@@ -14,6 +14,7 @@ from lstmcli.sources.base import Delivery, SourceConfig
 from lstmcli.sources.csv import CsvSource
 from lstmcli.sources.exchanges import calendar_for, has_shares, names_exchange
 from lstmcli.sources.holes import likely_calendar
+from lstmcli.sources.joining import has_one_scale, why_not_joined
 from lstmcli.sources.sample import SampleSource
 from lstmcli.sources.update import joined, restatement, same, update_start
 from lstmcli.sources.validation import check_series
@@ -37,6 +38,7 @@ __all__ = [
     "YahooSource",
     "calendar_for",
     "check_series",
+    "has_one_scale",
     "has_shares",
     "joined",
     "likely_calendar",
@@ -44,4 +46,5 @@ __all__ = [
     "restatement",
     "same",
     "update_start",
+    "why_not_joined",
 ]

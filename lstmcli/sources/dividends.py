@@ -19,6 +19,7 @@ _TINY = 5e-4  # a dividend of five hundredths of a percent is hardly ever paid
 _FEW = 10  # sessions, too few to judge by
 _MAX_LOSS = 8.0  # one night of news must not decide
 _HUGE = 0.15  # a usual dividend beyond that share of the price is in another unit
+_LARGE, _SMALL = 0.03, 1e-3  # what usual dividends lie between, as a share of the price
 _COMPUTED = 10.0  # weight of prices that were computed until the last dividend
 
 
@@ -102,6 +103,11 @@ def stated_dividends(
     odds[_ALREADY] += _COMPUTED * _are_computed(table, splits, rows)
     if np.median(yields[rows]) > _HUGE:
         del odds[_ALREADY]  # no price adjusts to that
+    # Of usual dividends the unit is right: a price that did not fall has another reason.
+    if np.median(yields[rows]) < _LARGE:
+        del odds[_SMALL_UNIT]
+    if np.median(yields[rows]) > _SMALL:
+        del odds[_LARGE_UNIT]
     best = max(odds, key=odds.__getitem__)
     if odds[best] < STRONG:
         # Odds against another reading are evidence too; without either it stays open.

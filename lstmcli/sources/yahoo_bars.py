@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,16 @@ def details(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "exchange": metadata.get("exchangeName"),
         "timezone": metadata.get("exchangeTimezoneName"),
         "currency": metadata.get("currency"),
+        "first_trade": _first_trade(metadata),
     }
+
+
+def _first_trade(metadata: Mapping[str, Any]) -> date | None:
+    """Return the day on which the security first traded, as Yahoo states it."""
+    try:
+        return _moment(metadata["firstTradeDate"]).date()
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _sessions(index: pd.Index) -> pd.DatetimeIndex:
