@@ -14,11 +14,13 @@ from lstmcli.errors import NoDataError
 from lstmcli.features import ewma_volatility, garman_klass_variance
 from lstmcli.forecasters.baselines import (
     Drift,
+    Ewma,
     Garch,
     GradientBoosting,
     Har,
     HarRidge,
     Historical,
+    RandomWalk,
     learned,
 )
 from lstmcli.forecasters.filtered_simulation import filtered_simulation, rolling_quantiles
@@ -263,6 +265,18 @@ def test_regressions_say_how_many_sessions_they_need():
     short = panel_of(A=garch_bars(1).iloc[-250:])
     with pytest.raises(NoDataError, match="Expected at least 1"):
         HarRidge(20).fit(short, short.sessions()[-1])
+
+
+@pytest.mark.parametrize("recipe", [RandomWalk, Drift, Historical, Ewma, Garch])
+def test_a_ticker_with_a_short_history_costs_the_others_nothing(recipe):
+    old = garch_bars(1, 700)
+    panel = panel_of(OLD=old, YOUNG=garch_bars(2, 700).iloc[-60:])
+    days = panel.sessions()
+    alone = recipe(5).fit(panel.only(["OLD"]), days[600]).forecast(panel.only(["OLD"]), days[650:])
+    rows = recipe(5).fit(panel, days[600]).forecast(panel, days[650:])
+    pd.testing.assert_frame_equal(rows, alone)
+    with pytest.raises(NoDataError, match="YOUNG: Expected at least 10"):
+        recipe(5).fit(panel.only(["YOUNG"]), days[-1])
 
 
 @pytest.mark.parametrize("recipe", [Har, HarRidge, GradientBoosting, Garch])

@@ -145,16 +145,18 @@ def rows_of(
     )
 
 
-def check_history(panel: Panel, least: int) -> None:
-    """Check that every ticker of a panel has bars enough.
+def with_history(panel: Panel, least: int) -> Panel:
+    """Return the panel of the tickers that have bars enough; the others get no forecast.
 
     Raises:
-        NoDataError: naming the first that has not.
+        NoDataError: none has; naming the one with most.
     """
-    for ticker, bars in panel.items():
-        if len(bars) < least:
-            raise NoDataError(
-                f"{ticker}: Expected at least {least} sessions for the baselines. "
-                f"Received: {len(bars)}.",
-                hint=f"lstm fetch {ticker} --start 2000-01-01",
-            )
+    enough = [ticker for ticker, bars in panel.items() if len(bars) >= least]
+    if enough:
+        return panel if len(enough) == len(panel) else panel.only(enough)
+    longest = max(panel, key=lambda ticker: len(panel[ticker]))
+    raise NoDataError(
+        f"{longest}: Expected at least {least} sessions for the baselines. "
+        f"Received: {len(panel[longest])}.",
+        hint=f"lstm fetch {longest} --start 2000-01-01",
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.forecasters.base import join_forecasts
-from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, check_history, rows_of
+from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, rows_of, with_history
 from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, root_of_steps
 from lstmcli.frames import QUANTILES, log_returns
 from lstmcli.panel import Panel
@@ -28,8 +28,7 @@ class RandomWalk:
     name: ClassVar[str] = "random_walk"
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> FittedConstant:
-        past = panel.until(until)
-        check_history(past, MIN_MEMORY + 1)
+        past = with_history(panel.until(until), MIN_MEMORY + 1)
         sigma = {
             ticker: float(np.sqrt((log_returns(bars) ** 2).mean())) for ticker, bars in past.items()
         }
@@ -50,8 +49,7 @@ class Drift:
     name: ClassVar[str] = "drift"
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> FittedConstant:
-        past = panel.until(until)
-        check_history(past, MIN_MEMORY + 1)
+        past = with_history(panel.until(until), MIN_MEMORY + 1)
         returns = {ticker: log_returns(bars) for ticker, bars in past.items()}
         mean = {ticker: float(each.mean()) for ticker, each in returns.items()}
         sigma = {ticker: float(each.std()) for ticker, each in returns.items()}

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, check_history, filtered_simulation
+from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, filtered_simulation, with_history
 from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, ewma_scale
 from lstmcli.forecasters.volatility.garch import GarchParameters, fit_garch
 from lstmcli.frames import log_returns
@@ -34,8 +34,7 @@ class Garch:
     name: ClassVar[str] = "garch"
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> FittedGarch:
-        past = panel.until(until)
-        check_history(past, MIN_MEMORY + self.horizon)
+        past = with_history(panel.until(until), MIN_MEMORY + self.horizon)
         found = {ticker: fit_garch(log_returns(bars).dropna()) for ticker, bars in past.items()}
         parameters = {ticker: each for ticker, each in found.items() if each is not None}
         fallbacks = tuple(ticker for ticker in past if ticker not in parameters)

@@ -13,11 +13,11 @@ from lstmcli.forecasters.filtered_simulation import (
     MEMORY,
     MIN_MEMORY,
     arrived,
-    check_history,
     filtered_simulation,
     remembered_origins,
     rolling_quantiles,
     rows_of,
+    with_history,
 )
 from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, ewma_scale
 from lstmcli.frames import cumulative_returns
@@ -37,8 +37,7 @@ class Historical:
     name: ClassVar[str] = "historical"
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> FittedHistorical:
-        past = panel.until(until)
-        check_history(past, MIN_MEMORY + self.horizon)
+        past = with_history(panel.until(until), MIN_MEMORY + self.horizon)
         return FittedHistorical(self.horizon, until, past.sessions()[0])
 
 
@@ -81,8 +80,7 @@ class Ewma:
     name: ClassVar[str] = "ewma"
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> FittedEwma:
-        past = panel.until(until)
-        check_history(past, MIN_MEMORY + self.horizon)
+        past = with_history(panel.until(until), MIN_MEMORY + self.horizon)
         return FittedEwma(self.horizon, until, past.sessions()[0])
 
 
