@@ -24,6 +24,7 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
+from lstmcli.digits import five_digits
 from lstmcli.errors import LstmError
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def _print_day(day: Day) -> None:
     rows = []
     for ticker in day.tickers:
         session = f"{ticker.session:%Y-%m-%d}" if ticker.session is not None else ""
-        median = f"{ticker.median:,.2f}" if ticker.median is not None else ""
-        cone = f"{ticker.cone80[0]:,.2f} - {ticker.cone80[1]:,.2f}" if ticker.cone80 else ""
+        median = five_digits(ticker.median) if ticker.median is not None else ""
+        cone = " - ".join(map(five_digits, ticker.cone80)) if ticker.cone80 else ""
         rows.append([ticker.ticker, session, ticker.outcome, median, cone])
     print_table(["ticker", "session", "", "next median", "80 % cone"], rows, left=3)
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from lstmcli.digits import in_words
 from lstmcli.sources.update import MAX_CORRECTION
 
 MAX_DRIFT = 1e-3
@@ -76,11 +77,11 @@ def why_not_joined(
             return (
                 f"{len(wrong):,} of {len(part) or 1:,} closes in both disagree as no split, "
                 f"dividend or constant ratio explains, last on {session:%Y-%m-%d}: "
-                f"{old[session]:.5g}, now {new[session]:.5g}{said}"
+                f"{in_words(old[session])}, now {in_words(new[session])}{said}"
             )
     power = np.log10(new / old).median()
     if new_currency and abs(power - round(power)) > MAX_DRIFT:
-        return f"every close is {10**power:.5g} times the stored one, as in no new unit{said}"
+        return f"every close is {in_words(10**power)} times the stored one, as in no new unit{said}"
     return None
 
 
