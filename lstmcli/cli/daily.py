@@ -60,7 +60,10 @@ def daily(
 
     session = Session(Workspace(workspace))
     day = pipeline.daily(
-        session, named_tickers(tickers, universe), on_step=lambda line: say(line, quiet=quiet)
+        session,
+        named_tickers(tickers, None),
+        universe=named_tickers(None, universe),
+        on_step=lambda line: say(line, quiet=quiet),
     )
     if summary is not None:
         answer = json.dumps(day.as_dict(), indent=2, default=str, ensure_ascii=False)
@@ -96,10 +99,12 @@ def _text(day: Day) -> str:
 
 def _together(day: Day) -> list:
     """Return the day's errors; one that concerns many tickers comes once, with their names."""
+    from lstmcli.pipeline.fetch import cause_of
+
     groups: dict[tuple[int, str], list[tuple[str, LstmError]]] = {}
     for ticker, error in ((ticker.ticker, ticker.error) for ticker in day.tickers):
         if error is not None:
-            words = str(error).replace(ticker, "…").split("not asked for: ")[-1]
+            words = cause_of(ticker, error).replace(ticker, "…")
             # A source's answers and addresses differ from one ticker to the next.
             key = error.exit_code, words[:60] if error.exit_code in (4, 5) else words
             groups.setdefault(key, []).append((ticker, error))
