@@ -64,7 +64,7 @@ class Run:
 def read_bars(ticker: str, *, workspace: str | Path = WORKSPACE) -> pd.DataFrame:
     """Return the stored daily bars of a ticker.
 
-    A session that has not settled yet is left out.
+    A session that has not settled yet is left out. No forecast reads all of them: see README.
 
     Returns:
         Bars, (T, 7), one row per session, oldest first. The index `session` holds
@@ -88,7 +88,7 @@ def read_bars(ticker: str, *, workspace: str | Path = WORKSPACE) -> pd.DataFrame
         Name: close, dtype: float64
     """
     ticker = check_ticker(ticker)
-    return _open(workspace).panel([ticker]).panel[ticker]
+    return _open(workspace).settled(ticker)[0]
 
 
 def load_run(
@@ -151,7 +151,7 @@ def forecast(
 
     Raises:
         NoDataError: a ticker has no bars, too few, or no run; the first such ticker.
-        DataError: a stored file is damaged, or a market series is stale.
+        DataError: a file is damaged, a market series is stale, or a ticker is suspended.
         ConfigError: a ticker cannot be one, or `as_of` is no date.
 
     Example:

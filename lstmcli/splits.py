@@ -53,13 +53,13 @@ class SplitConfig(Section):
         ]
         return SplitConfig(validation=sizes[0], calibration=sizes[1], test=sizes[2])
 
-    def origins_needed(self, horizon: int) -> int:
-        """Return the fewest origins that leave `MIN_TRAIN` to train on."""
+    def origins_needed(self, horizon: int, *, train: int = MIN_TRAIN) -> int:
+        """Return the fewest origins that leave so many to train on."""
         each = [size for size in self._sizes() if isinstance(size, float)]
         shares = sum(each)
         fixed = sum(size for size in self._sizes() if isinstance(size, int))
         # Three boundaries, each with `horizon` purged origins before it.
-        least = MIN_TRAIN + fixed + 3 * horizon
+        least = train + fixed + 3 * horizon
         origins = int(least / (1 - shares))
         # A share is rounded, by a half at most, and a small one counts as the least block.
         while origins - sum(max(MIN_BLOCK, s * origins + 0.5) for s in each) < least:

@@ -17,6 +17,7 @@ from pydantic import Field
 from lstmcli.frames import Section, log_returns
 from lstmcli.panel import Panel, View
 from lstmcli.sessions import HABIT, next_sessions, sessions_after, sessions_between
+from lstmcli.trading import missing_before
 
 MAX_FILLED = 5
 """Sessions in a row that a market series may lack inside a window: the last value stands
@@ -198,8 +199,7 @@ def _ticker_rows(
     if len(complete) and not complete[complete.argmax() :].all():
         values = features.ffill(limit=MAX_FILLED).to_numpy(np.float32)
     usable = np.isfinite(values).all(axis=1) & np.isfinite(sigma).all(axis=1)
-    position = _positions(view)
-    hole = np.diff(position, prepend=position[:1]) > 1
+    hole = missing_before(view.calendar, sessions) > 0
 
     rows = np.arange(len(bars))
     first, last = rows - window.lookback + 1, rows + window.horizon
@@ -222,15 +222,6 @@ def _ticker_rows(
         "forecastable": forecastable,
         "trainable": forecastable & labelled & (crossed == 0),
     }
-
-
-def _positions(view: View) -> np.ndarray:
-    """Return each session's position in the ticker's calendar, (T,)."""
-    observed = view.sessions
-    if not len(observed):
-        return np.zeros(0, int)
-    days = sessions_between(view.calendar, observed[0], observed[-1], observed=observed)
-    return days.searchsorted(observed)
 
 
 def _future(

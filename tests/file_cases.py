@@ -21,6 +21,7 @@ Case does not matter in `says` and `never`.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import re
@@ -29,7 +30,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class Stage:
     lstm: Callable[..., Result]
     patch: pytest.MonkeyPatch
     yahoo: YahooServer | None = None
+    copies: Iterator[int] = field(default_factory=itertools.count)
 
     def play(self, steps: list[Step]) -> Iterator[tuple[Step, Result]]:
         """Run each step and yield it with its result, before the next one runs."""
@@ -111,9 +113,8 @@ class Stage:
         """
         here = self.here
         try:
-            for number, line in enumerate(hinted(result)):
-                copy = here.with_name(f"{here.name}-hint-{number}")
-                shutil.rmtree(copy, ignore_errors=True)  # of the step before
+            for line in hinted(result):
+                copy = here.with_name(f"{here.name}-hint-{next(self.copies)}")
                 shutil.copytree(here, copy)
                 self.enter(copy)
                 words = line.removeprefix("lstm ").replace(str(here), str(copy))
@@ -210,10 +211,10 @@ def _differences(workspace: Path, ticker: str, expected: Mapping[str, Any]) -> l
     found = {
         "bars": len(bars),
         "span": [f"{bars.index[0]:%Y-%m-%d}", f"{bars.index[-1]:%Y-%m-%d}"],
-        "close": list(bars["close"].iloc[[0, -1]]),
-        "volume": list(bars["volume"].iloc[[0, -1]]),
-        "dividends": [len(dividends), dividends.sum()],
-        "splits": list(bars["split"][bars["split"] > 0]),
+        "close": bars["close"].iloc[[0, -1]].tolist(),
+        "volume": bars["volume"].iloc[[0, -1]].tolist(),
+        "dividends": [len(dividends), float(dividends.sum())],
+        "splits": bars["split"][bars["split"] > 0].tolist(),
         "total": returns.sum(),
         "returns": {day: _on(returns, day) for day in expected.get("returns", {})},
         "calm": returns.abs().max(),
@@ -245,8 +246,3 @@ def _agrees(name: str, found: Any, wanted: Any) -> bool:
     if name in ("close", "volume", "splits"):
         return found == pytest.approx(wanted, rel=1e-6)
     return found == wanted
-
-
-def errors(result: Result) -> set[str]:
-    """Return the error messages of a command, without their hints."""
-    return {line for line in result.err.splitlines() if line.startswith("error:")}

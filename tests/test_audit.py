@@ -105,6 +105,7 @@ class Clairvoyant:
                     last_close=bars["close"].to_numpy()[rows],
                     sigma=np.tile(sigma, (len(rows), 1)),
                     quantiles=self.lean * came[:, :, None] + spread,
+                    least=np.zeros(len(rows)),
                 )
             )
         return join_forecasts(parts)

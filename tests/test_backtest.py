@@ -399,8 +399,10 @@ def test_configs_on_different_spans_are_refused(lstm: Lstm, fresh):
 
 
 def test_odd_tickers_are_named_and_the_rest_goes_on(fresh):
-    still = simulate_bars(1100, returns=np.zeros(1100), last=LAST)
-    still = still.assign(open=100.0, high=100.0, low=100.0, close=100.0, volume=0.0)
+    steps = np.zeros(1100)
+    steps[1000] = 0.01  # the fit sees none
+    still = simulate_bars(1100, returns=steps, last=LAST)
+    still = still.assign(open=still["close"], high=still["close"], low=still["close"])
     for name, bars in {
         "STILL": still,
         "YOUNG": simulate_bars(400, seed=8, last=LAST),

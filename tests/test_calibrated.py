@@ -71,6 +71,7 @@ class Fake:
                     last_close=bars.loc[at, "close"].to_numpy(),
                     sigma=scale,
                     quantiles=scale[:, :, None] * shape,
+                    least=np.zeros(len(at)),
                 )
             )
         return join_forecasts(parts)
@@ -394,7 +395,12 @@ def test_forecasts_without_width_teach_nothing_and_stay_finite():
     rows = Fake(H, 0.0).fit(panel_of(A=still), still.index[50])
     found = FittedCalibrated(rows).forecast(panel_of(A=still), still.index)
     check_forecast(found)
-    assert (found[[*LEVELS, *INTERVAL_COLUMNS]] == 0).all(axis=None)
+    # The least width that a price has of which no tick is known.
+    expected = np.tile(1e-4 * (2 * np.array(QUANTILES) - 1), (len(found), 1))
+    np.testing.assert_allclose(found[LEVELS], expected, atol=1e-12)
+    for share in COVERAGES:
+        low, high = interval_columns(share)
+        assert np.allclose(found[low], -1e-4 * share) and np.allclose(found[high], 1e-4 * share)
 
 
 def test_intervals_that_are_far_too_narrow_come_to_cover():

@@ -81,6 +81,9 @@ def status(
             print()
         if market:
             print_table(["market series", *head], map(_age_of, market), left=2)
+        for ticker in found:
+            if ticker.no_trade_since:
+                print(f"\n{ticker.ticker}: no trade since {ticker.no_trade_since}: no forecast")
     return highest((series.error for series in [*found, *market] if series.error), as_json=as_json)
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 from lstmcli.errors import ConfigError
 from lstmcli.features.bars import (
     OWN_FEATURES,
-    SIGMA_FLOOR,
     VARIANCE_FLOOR,
     ewma_volatility,
     garman_klass_variance,
@@ -21,6 +20,7 @@ from lstmcli.features.base import Feature
 from lstmcli.features.events import CALENDAR_INPUTS, channels_ahead, is_event, known_ahead
 from lstmcli.features.market import MARKET_KINDS, market_feature
 from lstmcli.panel import View
+from lstmcli.trading import SIGMA_FLOOR
 
 
 def find_feature(name: str) -> Feature | None:

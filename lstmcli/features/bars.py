@@ -19,15 +19,13 @@ import pandas as pd
 from lstmcli.features.base import Feature
 from lstmcli.frames import log_returns, total_return_prices
 from lstmcli.panel import View
+from lstmcli.trading import SIGMA_FLOOR, least_volatility
 
 EWMA_LAMBDA = 0.94
 """Share of yesterday's variance that today's keeps (RiskMetrics' daily value)."""
 
 EWMA_WARM_UP = 20
 """Returns before the first volatility: fewer make it jump with every bar."""
-
-SIGMA_FLOOR = 1e-4
-"""Least volatility, per session: a suspended ticker must not divide by zero."""
 
 VARIANCE_FLOOR = 1e-8
 """Least variance of one session: SIGMA_FLOOR, squared."""
@@ -43,20 +41,23 @@ def ewma_volatility(bars: pd.DataFrame) -> pd.Series:
     """Return the volatility σ̂ of the next session, as a log return.
 
     The exponentially weighted root mean square of log returns, with no mean
-    taken off: the mean of a daily return is noise beside its volatility.
+    taken off: the mean of a daily return is noise beside its volatility. Never below
+    `least_volatility`, half a tick.
 
     Source: J.P. Morgan/Reuters (1996), RiskMetrics Technical Document, 4th ed.
     """
     squares = log_returns(bars) ** 2
     variance = squares.ewm(alpha=1 - EWMA_LAMBDA, adjust=True, min_periods=EWMA_WARM_UP).mean()
-    return np.sqrt(variance).clip(lower=SIGMA_FLOOR).rename("ewma_volatility")
+    sigma = np.maximum(np.sqrt(variance), least_volatility(bars))
+    return sigma.rename("ewma_volatility")
 
 
 def garman_klass_variance(bars: pd.DataFrame) -> pd.Series:
     """Return the variance of each session from its open, high, low and close.
 
     The overnight gap, from the previous close to the open, is part of it; the
-    first session has none and is NaN. Unit: squared log return.
+    first session has none and is NaN. Unit: squared log return. A session in which nothing
+    moved has the square of `least_volatility`: prices moved by less than half a tick.
 
     Source: Garman and Klass (1980), On the Estimation of Security Price
     Volatilities from Historical Data, Journal of Business 53.
@@ -66,7 +67,11 @@ def garman_klass_variance(bars: pd.DataFrame) -> pd.Series:
     high_low = np.log(prices["high"] / prices["low"])
     open_close = np.log(prices["close"] / prices["open"])
     variance = gap**2 + 0.5 * high_low**2 - (2 * np.log(2) - 1) * open_close**2
-    return variance.clip(lower=VARIANCE_FLOOR).rename("garman_klass_variance")
+    still = (variance < VARIANCE_FLOOR).to_numpy()
+    if still.any():
+        floor = np.maximum(least_volatility(bars) ** 2, VARIANCE_FLOOR)
+        variance = variance.where(~still, floor)
+    return variance.rename("garman_klass_variance")
 
 
 def _garman_klass(bars: pd.DataFrame) -> pd.Series:

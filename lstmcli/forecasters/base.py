@@ -7,8 +7,11 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from lstmcli.frames import FORECAST_COLUMNS, QUANTILE_COLUMNS, empty_forecast
+from lstmcli.frames import FORECAST_COLUMNS, QUANTILE_COLUMNS, QUANTILES, empty_forecast
 from lstmcli.panel import Panel
+
+NO_WIDTH = 0.1
+"""Half ticks below which a 50 % cone has no width: a network's has a thousandth at least."""
 
 
 class Fitted(Protocol):
@@ -66,6 +69,7 @@ def forecast_rows(
     last_close: np.ndarray,
     sigma: np.ndarray,
     quantiles: np.ndarray,
+    least: np.ndarray,
 ) -> pd.DataFrame:
     """Return the Forecast of one ticker from N origins, one row a step.
 
@@ -75,8 +79,10 @@ def forecast_rows(
         last_close: (N,) unadjusted closes, in the ticker's currency.
         sigma: (N, H) volatility of the cumulative log return, a fraction.
         quantiles: (N, H, Q) log returns from `made_on`, ascending in Q.
+        least: (N,) least volatility of one session; see `with_width`.
     """
     origins, horizon, _ = quantiles.shape
+    quantiles = with_width(quantiles, least[:, None])
     frame = pd.DataFrame(
         {
             "recipe": recipe,
@@ -93,6 +99,23 @@ def forecast_rows(
         quantiles.reshape(-1, len(QUANTILE_COLUMNS)), columns=list(QUANTILE_COLUMNS)
     )
     return pd.concat([frame, levels], axis=1)[list(FORECAST_COLUMNS)]
+
+
+def with_width(quantiles: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """Return quantiles (…, Q) of which none has a 50 % cone without width.
+
+    Where a share mostly closes unchanged, quantiles of its errors are equal: that says that
+    its value moves within a tick. There, and only there, a uniform distribution over one tick
+    around the close is added: q_τ ← q_τ + (2τ − 1)·least, which leaves the median.
+
+    Args:
+        least: (…) half a tick as a log return, as `least_volatility` returns it.
+    """
+    low, high = (quantiles[..., QUANTILES.index(level)] for level in (0.25, 0.75))
+    thin = high - low < NO_WIDTH * least
+    if not thin.any():
+        return quantiles
+    return quantiles + (thin * least)[..., None] * (2 * np.asarray(QUANTILES) - 1)
 
 
 def join_forecasts(parts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.base import Fitted, Recipe
+from lstmcli.forecasters.base import NO_WIDTH, Fitted, Recipe, with_width
 from lstmcli.forecasters.corrections import OUTWARD, SPREAD, Track, move_endpoints, move_quantiles
 from lstmcli.frames import (
+    COVERAGES,
     FORECAST_COLUMNS,
     INTERVAL_COLUMNS,
     MEDIAN,
@@ -28,6 +29,7 @@ from lstmcli.frames import (
     empty_forecast,
 )
 from lstmcli.panel import Panel
+from lstmcli.trading import least_volatility
 
 HISTORY = 1250
 """Sessions before `fit_end` that are learnt from at most: five years, a memory and a start."""
@@ -156,6 +158,7 @@ def _track(
         quantiles=quantiles,
         width=quantiles[..., SPREAD[1]] - quantiles[..., SPREAD[0]],
         outcome=np.where(labelled, cumulative_returns(bars, horizon)[at], np.nan),
+        least=np.repeat(least_volatility(bars)[at[wanted]], horizon),
     )
 
 
@@ -163,8 +166,11 @@ def _rows(track: Track, quantiles: np.ndarray, reach: np.ndarray) -> pd.DataFram
     """Return the Forecast of a ticker from its wanted origins, with its intervals."""
     rows = track.rows
     # A ticker without a bar of the origin has no rows: their number says nothing then.
-    levels = quantiles.reshape(-1, len(QUANTILES))
+    levels = with_width(quantiles.reshape(-1, len(QUANTILES)), track.least)
     reach = reach[track.wanted].reshape(-1, 2, len(INTERVAL_COLUMNS) // 2)
+    # The ends of the intervals, as the quantiles: half a tick further out where they meet.
+    thin = reach[:, :, 0].sum(axis=1) < NO_WIDTH * track.least
+    reach = reach + (thin * track.least)[:, None, None] * np.asarray(COVERAGES)
     ends = levels[:, MEDIAN, None, None] + reach * OUTWARD[:, None]
     width = track.width[track.wanted].reshape(-1)
     spread = levels[:, SPREAD[1]] - levels[:, SPREAD[0]]

@@ -69,6 +69,7 @@ class Track(NamedTuple):
         quantiles: (N, H, Q) log returns.
         width: (N, H) log returns, between the quantiles 0.15 and 0.85.
         outcome: (N, H) log returns; NaN where there is no label to learn from.
+        least: (W·H,) half a tick at the wanted origins, a log return.
     """
 
     rows: pd.DataFrame
@@ -79,6 +80,7 @@ class Track(NamedTuple):
     quantiles: np.ndarray
     width: np.ndarray
     outcome: np.ndarray
+    least: np.ndarray
 
 
 def move_quantiles(
@@ -144,7 +146,7 @@ def _shrunk(shift: np.ndarray, effective: np.ndarray) -> np.ndarray:
 
 def _scores(track: Track, h: int) -> tuple[np.ndarray, np.ndarray]:
     """Return when labels arrived, (M,) ascending, and their errors in widths, (Q, M)."""
-    # A forecast without width, as of a suspended share, has no unit for its error.
+    # A forecast without width has no unit for its error.
     known = np.isfinite(track.outcome[:, h]) & (track.width[:, h] > 0)
     errors = track.outcome[known, h] - track.quantiles[known, h].T
     return track.target_on[known, h], errors / track.width[known, h]

@@ -11,6 +11,7 @@ from lstmcli.errors import NoDataError
 from lstmcli.forecasters.base import forecast_rows, join_forecasts
 from lstmcli.frames import QUANTILES, cumulative_returns
 from lstmcli.panel import Panel
+from lstmcli.trading import least_volatility
 from lstmcli.windows import target_sessions
 
 MEMORY = 1000
@@ -140,6 +141,7 @@ def rows_of(
         sigma=sigma,
         # Two products of neighbours may differ in their last digit, in the wrong order.
         quantiles=np.maximum.accumulate(quantiles, axis=-1),
+        least=least_volatility(bars)[rows],
     )
 
 

@@ -27,6 +27,7 @@ from lstmcli.models.attention import attention_weights
 from lstmcli.models.litert import LiteNetwork
 from lstmcli.panel import Panel
 from lstmcli.splits import SplitConfig, split_origins
+from lstmcli.trading import least_volatility
 from lstmcli.windows import WindowConfig, Windows, cut_windows, labelled_origins, target_sessions
 
 if TYPE_CHECKING:
@@ -250,6 +251,7 @@ class FittedNetwork:
                     last_close=windows.close[rows],
                     sigma=scale * self._spread(scaled),
                     quantiles=np.maximum.accumulate(scaled, axis=-1) * scale[:, :, None],
+                    least=least_volatility(panel[ticker])[panel[ticker].index.isin(made_on)],
                 )
             )
         return join_forecasts(parts)
@@ -286,4 +288,6 @@ class FittedNetwork:
         """Return how much wider (N, H) the forecast is than the baseline's quantiles."""
         low, high = _SPREAD
         base = np.asarray(self.state.base_quantiles)
-        return (scaled[:, :, high] - scaled[:, :, low]) / (base[:, high] - base[:, low])
+        spread, usual = scaled[:, :, high] - scaled[:, :, low], base[:, high] - base[:, low]
+        # Of a ticker that mostly does not move, the base quantiles are equal.
+        return np.divide(spread, usual, out=np.ones_like(spread), where=usual > 0)

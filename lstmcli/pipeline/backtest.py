@@ -29,6 +29,7 @@ from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.frames import IDENTITY
 from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.session import Loaded, Session
+from lstmcli.pipeline.training_plan import sessions_needed
 from lstmcli.pipeline.versions import versions
 from lstmcli.report.wording import verdict_json
 from lstmcli.store import Workspace
@@ -106,10 +107,10 @@ def plan_backtest(
     clash = [label for label in configs if label in BASELINES]
     if clash:
         raise ConfigError(f"Expected a config with a name of its own. Received: {clash[0]}.")
-    loaded = session.panel(tickers or first.tickers, tuple(configs.values()))
+    loaded = session.panel_to_learn_from(tickers or first.tickers, tuple(configs.values()))
     panel, horizon = loaded.panel, first.window.horizon
     sessions = panel.sessions()
-    least = max(_least_sessions(config) for config in configs.values())
+    least = max(sessions_needed(config) for config in configs.values())
     folds = cut_folds(sessions, first.backtest, horizon=horizon, least=least)
     left_out = {
         str(fold.number): tuple(sorted(set(panel) - set(taking_part(panel, fold))))
@@ -159,12 +160,6 @@ def plan_backtest(
         left_out={number: names for number, names in left_out.items() if names},
         steps=steps,
     )
-
-
-def _least_sessions(config: RunConfig) -> int:
-    """Return the sessions that a fit needs, those of the first lookback included."""
-    window = config.window
-    return config.split.origins_needed(window.horizon) + window.lookback + window.horizon
 
 
 def backtest(

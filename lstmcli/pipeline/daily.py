@@ -141,13 +141,12 @@ class Evening:
         """Return whether the last settled session is stored; sets `session` and `error`."""
         ticker = ticker_day.ticker
         try:
-            loaded = self.session.panel([ticker])
+            settled, meta = self.session.settled(ticker)
         except LstmError as error:
             ticker_day.error = error
             return False
-        sessions = pd.DatetimeIndex(loaded.panel[ticker].index)
-        calendar = loaded.metas[ticker].calendar
-        ticker_day.session = settled_session(calendar, self.day.at, observed=sessions)
+        sessions = pd.DatetimeIndex(settled.index)
+        ticker_day.session = settled_session(meta.calendar, self.day.at, observed=sessions)
         return bool(sessions[-1] >= ticker_day.session)
 
     def _refuse_stale(self, ticker_day: TickerDay) -> None:

@@ -14,6 +14,7 @@ from lstmcli.pipeline.session import Loaded, Session
 from lstmcli.store.bars import BarsMeta
 from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
+from lstmcli.trading import check_origin, readable
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Inputs:
     """What one ticker is forecast from.
 
     Attributes:
-        bars: settled ones up to the origin.
+        bars: those up to the origin that a forecast may read.
         origin: the session of the last of them.
     """
 
@@ -62,19 +63,22 @@ def find_inputs(
 
     Raises:
         NoDataError: no run, or no bars up to `as_of`.
-        DataError: the run or the bars are damaged.
+        DataError: the run or the bars are damaged, the ticker is suspended at the origin, or
+            its price never moves.
         ConfigError: the ticker cannot be one.
     """
     manifest = find_run(session, run, check_ticker(ticker))
-    loaded = session.panel([ticker])
-    panel = loaded.panel if as_of is None else loaded.panel.until(as_of)
-    bars, meta = panel[ticker], loaded.metas[ticker]
-    if not len(bars):
+    settled, meta = session.settled(ticker)
+    settled = settled if as_of is None else settled.loc[:as_of]
+    if not len(settled):
         raise NoDataError(
             f"{ticker}: Expected a session up to {as_of:%Y-%m-%d}. "
             f"Received: bars from {meta.first_session} on.",
             hint=f"lstm fetch {ticker} --start {as_of:%Y-%m-%d}",
         )
+    check_origin(settled, ticker)
+    # What was known at the origin: a later suspension or relisting changes nothing.
+    bars = readable(settled, meta.calendar)
     return Inputs(ticker, manifest, bars, meta, pd.Timestamp(bars.index[-1]))
 
 
@@ -96,11 +100,11 @@ def panel_of_run(session: Session, asked: Sequence[Inputs]) -> Panel:
     for ticker in manifest.tickers:
         if ticker not in bars:
             try:
-                loaded = session.panel([ticker])
+                settled, meta = session.settled(ticker)
             except LstmError:
                 continue  # its error is reported when this ticker is asked for
-            bars[ticker] = loaded.panel[ticker].loc[:origin]
-            metas[ticker] = loaded.metas[ticker]
+            bars[ticker] = readable(settled.loc[:origin], meta.calendar)
+            metas[ticker] = meta
     calendars = {ticker: meta.calendar for ticker, meta in metas.items()}
     panel = Panel({ticker: bars[ticker] for ticker in sorted(bars)}, calendars)
     config = session.config(manifest.run)

@@ -21,6 +21,7 @@ from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
 from lstmcli.sessions import sessions_behind
 from lstmcli.store.runs import Manifest
+from lstmcli.trading import readable, suspension
 
 LAST_OUTCOMES = 10
 """One-session forecasts in the table of outcomes, the newest first."""
@@ -45,13 +46,14 @@ def section_of(
     )
     bars = None
     try:
-        loaded = session.panel([ticker])
-        bars, meta = loaded.panel[ticker], loaded.metas[ticker]
+        bars, meta = session.settled(ticker)
         section.note = meta.label
         section.facts += [
             ("bars", f"{meta.rows:,} sessions to {meta.last_session}, {meta.source.get('name')}"),
             ("fetched", f"{meta.fetched_at:%Y-%m-%d %H:%M} UTC"),
         ]
+        resting = suspension(bars)
+        section.facts += [("no trade since", str(resting))] if resting else []
         currency = f" {meta.currency}" if meta.currency else ""
     except LstmError as error:
         section.failed = section.failed or str(error)
@@ -69,7 +71,8 @@ def section_of(
         if since:
             section.stale = (
                 f"{since:,} session{'s have' if since > 1 else ' has'} settled since this forecast "
-                f"was made, on {made_on:%Y-%m-%d}. Next: lstm daily."
+                f"was made, on {made_on:%Y-%m-%d}. "
+                + (f"No trade since {resting}." if resting else "Next: lstm daily.")
             )
             today = "stale" if not failed else today
     held = bool((last["status"] != UNMATCHED).all())
@@ -103,9 +106,11 @@ def section_of(
             ("run", manifest.run),
             ("trained", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC on {_names(manifest.tickers)}"),
         ]
-    if bars is not None and held and made_on in bars.index:
+    # The bars that the forecast could read.
+    read = None if bars is None else readable(bars.loc[:made_on], meta.calendar)
+    if read is not None and held and made_on in read.index:
         figure = charts.forecast_chart(
-            bars,
+            read,
             last,
             title=f"{ticker}: the next {len(last)} sessions",
             run=str(last["run"].iloc[0]),
@@ -146,7 +151,9 @@ def _steps(prices: pd.DataFrame, caption: str) -> report.Table:
     rows = []
     for step in judged_steps(int(prices["step"].max())):
         row = prices[prices["step"] == step].iloc[0]
-        cones = [f"{row[f'lo{c}']:,.2f} – {row[f'hi{c}']:,.2f}" for c in (50, 80, 95)]
+        cones = [
+            f"{five_digits(row[f'lo{c}'])} – {five_digits(row[f'hi{c}'])}" for c in (50, 80, 95)
+        ]
         rows.append((f"{step}: {row['target_on']:%a %d %b}", five_digits(row["q50"]), *cones))
     head = ("session", "median", "50 % cone", "80 % cone", "95 % cone")
     return report.Table(caption, head, tuple(rows))

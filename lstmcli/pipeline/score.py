@@ -94,11 +94,13 @@ def score(session: Session, tickers: Sequence[str] = ()) -> Live:
     bars, calendars, failed = {}, {}, {}
     for ticker in wanted:
         try:
-            panel = session.panel([ticker]).panel
+            # All that is stored: an outcome that was counted stays one, also where a
+            # suspension or a relisting follows.
+            settled, meta = session.settled(ticker)
         except LstmError as error:
             failed[ticker] = error
             continue
-        bars[ticker], calendars[ticker] = panel[ticker], panel.calendars[ticker]
+        bars[ticker], calendars[ticker] = settled, meta.calendar
     panel = Panel(bars, calendars)
     now = clock.now()
     rows = follow_up(issued, panel, now)

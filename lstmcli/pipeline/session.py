@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,9 @@ from lstmcli.sessions import settled_session
 from lstmcli.store import Workspace
 from lstmcli.store.bars import BarsMeta, BarsStore, as_read
 from lstmcli.store.runs import Manifest, RunFiles, RunStore
+from lstmcli.trading import check_moves, readable, trading_notes
+
+log = logging.getLogger(__name__)
 
 Key = TypeVar("Key")
 Known = TypeVar("Known")
@@ -29,16 +33,18 @@ Known = TypeVar("Known")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A panel of settled bars, and the metadata of each ticker's bars.
+    """A panel of the bars that forecasts may read, and the metadata of each ticker's bars.
 
     Attributes:
         hashes: SHA-256 of the bars by ticker, of market series as `market ^VIX`, and of
             the events of one kind.
+        unread: by ticker, what of its bars is stored and not read, and why; see `trading_notes`.
     """
 
     panel: Panel
     metas: dict[str, BarsMeta]
     hashes: dict[str, str]
+    unread: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -78,17 +84,35 @@ class Session:
         """
         return self.workspace.bars.read(ticker)
 
-    def panel(self, tickers: Sequence[str], configs: Sequence[RunConfig] = ()) -> Loaded:
-        """Return the stored bars that have settled by now.
+    def settled(self, ticker: str) -> tuple[pd.DataFrame, BarsMeta]:
+        """Return the stored bars of a ticker that have settled by now, and their metadata.
 
-        No ticker: every stored one. Bars after the clock are left out, as a replay needs it.
+        Raises:
+            NoDataError: the ticker was never fetched, or all of its bars lie after the clock.
+            DataError: the file is damaged, or a newer version wrote it.
+        """
+        stored, meta = self.bars(ticker)
+        bars = _settled(stored, meta)
+        if not len(bars):
+            raise NoDataError(
+                f"{ticker}: its first session, {stored.index[0]:%Y-%m-%d}, lies after the "
+                f"clock's {clock.now():%Y-%m-%d}.",
+                hint=f"check {clock.VARIABLE}",
+            )
+        return bars, meta
+
+    def panel(self, tickers: Sequence[str], configs: Sequence[RunConfig] = ()) -> Loaded:
+        """Return the bars that forecasts may read: settled, since a relisting, with trades.
+
+        No ticker: every stored one. Bars after the clock are left out, as a replay needs it;
+        what else is left out, `lstmcli.trading` says.
 
         Args:
             configs: whose market series and events belong to the panel.
 
         Raises:
             NoDataError: nothing is stored, or a ticker, a series or a kind of events is not.
-            DataError: a file is damaged.
+            DataError: a file is damaged, or a price never moves.
             ConfigError: two configs mean different series by one name.
         """
         wanted = tuple(tickers) or tuple(self.workspace.bars.tickers())
@@ -97,20 +121,23 @@ class Session:
                 f"There are no bars in {self.workspace.bars.folder}.",
                 hint="lstm fetch MRK, or without network: lstm fetch GOOG --source sample",
             )
-        now = clock.now()
-        bars, metas = {}, {}
+        bars, metas, unread = {}, {}, {}
         for ticker in wanted:
-            stored, meta = self.bars(ticker)
-            bars[ticker], metas[ticker] = _settled(stored, meta), meta
-            if not len(bars[ticker]):
-                raise NoDataError(
-                    f"{ticker}: its first session, {stored.index[0]:%Y-%m-%d}, lies after the "
-                    f"clock's {now:%Y-%m-%d}.",
-                    hint=f"check {clock.VARIABLE}",
-                )
+            settled, meta = self.settled(ticker)
+            check_moves(settled, ticker)
+            bars[ticker], metas[ticker] = readable(settled, meta.calendar), meta
+            if len(bars[ticker]) < len(settled):
+                unread[ticker] = trading_notes(settled, meta.calendar)
         panel = Panel(bars, {ticker: meta.calendar for ticker, meta in metas.items()})
         hashes = {ticker: meta.sha256 for ticker, meta in metas.items()}
-        return self.with_inputs(Loaded(panel, metas, hashes), configs)
+        return self.with_inputs(Loaded(panel, metas, hashes, unread), configs)
+
+    def panel_to_learn_from(self, tickers: Sequence[str], configs: Sequence[RunConfig]) -> Loaded:
+        """Return `panel`, and log what of the tickers is not learnt from."""
+        loaded = self.panel(tickers, configs)
+        for ticker, notes in loaded.unread.items():
+            log.warning("%s: %s", ticker, "; ".join(notes))
+        return loaded
 
     def with_inputs(self, loaded: Loaded, configs: Sequence[RunConfig]) -> Loaded:
         """Return a panel with the market series and the events that configs read; see `panel`."""

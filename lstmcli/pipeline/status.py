@@ -13,6 +13,7 @@ from lstmcli.pipeline.day import last_day
 from lstmcli.pipeline.session import Session
 from lstmcli.sessions import sessions_behind
 from lstmcli.store.bars import BarsStore
+from lstmcli.trading import suspension
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class SeriesStatus:
 
     Attributes:
         sessions_behind: settled sessions without a bar; None where unreadable.
+        no_trade_since: the last session with trades, where the bars end in a suspension.
         error: why its bars cannot be read.
     """
 
@@ -30,6 +32,7 @@ class SeriesStatus:
     rows: int | None = None
     last_session: date | None = None
     sessions_behind: int | None = None
+    no_trade_since: date | None = None
     error: LstmError | None = None
 
 
@@ -76,6 +79,7 @@ def _series(store: BarsStore) -> list[SeriesStatus]:
             found.append(SeriesStatus(ticker, error=error))
             continue
         sessions = pd.DatetimeIndex(bars.index)
+        resting = None if store.market else suspension(bars)
         found.append(
             SeriesStatus(
                 ticker,
@@ -86,6 +90,7 @@ def _series(store: BarsStore) -> list[SeriesStatus]:
                 sessions_behind=sessions_behind(
                     meta.calendar, sessions[-1], clock.now(), observed=sessions
                 ),
+                no_trade_since=resting.since.date() if resting else None,
             )
         )
     return found

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from lstmcli.config import RunConfig, config_sha
 from lstmcli.errors import ConfigError, NoDataError
+from lstmcli.evaluation.simulation import simulated
 from lstmcli.forecasters.blend import RunRecipe
 from lstmcli.panel import Panel
 from lstmcli.pipeline.session import Loaded, Session
-from lstmcli.splits import Block, split_origins
+from lstmcli.splits import MIN_TRAIN, Block, split_origins
 from lstmcli.store.runs import Plan
+from lstmcli.trading import missing_before
 from lstmcli.windows import Windows, labelled_origins
+
+WARM_UP = 1000
+"""Sessions within which every feature has warmed up."""
+
+SHORT_LOOKBACK = 20
+"""A lookback that a hint may offer."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +63,14 @@ def plan_training(session: Session, config: RunConfig, tickers: Sequence[str]) -
     Raises:
         NoDataError: no bars, or too few for the lookback, the horizon and the blocks.
     """
-    loaded = session.panel(tickers or config.tickers, [config])
+    loaded = session.panel_to_learn_from(tickers or config.tickers, [config])
     config = config.model_copy(update={"tickers": tuple(loaded.panel)})
     horizon = config.window.horizon
     windows = config.recipe().network.windows(loaded.panel)
     origins = labelled_origins(windows)
     needed = config.split.origins_needed(horizon)
     if len(origins) < needed:
-        _refuse(loaded.panel, config, len(origins), needed)
+        raise _too_few(loaded.panel, config, len(origins))
     config = config.model_copy(update={"split": config.split.resolve(len(origins))})
     train = split_origins(origins, config.split, horizon, test=True)["train"]
     trained = len(windows.rows(train.origins, labelled=True))
@@ -84,12 +93,49 @@ def plan_training(session: Session, config: RunConfig, tickers: Sequence[str]) -
     )
 
 
-def _refuse(panel: Panel, config: RunConfig, origins: int, needed: int) -> None:
+def sessions_needed(config: RunConfig) -> int:
+    """Return the fewest sessions without a hole on which a config can be trained."""
+    return config.split.origins_needed(config.window.horizon) + _unlabelled(config)
+
+
+def _unlabelled(config: RunConfig) -> int:
+    """Return how many sessions of whole bars have no window with labels.
+
+    Features warm up, then the first lookback, and the last horizon. How long features take
+    is seen on simulated bars.
+    """
+    sessions = config.window.lookback + config.window.horizon + WARM_UP
+    walk = 0.01 * np.random.default_rng(0).standard_normal(sessions)
+    panel = simulated({"WALK": walk}, seed=0, market=tuple(config.market))
+    return sessions - len(labelled_origins(config.recipe().network.windows(panel)))
+
+
+def _too_few(panel: Panel, config: RunConfig, origins: int) -> NoDataError:
     sessions = len(panel.sessions())
-    ticker = " ".join(panel)
-    raise NoDataError(
-        f"{ticker}: Expected at least {sessions + needed - origins:,} sessions for a lookback of "
-        f"{config.window.lookback}, a horizon of {config.window.horizon} and four blocks. "
-        f"Received: {sessions:,}, which leave {origins:,} of {needed:,} windows.",
-        hint=f"lstm fetch {ticker} --start 2000-01-01, or --set window.lookback=20",
+    # So many that a batch can be filled, too.
+    train = max(MIN_TRAIN, -(-config.training.batch_size // len(panel)))
+    needed = config.split.origins_needed(config.window.horizon, train=train)
+    # Every later session adds a window, once there are sessions enough behind the last hole.
+    waits = max(_unlabelled(config) - _behind_holes(panel), 0)
+    tickers = " ".join(panel)
+    shorter = config.model_copy(
+        update={"window": config.window.model_copy(update={"lookback": SHORT_LOOKBACK})}
     )
+    hint = f"lstm fetch {tickers} --start 2000-01-01, or train it with tickers of a longer history"
+    if config.window.lookback > SHORT_LOOKBACK and _behind_holes(panel) >= sessions_needed(shorter):
+        hint = f"--set window.lookback={SHORT_LOOKBACK}, or {hint}"
+    return NoDataError(
+        f"{tickers}: Expected at least {sessions + needed - origins + waits:,} sessions for a "
+        f"lookback of {config.window.lookback}, a horizon of {config.window.horizon} and four "
+        f"blocks. Received: {sessions:,}, which leave {origins:,} of {needed:,} windows.",
+        hint=hint,
+    )
+
+
+def _behind_holes(panel: Panel) -> int:
+    """Return the sessions behind the last hole of a ticker, of the one with most of them."""
+    behind = [0]
+    for view in map(panel.view, panel):
+        holes = np.flatnonzero(missing_before(view.calendar, view.sessions))
+        behind.append(len(view.sessions) - (int(holes[-1]) if len(holes) else 0))
+    return max(behind)

@@ -35,6 +35,7 @@ from lstmcli.sources import (
     update_start,
 )
 from lstmcli.store.bars import BarsMeta, BarsStore
+from lstmcli.trading import check_moves, trading_notes, without_filled_days
 
 Status = Literal["new", "updated", "up to date", "restated", "replaced", "failed"]
 
@@ -99,6 +100,7 @@ class _Update:
         self.calendar = self.named_calendar = calendar
         self.allow_jumps = self.named_jumps = frozenset(allow_jumps)
         self.replace_others = replace_others
+        self.filled = 0
 
     def run(self) -> FetchResult:
         try:
@@ -222,7 +224,7 @@ class _Update:
             rows=len(stored),
             first=stored.index[0],
             last=stored.index[-1],
-            notes=(*notes, meta.label) if meta.label else notes,
+            notes=(*notes, *self._notes(stored, meta.calendar, meta.label)),
         )
 
     def _keep(
@@ -248,6 +250,8 @@ class _Update:
             can_split=can_split and has_shares(self.ticker),
             allowed=[pd.Timestamp(day) for day in self.allow_jumps],
         )
+        if not self.store.market:
+            check_moves(bars, self.ticker)
         meta = BarsMeta.of(
             bars,
             ticker=self.ticker,
@@ -263,9 +267,6 @@ class _Update:
             start=self.start if self.start and bars.index[0].date() >= self.start else None,
         )
         self.store.write(bars, meta)
-        notes = (*notes, *delivery.notes)
-        if delivery.label:
-            notes = (*notes, delivery.label)
         return FetchResult(
             self.ticker,
             status,
@@ -273,13 +274,26 @@ class _Update:
             added=added,
             first=bars.index[0],
             last=bars.index[-1],
-            notes=notes,
+            notes=(*notes, *delivery.notes, *self._notes(bars, calendar, delivery.label)),
+        )
+
+    def _notes(self, bars: pd.DataFrame, calendar: str, label: str | None) -> tuple[str, ...]:
+        """Return what a user must know of stored bars, whether they have changed or not."""
+        filled = f"{self.filled:,} flat rows on days without a session were dropped"
+        return (
+            *([filled] if self.filled else []),
+            *(() if self.store.market else trading_notes(bars, calendar)),
+            *([label] if label else []),
         )
 
     def _deliver(self, start: date | None) -> Delivery:
-        """Return what the source has, without sessions that have not settled."""
+        """Return what the source has, without filled days and sessions that have not settled."""
         allowed = [pd.Timestamp(day) for day in self.allow_jumps]
         delivery = self.source.bars(self.ticker, start, cache=self.cache, allowed=allowed)
+        bars, self.filled = without_filled_days(delivery.bars, self._calendar(delivery))
+        return self._settled(replace(delivery, bars=bars))
+
+    def _settled(self, delivery: Delivery) -> Delivery:
         index = pd.DatetimeIndex(delivery.bars.index)
         if index.empty or self.source.settles:
             return delivery

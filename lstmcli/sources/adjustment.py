@@ -24,18 +24,11 @@ MAX_FALL = 0.005
 def half_steps(values: np.ndarray) -> np.ndarray:
     """Return by how much rounding can have changed each value (T,).
 
-    The decimals are those that nearly all values of the same size are written with:
-    some files have a number of decimals, others of digits. Prices were 32-bit numbers
-    at many a source, whatever they are written with.
+    The decimals are those that nearly all values are written with. Prices were 32-bit
+    numbers at many a source, whatever they are written with.
     """
-    result = np.full(len(values), 0.5 * 10.0 ** -_decimals(values[np.isfinite(values)]))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        decade = np.floor(np.log10(np.abs(values)))
-    for size in np.unique(decade[np.isfinite(decade)]):
-        rows = decade == size
-        if rows.sum() >= _MIN_SAMPLE:
-            result[rows] = 0.5 * 10.0 ** -_decimals(values[rows])
-    return np.fmax(result, np.abs(values) * _FLOAT32)
+    step = 0.5 * 10.0 ** -_decimals(values[np.isfinite(values)])
+    return np.fmax(step, np.abs(values) * _FLOAT32)
 
 
 def _decimals(values: np.ndarray) -> int:

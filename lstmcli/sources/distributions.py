@@ -11,7 +11,7 @@ import pandas as pd
 from lstmcli.digits import in_words
 from lstmcli.frames import BAR_COLUMNS
 from lstmcli.sources.adjustment import MAX_FALL, Adjustment, adjustment
-from lstmcli.sources.dividends import stated_dividends, with_gains
+from lstmcli.sources.dividends import stated_dividends, steady, with_gains
 from lstmcli.sources.faults import SessionError, allow_jumps, later_start, listed
 from lstmcli.sources.implausible import (
     check_basis,
@@ -44,6 +44,7 @@ def settled(
     *,
     allowed: Collection[pd.Timestamp] = (),
     in_hundredths: bool = False,
+    fully_adjusted: bool = False,
 ) -> Settled:
     """Return bars whose dividends and splits agree with the prices, and notes.
 
@@ -55,6 +56,8 @@ def settled(
         allowed: sessions whose jumps are real.
         in_hundredths: whether prices are in pence, cents or the like: dividends of a
             hundredth of what is usual are then taken to be in pounds.
+        fully_adjusted: whether the layout is known to adjust prices for dividends, so
+            that those that it states are in the prices already.
 
     Returns:
         Prices and dividends per share as of the end, that is, split-adjusted.
@@ -62,6 +65,8 @@ def settled(
     Raises:
         SessionError: a price cannot be, or two columns contradict each other.
     """
+    if fully_adjusted:
+        table = table.drop(columns=["adjusted", "dividend", "gains"], errors="ignore")
     paid = [name for name in ("dividend", "gains", "split") if name in table]
     table = table.astype(float).fillna({name: 0.0 for name in (*paid, "volume")})
     table = complete_rows(table, ticker)
@@ -70,23 +75,16 @@ def settled(
     table = plausible_ranges(table, ticker, allowed)
     splits = stated_splits(table, ticker, allowed)
     table, notes = without_splits(table, splits)
-    factor = None
-    if "adjusted" in table:
-        adjusted, close = (table[name].to_numpy(float) for name in ("adjusted", "close"))
-        factor = adjustment(adjusted, close)
-        if factor.says_something:
-            _check_rounding(table, ticker, factor)
-            _check_falls(table, ticker, factor, allowed)
-        else:
-            factor = None  # the close under another name
+    factor, more = _factor(table, ticker, allowed)
+    notes += more
     doubtful = bool(len(splits.rows))
-    if factor is not None and not _any(table, "dividend", "gains"):
-        dividend = implied_dividends(factor, table["close"].to_numpy(float))
+    implied = implied_dividends(factor, table["close"].to_numpy(float)) if factor else None
+    if implied is not None and not _any(table, "dividend", "gains"):
+        # A source that lists dividends, and not these, may list them on another day.
+        doubtful |= "dividend" in table and bool(implied.any())
+        dividend = implied if "dividend" not in table else steady(implied)
     else:
         night = overnight(table)
-        implied = None
-        if factor is not None:
-            implied = implied_dividends(factor, table["close"].to_numpy(float))
         stated, more = with_gains(table, night, implied)
         verdict = stated_dividends(
             table, stated, splits, night, implied, in_hundredths=in_hundredths
@@ -100,6 +98,31 @@ def settled(
 
 def _any(table: pd.DataFrame, *names: str) -> bool:
     return any(name in table and bool((table[name] != 0).any()) for name in names)
+
+
+def _factor(
+    table: pd.DataFrame, ticker: str, allowed: Collection[pd.Timestamp]
+) -> tuple[Adjustment | None, tuple[str, ...]]:
+    """Return what an adjusted close says, None if it is the close again, and notes.
+
+    One that cannot be right is refused if it alone tells of dividends.
+    """
+    if "adjusted" not in table:
+        return None, ()
+    adjusted, close = (table[name].to_numpy(float) for name in ("adjusted", "close"))
+    factor = adjustment(adjusted, close)
+    if not factor.says_something:
+        return None, ()
+    try:
+        _check_rounding(table, ticker, factor)
+        _check_falls(table, ticker, factor, allowed)
+    except SessionError as error:
+        if "dividend" not in table:
+            raise
+        return None, (
+            f"the adjusted close was not used ({error.session:%Y-%m-%d} cannot be right)",
+        )
+    return factor, ()
 
 
 def implied_dividends(factor: Adjustment, close: np.ndarray) -> np.ndarray:

@@ -19,8 +19,8 @@ _TINY = 5e-4  # a dividend of five hundredths of a percent is hardly ever paid
 _FEW = 10  # sessions, too few to judge by
 _MAX_LOSS = 8.0  # one night of news must not decide
 _HUGE = 0.15  # a usual dividend beyond that share of the price is in another unit
-_TRADED_AFTER = 10.0  # weight of prices that were computed only before the last dividend
-_NEVER_TRADED = 8.0  # and of prices that were computed everywhere
+_LARGE, _SMALL = 0.03, 1e-3  # what usual dividends lie between, as a share of the price
+_COMPUTED = 10.0  # weight of prices that were computed until the last dividend
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,14 @@ def stated_dividends(
         return Verdict(scaled, doubtful=True)
     usual = _loss(night, yields, rows)
     odds = {name: usual - _loss(night, yields * times, rows) for name, times in readings.items()}
-    odds[_ALREADY] += _computed(table, splits, rows)
+    odds[_ALREADY] += _COMPUTED * _are_computed(table, splits, rows)
     if np.median(yields[rows]) > _HUGE:
         del odds[_ALREADY]  # no price adjusts to that
+    # Of usual dividends the unit is right: a price that did not fall has another reason.
+    if np.median(yields[rows]) < _LARGE:
+        del odds[_SMALL_UNIT]
+    if np.median(yields[rows]) > _SMALL:
+        del odds[_LARGE_UNIT]
     best = max(odds, key=odds.__getitem__)
     if odds[best] < STRONG:
         # Odds against another reading are evidence too; without either it stays open.
@@ -166,9 +171,7 @@ def _by_adjusted(
     unknown = alone & (implied == 0) & (share < 3 * night.noise)
     result = np.where(alone, np.where(fell | unknown, np.maximum(scaled, implied), 0.0), result)
     result[0] = scaled[0]
-    # An amount read off rounded prices differs a little from fetch to fetch.
-    taken = (result != scaled) & (result > 0)
-    result[taken] = [float(f"{amount:.4g}") for amount in result[taken]]
+    result = np.where(result == implied, steady(result), result)
     differs = np.flatnonzero(result != scaled)
     if len(differs):
         notes = (
@@ -177,6 +180,14 @@ def _by_adjusted(
             f"statement: {listed(table.index[differs])}",
         )
     return Verdict(result, notes, doubtful=bool((~agrees[1:]).any()))
+
+
+def steady(dividend: np.ndarray) -> np.ndarray:
+    """Return dividends (T,) with four digits.
+
+    What is read off rounded prices differs a little from fetch to fetch.
+    """
+    return np.array([float(f"{amount:.4g}") for amount in dividend])
 
 
 def _loss(night: Overnight, yields: np.ndarray, rows: np.ndarray) -> float:
@@ -189,8 +200,8 @@ def _loss(night: Overnight, yields: np.ndarray, rows: np.ndarray) -> float:
     return float(np.minimum(loss, _MAX_LOSS).sum())
 
 
-def _computed(table: pd.DataFrame, splits: Splits, rows: np.ndarray) -> float:
-    """Return how much the digits of prices say that they were adjusted for dividends.
+def _are_computed(table: pd.DataFrame, splits: Splits, rows: np.ndarray) -> bool:
+    """Return whether prices have the digits of traded ones only since the last dividend.
 
     A price that was traded has a few decimals, or was a 32-bit number; a product of it
     and a factor has sixteen digits.
@@ -201,11 +212,9 @@ def _computed(table: pd.DataFrame, splits: Splits, rows: np.ndarray) -> float:
         prices.astype(np.float32) == prices
     )
     before, after = traded[max(first, last - 250) : last], traded[last:]
-    if len(before) < _FEW or before.mean() > 0.2:
-        return 0.0
-    if len(after) >= 5 and after.mean() > 0.95:
-        return _TRADED_AFTER
-    return _NEVER_TRADED if after.mean() < 0.2 else 0.0
+    if min(len(before), 2 * len(after)) < _FEW:
+        return False
+    return bool(before.mean() < 0.2 and after.mean() > 0.95)
 
 
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:

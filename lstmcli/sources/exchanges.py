@@ -187,6 +187,11 @@ def has_shares(ticker: str) -> bool:
     return not (ticker.startswith("^") or ticker.upper().endswith(("=X", "=F")))
 
 
+def in_hundredths(ticker: str) -> bool:
+    """Return whether shares of this exchange are quoted in pence, cents or agorot."""
+    return ticker.upper().endswith((".L", ".JO", ".TA"))
+
+
 def _stated_calendar(ticker: str, exchange: str | None) -> str | None:
     if exchange in _CALENDAR_OF_EXCHANGE:
         return _CALENDAR_OF_EXCHANGE[exchange]

@@ -16,7 +16,7 @@ from lstmcli.sources.base import Delivery, widen_ranges
 from lstmcli.sources.dates import EXAMPLE
 from lstmcli.sources.days import sessions_of
 from lstmcli.sources.distributions import settled
-from lstmcli.sources.exchanges import calendar_for
+from lstmcli.sources.exchanges import calendar_for, in_hundredths
 from lstmcli.sources.faults import SessionError
 from lstmcli.sources.quotes import Quotes, listed
 
@@ -60,7 +60,13 @@ class FileBars:
         table["volume"] = table["volume"].where(table["volume"] != -1, 0.0)
         lines = table.pop("line").astype(int)
         try:
-            found = settled(table, self.ticker, allowed=allowed)
+            found = settled(
+                table,
+                self.ticker,
+                allowed=allowed,
+                in_hundredths=in_hundredths(self.ticker),
+                fully_adjusted=self.quotes.fully_adjusted,
+            )
         except SessionError as error:
             message = str(error).removeprefix(f"{self.ticker}: ")
             message = message.removeprefix(f"{error.session:%Y-%m-%d}: ")

@@ -38,6 +38,8 @@ def check_jumps(bars: pd.DataFrame, ticker: str, *, allowed: Collection[pd.Times
     session, ratio = found
     row = bars.index.get_loc(session)
     before, after = bars["close"].iloc[row - 1], bars["close"].iloc[row]
+    paid = bars["dividend"].iloc[row]
+    less = f" less a dividend of {in_words(paid)}" if paid else ""
     back = _way_back(bars["close"].to_numpy(), row)
     if back is not None:
         raise _excursion(bars, ticker, row, back, ratio)
@@ -45,7 +47,7 @@ def check_jumps(bars: pd.DataFrame, ticker: str, *, allowed: Collection[pd.Times
     kind = "as a change of unit (pounds among pence) does" if is_unit else "as a split does"
     way_out = later_start(ticker, bars.index, session)
     raise SessionError(
-        f"{ticker}: {session:%Y-%m-%d}: the price goes from {in_words(before)} to "
+        f"{ticker}: {session:%Y-%m-%d}: the price goes from {in_words(before)}{less} to "
         f"{in_words(after)} overnight, {_ratio_text(ratio, after < before)}, {kind}, and no "
         "dividend or stated split explains it. "
         f"Expected {'one unit' if is_unit else 'split-adjusted prices, or the split stated'}.",

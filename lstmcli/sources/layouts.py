@@ -88,6 +88,9 @@ KLINES = (
 PLAIN = ("date", "open", "high", "low", "close", "volume")
 """Columns of a file without header, where its numbers show that it is so."""
 
+FULLY_ADJUSTED = (frozenset(["brand name", "industry tag"]),)
+"""Names that only layouts have whose prices are adjusted for dividends: World Stock Prices."""
+
 ROLES = tuple(NAMES)
 
 _ROLE = {name: role for role, names in NAMES.items() for name in names}
@@ -121,6 +124,12 @@ def role_of(name: str) -> str | None:
         return _ROLE[plain]
     # `Volume BTC` beside `Volume USD`: the volume in the first is the traded amount.
     return "volume" if re.fullmatch(r"volume [a-z]{2,5}", plain) else None
+
+
+def fully_adjusted(names: Sequence[str]) -> bool:
+    """Return whether the layout of these columns adjusts prices for dividends."""
+    plain = {plain_name(name) for name in names}
+    return any(marks <= plain for marks in FULLY_ADJUSTED)
 
 
 def columns_of(names: Sequence[str], overrides: Mapping[str, str], *, file: str) -> dict[str, int]:

@@ -16,7 +16,7 @@ from lstmcli.errors import DataError
 from lstmcli.sources.actions import ratios, with_actions
 from lstmcli.sources.base import PRICES
 from lstmcli.sources.dates import DateOrder, Stamps, read_dates
-from lstmcli.sources.layouts import columns_of, role_of
+from lstmcli.sources.layouts import columns_of, fully_adjusted, role_of
 from lstmcli.sources.numbers import Decimal, decimal_mark, numbers, plain_numbers, unreadable
 from lstmcli.sources.tables import Table
 
@@ -39,6 +39,7 @@ class Quotes:
         period: (R,) such as D; None without such a column.
         names: by role, what the file calls the column.
         notes: how the file was read, and what was left out.
+        fully_adjusted: whether the layout is known to adjust prices for dividends.
     """
 
     values: pd.DataFrame
@@ -49,6 +50,7 @@ class Quotes:
     period: pd.Series | None
     names: Mapping[str, str]
     notes: tuple[str, ...]
+    fully_adjusted: bool = False
 
     @cached_property
     def places(self) -> dict[str, np.ndarray]:
@@ -74,6 +76,7 @@ class Quotes:
             period=None if self.period is None else self.period.iloc[at],
             names=self.names,
             notes=self.notes,
+            fully_adjusted=self.fully_adjusted,
         )
 
 
@@ -133,6 +136,7 @@ def read_quotes(
         period=frame.get("period"),
         names=names,
         notes=tuple(notes),
+        fully_adjusted=fully_adjusted(table.names),
     )
 
 

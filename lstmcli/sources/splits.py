@@ -152,7 +152,7 @@ def without_splits(table: pd.DataFrame, splits: Splits) -> tuple[pd.DataFrame, t
 
     Dividends stay as they are stated.
     """
-    if not splits.left_in.any():
+    if not len(splits.rows):
         return table, ()
     product = splits.before(len(table), splits.left_in)
     table = table.copy()
@@ -161,6 +161,8 @@ def without_splits(table: pd.DataFrame, splits: Splits) -> tuple[pd.DataFrame, t
     table["volume"] = table["volume"] * product
     if "adjusted" in table:
         table["adjusted"] = table["adjusted"] / _left_in_adjusted(table, splits)
+    if not splits.left_in.any():
+        return table, ()
     places = zip(splits.rows[splits.left_in], splits.ratios[splits.left_in], strict=True)
     named = [f"{ratio_text(ratio)} on {table.index[row]:%Y-%m-%d}" for row, ratio in places]
     return table, (
@@ -169,10 +171,15 @@ def without_splits(table: pd.DataFrame, splits: Splits) -> tuple[pd.DataFrame, t
 
 
 def _left_in_adjusted(table: pd.DataFrame, splits: Splits) -> np.ndarray:
-    """Return by how much the adjusted close (T,) is off: for most sources, by nothing."""
+    """Return by how much the adjusted close (T,) is off: for most sources, by nothing.
+
+    Some adjust it for dividends alone.
+    """
     ratio = table["adjusted"] / table["close"]
     product = np.ones(len(table))
-    for row, split in zip(splits.rows[splits.left_in], splits.ratios[splits.left_in], strict=True):
+    for row, split in zip(splits.rows, splits.ratios, strict=True):
+        if row == 0:
+            continue
         # The close has been adjusted by now: a step of the split's size is the other's.
         step = np.log(ratio.iloc[row] / ratio.iloc[row - 1])
         if abs(step + np.log(split)) < min(0.1, abs(np.log(split)) / 3):

@@ -12,6 +12,7 @@ from lstmcli.frames import check_bars
 from lstmcli.sources.faults import SessionError, later_start
 from lstmcli.sources.holes import check_daily, check_days
 from lstmcli.sources.jumps import check_jumps
+from lstmcli.trading import readable
 
 
 def check_series(
@@ -39,7 +40,8 @@ def check_series(
     check_daily(bars, ticker)
     _check_dividends(bars, ticker)
     if can_split:
-        check_jumps(bars, ticker, allowed=allowed)
+        # A step across a relisting is no split, and nothing reads what lies before it.
+        check_jumps(readable(bars, calendar), ticker, allowed=allowed)
     check_days(bars, ticker, calendar)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, check_history, rows_of
-from lstmcli.forecasters.volatility.ewma import root_of_steps
+from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, root_of_steps
 from lstmcli.frames import QUANTILES, log_returns
 from lstmcli.panel import Panel
 
@@ -81,12 +81,13 @@ class FittedConstant:
         steps = np.arange(1, self.horizon + 1)
         shape = norm.ppf(QUANTILES)
         parts = []
-        for ticker in panel:
+        for ticker, bars in panel.items():
             if ticker not in self.sigma:
                 continue
-            rows = np.flatnonzero(panel[ticker].index.isin(origins))
+            rows = np.flatnonzero(bars.index.isin(origins))
             centre = np.tile(self.mean[ticker] * steps, (len(rows), 1))  # (N, H)
-            sigma = np.tile(self.sigma[ticker] * root_of_steps(self.horizon), (len(rows), 1))
+            sigma = np.tile(self.sigma[ticker] * root_of_steps(self.horizon), (len(bars), 1))
+            sigma = at_least_half_a_tick(sigma, bars)[rows]
             quantiles = centre[:, :, None] + sigma[:, :, None] * shape
             parts.append(rows_of(self.name, panel, ticker, rows, sigma, quantiles))
         return join_forecasts(parts)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pandas as pd
 
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, check_history, filtered_simulation
-from lstmcli.forecasters.volatility.ewma import ewma_scale
+from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, ewma_scale
 from lstmcli.forecasters.volatility.garch import GarchParameters, fit_garch
 from lstmcli.frames import log_returns
 from lstmcli.panel import Panel
@@ -66,7 +66,8 @@ class FittedGarch:
         for ticker, bars in panel.items():
             if ticker in self.parameters:
                 returns = log_returns(bars).to_numpy()
-                scales[ticker] = self.parameters[ticker].scale(returns, self.horizon)
+                scale = self.parameters[ticker].scale(returns, self.horizon)
+                scales[ticker] = at_least_half_a_tick(scale, bars)
             elif ticker in self.fallbacks:
                 scales[ticker] = ewma_scale(bars, self.horizon)
         return filtered_simulation(self.name, panel, origins, scales)

@@ -120,7 +120,9 @@ class FittedLearned:
                 rows = np.flatnonzero(known & (block == number))
                 if len(rows):
                     predicted[rows] = _predict(regressor, x[rows])
-            scales[ticker] = scale_from(columns, (predicted + self.smearing) @ between)
+            scales[ticker] = scale_from(
+                columns, (predicted + self.smearing) @ between, panel[ticker]
+            )
         return scales
 
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:

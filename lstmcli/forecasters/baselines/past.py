@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from lstmcli.features import SIGMA_FLOOR
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.filtered_simulation import (
     MEMORY,
@@ -20,7 +19,7 @@ from lstmcli.forecasters.filtered_simulation import (
     rolling_quantiles,
     rows_of,
 )
-from lstmcli.forecasters.volatility.ewma import ewma_scale, root_of_steps
+from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, ewma_scale
 from lstmcli.frames import cumulative_returns
 from lstmcli.panel import Panel
 
@@ -62,8 +61,7 @@ class FittedHistorical:
             came = arrived(cumulative_returns(bars, self.horizon))
             rows = remembered_origins(bars, origins, came)
             squares = pd.DataFrame(came**2).rolling(MEMORY, min_periods=1).mean().to_numpy()
-            floor = SIGMA_FLOOR * root_of_steps(self.horizon)
-            sigma = np.maximum(np.sqrt(np.maximum(squares[rows], 0.0)), floor)
+            sigma = at_least_half_a_tick(np.sqrt(np.maximum(squares, 0.0)), bars)[rows]
             quantiles = rolling_quantiles(came, rows)
             parts.append(rows_of(self.name, panel, ticker, rows, sigma, quantiles))
         return join_forecasts(parts)

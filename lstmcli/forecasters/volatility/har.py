@@ -107,7 +107,7 @@ class FittedHarVolatility(Section):
 
         Row t uses sessions up to t of every ticker of the panel: with other
         tickers beside it, a ticker's volatility differs a little. NaN while the
-        regressors warm up; never below 1e-4·√h.
+        regressors warm up; never below `least_volatility`·√h.
         """
         columns = HarVolatility(self.horizon, self.earnings, self.lags).regressors(panel)
         intercept, slopes = np.asarray(self.intercept), np.asarray(self.slopes)
@@ -115,5 +115,5 @@ class FittedHarVolatility(Section):
         for ticker, each in columns.items():
             x = each.to_numpy(float)
             each_step = slopes if len(slopes) else np.zeros((self.horizon, x.shape[1]))
-            scales[ticker] = scale_from(each, intercept + x @ each_step.T)
+            scales[ticker] = scale_from(each, intercept + x @ each_step.T, panel[ticker])
         return scales

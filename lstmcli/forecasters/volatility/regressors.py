@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.errors import NoDataError
-from lstmcli.features import SIGMA_FLOOR, ewma_volatility, garman_klass_variance
-from lstmcli.forecasters.volatility.ewma import root_of_steps
+from lstmcli.features import ewma_volatility, garman_klass_variance
+from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, root_of_steps
 from lstmcli.frames import log_returns
 from lstmcli.panel import Panel
 
@@ -174,8 +174,8 @@ def _log_variance_ahead(bars: pd.DataFrame, horizon: int) -> np.ndarray:
     return np.log(np.column_stack(ahead))
 
 
-def scale_from(columns: pd.DataFrame, predicted: np.ndarray) -> np.ndarray:
+def scale_from(columns: pd.DataFrame, predicted: np.ndarray, bars: pd.DataFrame) -> np.ndarray:
     """Return the volatility of the cumulative returns, (T, H), from predictions of `y`."""
     root = root_of_steps(predicted.shape[1])
     level = columns[[LEVEL]].to_numpy()
-    return np.maximum(np.exp((predicted + level) / 2), SIGMA_FLOOR) * root
+    return at_least_half_a_tick(np.exp((predicted + level) / 2) * root, bars)
