@@ -120,8 +120,8 @@ def check_moves(bars: pd.DataFrame, ticker: str) -> None:
         return
     span = f"all {len(bars):,}" if equal.all() else f"the last {YEAR}"
     raise DataError(
-        f"{ticker}: Expected a price that moves. Received: {in_words(traded[-1])} in {span} sessions. "
-        "There is nothing to forecast.",
+        f"{ticker}: Expected a price that moves. Received: {in_words(traded[-1])} in {span} "
+        "sessions. There is nothing to forecast.",
         hint="leave it out: money-market funds and pegged prices stand still by design",
     )
 

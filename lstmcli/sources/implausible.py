@@ -116,10 +116,11 @@ def check_basis(table: pd.DataFrame, ticker: str) -> None:
     others = table.loc[outside, ["open", "high", "low"]].median(axis=1)
     times = float((table["close"][outside] / others).median())
     sessions = table.index[outside]
+    about = float(f"{times:.3g}")
     raise SessionError(
         f"{ticker}: Expected Close on the basis of Open, High and Low. Received: Close is about "
-        f"{in_words(times)} times the others in {outside.sum()} of {len(table)} sessions, from "
-        f"{sessions[0]:%Y-%m-%d} to {sessions[-1]:%Y-%m-%d}: it is adjusted for splits or "
+        f"{in_words(about)} times the others in {outside.sum()} of {len(table)} sessions, "
+        f"from {sessions[0]:%Y-%m-%d} to {sessions[-1]:%Y-%m-%d}: it is adjusted for splits or "
         "dividends in another way.",
         sessions[0],
         hint=start_after(ticker, table.index, sessions[-1])
