@@ -105,7 +105,7 @@ def test_two_shares_that_hardly_move_are_not_one():
 
     def cheap(price: float) -> pd.DataFrame:
         ticks = random.choice([-1, *[0] * 14, 1], 300)
-        return drawn(300, 0).assign(close=(price + 0.1 * np.cumsum(ticks)).round(2))
+        return drawn(300, 0).assign(close=(price + 0.13 * np.cumsum(ticks)).round(2))
 
     assert why_not_joined(cheap(5.0), cheap(7.0))
 
