@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from lstmcli.digits import in_words
 from lstmcli.errors import DataError
 
 QUANTILES: tuple[float, ...] = (0.025, *(round(0.05 * k, 2) for k in range(1, 20)), 0.975)
@@ -122,7 +123,7 @@ def check_bars(bars: pd.DataFrame, ticker: str) -> None:
     for rule, broken in broken_rules(bars):
         if broken.any():
             row = bars[broken].iloc[0]
-            values = ", ".join(f"{name} {row[name]:g}" for name in BAR_COLUMNS)
+            values = ", ".join(f"{name} {in_words(row[name])}" for name in BAR_COLUMNS)
             raise DataError(f"{ticker}: {index[broken][0]:%Y-%m-%d}: {rule}: {values}.")
 
 

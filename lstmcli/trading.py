@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lstmcli.digits import in_words
 from lstmcli.errors import DataError
 from lstmcli.frames import log_returns
 from lstmcli.sessions import WEEKDAYS, sessions_between
@@ -119,8 +120,8 @@ def check_moves(bars: pd.DataFrame, ticker: str) -> None:
         return
     span = f"all {len(bars):,}" if equal.all() else f"the last {YEAR}"
     raise DataError(
-        f"{ticker}: Expected a price that moves. Received: {traded[-1]:.5g} in {span} sessions. "
-        "There is nothing to forecast.",
+        f"{ticker}: Expected a price that moves. Received: {in_words(traded[-1])} in {span} "
+        "sessions. There is nothing to forecast.",
         hint="leave it out: money-market funds and pegged prices stand still by design",
     )
 

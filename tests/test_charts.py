@@ -21,6 +21,7 @@ from lstmcli.charts import (
     training_chart,
 )
 from lstmcli.charts._style import CONE_BLUES
+from lstmcli.digits import five_digits
 from lstmcli.errors import NoDataError
 from lstmcli.evaluation.significance import cumulative_skill, skill_test
 from lstmcli.frames import COVERAGES, FORECAST_COLUMNS, QUANTILES, cone_columns, quantile_column
@@ -327,8 +328,8 @@ def test_cone_edges_carry_their_prices_and_point_at_them() -> None:
         ("q975", "95 %"),
     ]:
         price = last["last_close"] * np.exp(last[column])
-        assert labels[f"{price:.2f}  {name}"].xy == (20, pytest.approx(price))
-    assert f"last close {last['last_close']:.2f}" in labels
+        assert labels[f"{five_digits(price)}  {name}"].xy == (20, pytest.approx(price))
+    assert f"last close {five_digits(last['last_close'])}" in labels
     assert f"{last['target_on']:%d %b %Y}" in labels
 
 
@@ -350,15 +351,15 @@ def test_dates_stand_at_the_first_session_of_a_month() -> None:
 @pytest.mark.parametrize(
     ("price", "written"),
     [
-        (712_345.0, "712,345"),
-        (4_321.5, "4,321.50"),
-        (56.171, "56.17"),
-        (1.08453, "1.085"),
-        (0.51234, "0.5123"),
-        (0.000010774, "0.00001077"),
+        (712_345.0, "712,350"),
+        (4_321.5, "4,321.5"),
+        (56.171, "56.171"),
+        (1.08453, "1.0845"),
+        (0.51234, "0.51234"),
+        (0.000010774, "0.000010774"),
     ],
 )
-def test_prices_have_the_decimals_that_they_need(price: float, written: str) -> None:
+def test_prices_have_five_significant_digits(price: float, written: str) -> None:
     bars = simulated_bars()
     bars["close"] *= price / bars["close"].iloc[249]
     figure = forecast_chart(bars, simulated_forecast(bars), title="X", run=RUN)

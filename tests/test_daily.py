@@ -288,6 +288,24 @@ def test_a_schedule_looks_at_the_calendar_alone(schedule, trained, now, due):
     assert is_due(schedule, *moments) is due
 
 
+def test_another_company_fails_alone_and_scores_no_forecast(data, yahoo, lstm: Lstm):
+    lstm("daily", "-q")
+    go_to(yahoo, 2)
+    other = traded(FIRST, SETTLED + 60, seed=9, price=31.0)
+    yahoo.listings["MRK"] = Listing(other, currency="CAD")
+    before = (data / "bars" / "MRK.parquet").read_bytes()
+    answer = lstm("daily", "-q")
+    assert (answer.code, answer.err.count("error: ")) == (6, 1)
+    assert hinted(answer) == ["lstm fetch MRK --replace"]
+    assert (data / "bars" / "MRK.parquet").read_bytes() == before
+    assert lstm("fetch", "MRK", "--replace").code == 0
+    counts = json.loads(lstm("score", "MRK", "--json").out)["live"]["counts"]
+    assert {name: count for name, count in counts.items() if count} == {"unmatched": 20}
+    assert "20 unmatched" in lstm("score", "MRK").out
+    assert lstm("report").code == 0
+    assert "no longer hold the close" in (data / "report.html").read_text()
+
+
 def test_a_split_and_a_dividend_change_no_score(data, yahoo, lstm: Lstm):
     lstm("daily", "-q")
     go_to(yahoo, 2)

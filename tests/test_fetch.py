@@ -96,6 +96,32 @@ def test_a_bad_ticker_stops_before_any_request(workspace, yahoo, ticker):
     assert not workspace.root.exists()
 
 
+BAD_NAMES = ["BTC/USD", ".X", "A" * 200]
+
+
+def test_a_bad_name_of_a_universe_fails_alone(workspace):
+    from_csv(workspace, lines(BARS), "MRK")
+    results = fetch(Session(workspace), ["MRK"], universe=[*BAD_NAMES, "GOOG"])
+    assert [result.ticker for result in results] == ["MRK", *BAD_NAMES, "GOOG"]
+    for result in results[1:4]:
+        assert isinstance(result.error, ConfigError)
+        assert "lstm" not in result.error.hint
+    assert results[0].status == "up to date"
+
+
+def test_the_command_fetches_the_others_of_a_universe(lstm, empty, monkeypatch):
+    monkeypatch.setenv("LSTM_NOW", "2024-04-02T12:00:00+00:00")
+    write(empty.parent, [f"{ticker},{line}" for ticker in ("MRK", "MDT") for line in lines(BARS)],
+          header="Ticker," + YAHOO_HEADER)  # fmt: skip
+    Path("universe.txt").write_text("MRK\nBTC/USD\nMDT\n")
+    answer = lstm("fetch", "--file", "MRK.csv", "--universe", "universe.txt")
+    assert (answer.code, answer.err.count("error: ")) == (2, 1)
+    assert "'BTC/USD'" in answer.err
+    assert Workspace(empty).bars.tickers() == ["MDT", "MRK"]
+    typed = lstm("fetch", "MRK", "A/B", "--file", "MRK.csv", "--universe", "universe.txt")
+    assert (typed.code, "MRK: " in typed.err) == (2, False)
+
+
 def test_a_bad_calendar_stops_before_anything_else(workspace):
     with pytest.raises(ConfigError, match="XNYZ"):
         fetch(Session(workspace), [], source=SampleSource(), calendar="XNYZ")

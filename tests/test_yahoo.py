@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -25,10 +26,12 @@ from lstmcli.errors import (
 from lstmcli.pipeline.fetch import fetch
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult
-from lstmcli.sources import YahooSource
+from lstmcli.sources import SampleSource, YahooSource
+from lstmcli.sources.yahoo_failures import is_of_network, words_of_failure
 from lstmcli.store import Workspace
 
 QUICK = YahooSource(pause=0, timeout=5)
+QUICK_SOURCE = {"name": "yahoo", "pause": 0.0, "timeout": 5.0}
 FRIDAY = datetime(2024, 3, 8, 23, 0, tzinfo=UTC)  # the close was at 21:00
 LATER = datetime(2024, 3, 13, 23, 0, tzinfo=UTC)  # three sessions later
 
@@ -286,6 +289,107 @@ def test_a_failing_yahoo_is_a_source_error(workspace, mrk, yahoo, name, stage):
     assert sorted(workspace.bars.folder.glob("*")) == before
     yahoo.faults.clear()
     assert get(workspace).status in ("new", "updated")
+
+
+WORDS = {
+    "500": "MRK: Yahoo is down (it answered HTTP 500).",
+    "500 as JSON": "MRK: Yahoo is down (it answered HTTP 500).",
+    "truncated JSON": "MRK: Yahoo's answer could not be understood.",
+    "down": 'MRK: Yahoo is down (it answered "Will be right back").',
+    "another shape": "MRK: Yahoo's answer could not be understood.",
+    "a list": "MRK: Yahoo's answer could not be understood.",
+    "401": "MRK: Yahoo refused to answer (HTTP 401).",
+    "dropped connection": "MRK: the connection to Yahoo broke off.",
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("stage", ["time zone", "bars"])
+def test_a_failure_is_said_in_plain_words(workspace, mrk, yahoo, name, stage):
+    if stage == "bars":
+        get(workspace)
+    yahoo.faults.append(replace(FAULTS[name]))
+    error = failure(workspace)
+    assert str(error) == WORDS[name]
+    assert error.hint == "try again later: lstm fetch MRK --source yahoo"
+
+
+def test_no_network_and_a_slow_yahoo_are_said_in_plain_words(workspace, mrk, yahoo, monkeypatch):
+    get(workspace)
+    yahoo.faults.append(Fault(delay=1.5))
+    slow = fetch(Session(workspace), ["MRK"], source=YahooSource(pause=0, timeout=0.5, retries=0))
+    assert str(slow[0].error) == "MRK: Yahoo did not answer within 0.5 seconds."
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    said = "no network: no connection to query2.finance.yahoo.com through the proxy 127.0.0.1."
+    assert str(failure(workspace)) == f"MRK: {said}"
+
+
+def test_a_certificate_that_nobody_vouches_for_is_said_in_plain_words(
+    workspace, mrk, yahoo, tmp_path, monkeypatch
+):
+    other = tmp_path / "other"
+    other.mkdir()
+    stranger = YahooServer(other)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.setenv(name, str(stranger.certificate))
+    stranger._server.server_close()
+    assert "its certificate could not be verified" in str(failure(workspace))
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "words"),
+    [
+        (6, "curl: (6) Could not resolve host: query2.finance.yahoo.com. See https://curl.se",
+         "no network: the name query2.finance.yahoo.com could not be looked up"),
+        (5, "curl: (5) Could not resolve proxy: proxy.lan. See https://curl.se",
+         "no network: the name of the proxy proxy.lan could not be looked up"),
+        (7, "curl: (7) Failed to connect to query2.finance.yahoo.com port 443 after 3 ms: refused",
+         "no network: no connection to query2.finance.yahoo.com"),
+        (35, "curl: (35) TLS connect error: error:00000000",
+         "no secure connection to Yahoo could be made"),
+        (56, "curl: (56) CONNECT tunnel failed, response 407",
+         "the proxy lets nobody through to Yahoo (HTTP 407)"),
+        (47, "curl: (47) Maximum (30) redirects followed", "no connection to Yahoo"),
+    ],
+)  # fmt: skip
+def test_what_curl_says_is_said_in_plain_words(code, said, words):
+    from curl_cffi.const import CurlECode
+    from curl_cffi.requests.exceptions import RequestException
+
+    error = RequestException(f"Failed to perform, {said}", CurlECode(code))
+    assert is_of_network(error)
+    assert words_of_failure(error, 20.0) == words
+
+
+@pytest.mark.parametrize("fault", ["500", "429"])
+def test_many_tickers_say_once_why_yahoo_failed(lstm, empty, yahoo, monkeypatch, fault):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    names = [f"A{number}" for number in range(13)]
+    yahoo.faults.append(
+        Fault(status=int(fault), body="Too Many Requests" if fault == "429" else "")
+    )
+    answer = lstm("fetch", *names)
+    assert answer.code == {"500": 4, "429": 5}[fault]
+    (said,) = [line for line in answer.err.splitlines() if line.startswith("error: ")]
+    assert said.endswith(" 12 other tickers: the same (A1 A2 A3 A4 A5 …).")
+    asked = {
+        request.path.rpartition("/")[2] for request in yahoo.requests if "chart" in request.path
+    }
+    assert asked == set(names[:5] if fault == "500" else names[:1])
+    told = json.loads(lstm("fetch", *names, "--json").out)["tickers"]
+    assert [ticker["ticker"] for ticker in told if ticker["error"]] == names
+
+
+def test_a_source_that_is_down_stops_no_ticker_of_another(workspace, yahoo):
+    fetch(Session(workspace), ["GOOG"], source=SampleSource())
+    yahoo.faults.append(Fault(status=500))
+    store = workspace.bars
+    for name in ("A", "B", "C", "D", "E", "F"):
+        bars, meta = store.read("GOOG")
+        store.write(bars, meta.model_copy(update={"ticker": name, "source": QUICK_SOURCE}))
+    results = fetch(Session(workspace), [])
+    assert [result.status for result in results] == [*["failed"] * 6, "up to date"]
 
 
 def test_one_failure_is_cured_by_the_retry(workspace, mrk, yahoo):

@@ -130,12 +130,6 @@ def drawable(text: str) -> str:
     return "".join(character if ord(character) in known else "?" for character in text)
 
 
-def price(price: float, scale: float) -> str:
-    """Return a price with as many decimals as prices around `scale` need."""
-    decimals = 0 if scale >= 10_000 else max(2, 3 - int(np.floor(np.log10(scale))))
-    return f"{price:,.{decimals}f}"
-
-
 def number_axis(axis: Axis, *, suffix: str = "") -> None:
     """Write ticks with thousands separators and no more decimals than they need."""
     from matplotlib.ticker import Formatter

@@ -19,10 +19,10 @@ from lstmcli.charts._style import (
     lay_out,
     new_figure,
     number_axis,
-    price,
     session_axis,
     settle,
 )
+from lstmcli.digits import five_digits
 from lstmcli.frames import COVERAGES, MEDIAN, QUANTILE_COLUMNS, cone_columns, endpoints
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _cone_prices(forecast: pd.DataFrame) -> pd.DataFrame:
 
 def _label_last_close(axes: Axes, history: pd.Series, last_close: float) -> None:
     """Write the last close beside the recent closes, on the side that is nearer."""
-    text = f"last close {price(last_close, last_close)}"
+    text = f"last close {five_digits(last_close)}"
     # A character takes about a fiftieth of the axes: clear the sessions above the label.
     near = history.tail(-(-len(text) * round(np.ptp(axes.get_xlim())) // 50))
     high, low = near.max(), near.min()
@@ -150,10 +150,10 @@ def _label_cone_edges(figure: Figure, axes: Axes, prices: pd.DataFrame) -> None:
         columns = [lower, *columns, upper]
         names = [f"{100 * coverage:.0f} %", *names, f"{100 * coverage:.0f} %"]
 
-    step, last_close, edges = len(prices) - 1, prices.iloc[0, MEDIAN], prices.iloc[-1]
+    step, edges = len(prices) - 1, prices.iloc[-1]
     labels = [
         axes.annotate(
-            f"{price(edges[column], last_close)}  {name}",
+            f"{five_digits(edges[column])}  {name}",
             (step, edges[column]),
             xytext=(1.05, 0.5),
             textcoords="axes fraction",

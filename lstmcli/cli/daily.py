@@ -24,6 +24,7 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
+from lstmcli.digits import five_digits
 from lstmcli.errors import LstmError
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ def daily(
 
     session = Session(Workspace(workspace))
     day = pipeline.daily(
-        session, named_tickers(tickers, universe), on_step=lambda line: say(line, quiet=quiet)
+        session,
+        named_tickers(tickers, None),
+        universe=named_tickers(None, universe),
+        on_step=lambda line: say(line, quiet=quiet),
     )
     if summary is not None:
         answer = json.dumps(day.as_dict(), indent=2, default=str, ensure_ascii=False)
@@ -79,8 +83,8 @@ def _print_day(day: Day) -> None:
     rows = []
     for ticker in day.tickers:
         session = f"{ticker.session:%Y-%m-%d}" if ticker.session is not None else ""
-        median = f"{ticker.median:,.2f}" if ticker.median is not None else ""
-        cone = f"{ticker.cone80[0]:,.2f} - {ticker.cone80[1]:,.2f}" if ticker.cone80 else ""
+        median = five_digits(ticker.median) if ticker.median is not None else ""
+        cone = " - ".join(map(five_digits, ticker.cone80)) if ticker.cone80 else ""
         rows.append([ticker.ticker, session, ticker.outcome, median, cone])
     print_table(["ticker", "session", "", "next median", "80 % cone"], rows, left=3)
 
@@ -95,10 +99,12 @@ def _text(day: Day) -> str:
 
 def _together(day: Day) -> list:
     """Return the day's errors; one that concerns many tickers comes once, with their names."""
+    from lstmcli.pipeline.fetch import cause_of
+
     groups: dict[tuple[int, str], list[tuple[str, LstmError]]] = {}
     for ticker, error in ((ticker.ticker, ticker.error) for ticker in day.tickers):
         if error is not None:
-            words = str(error).replace(ticker, "…").split("not asked for: ")[-1]
+            words = cause_of(ticker, error).replace(ticker, "…")
             # A source's answers and addresses differ from one ticker to the next.
             key = error.exit_code, words[:60] if error.exit_code in (4, 5) else words
             groups.setdefault(key, []).append((ticker, error))

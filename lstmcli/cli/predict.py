@@ -28,6 +28,7 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
+from lstmcli.digits import five_digits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,8 +119,7 @@ def _print_forecast(prediction: Prediction, *, in_full: bool) -> None:
     from lstmcli.report.wording import reminder
 
     currency = f" {prediction.currency}" if prediction.currency else ""
-    digits = _digits(prediction.last_close)
-    close = f"{prediction.last_close:,.{digits}f}{currency}"
+    close = f"{five_digits(prediction.last_close)}{currency}"
     print(f"{prediction.ticker}  last close {close}, {_age(prediction)}")
     print(f"run {prediction.manifest.run}")
     if prediction.label:
@@ -131,16 +131,16 @@ def _print_forecast(prediction: Prediction, *, in_full: bool) -> None:
         print(reminder(verdict))
     print()
     head = ["step", "session", "median", "50 % cone", "80 % cone", "95 % cone"]
-    print_table(head, _rows(prediction.prices, digits), left=2)
+    print_table(head, _rows(prediction.prices), left=2)
     if prediction.baseline is not None:
         print(
             f"\n{prediction.baseline['recipe'].iloc[0]}, the strongest baseline, for comparison:\n"
         )
-        print_table(head, _rows(prediction.baseline, digits), left=2)
+        print_table(head, _rows(prediction.baseline), left=2)
     print(f"\nevery step and quantile: {prediction.path}")
 
 
-def _rows(prices: pd.DataFrame, digits: int) -> list[list[str]]:
+def _rows(prices: pd.DataFrame) -> list[list[str]]:
     from lstmcli.evaluation.backtest import judged_steps
 
     rows = []
@@ -151,8 +151,8 @@ def _rows(prices: pd.DataFrame, digits: int) -> list[list[str]]:
             [
                 f"{step:>4}",
                 f"{row['target_on']:%Y-%m-%d}",
-                f"{row['q50']:,.{digits}f}",
-                *(f"{row[low]:,.{digits}f} - {row[high]:,.{digits}f}" for low, high in cones),
+                five_digits(row["q50"]),
+                *(f"{five_digits(row[low])} - {five_digits(row[high])}" for low, high in cones),
             ]
         )
     return rows
@@ -164,11 +164,6 @@ def _age(prediction: Prediction) -> str:
         return f"{prediction.made_on:%Y-%m-%d}"
     age = "up to date" if not behind else f"{behind:,} session{'s' * (behind > 1)} old"
     return f"{prediction.made_on:%Y-%m-%d} ({age})"
-
-
-def _digits(price: float) -> int:
-    """Return decimals that keep five significant digits of small prices and 80 columns of large."""
-    return 0 if price >= 10_000 else 2 if price >= 1 else 6
 
 
 def _steps(prices: pd.DataFrame) -> list[dict[str, Any]]:

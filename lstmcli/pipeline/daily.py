@@ -30,9 +30,15 @@ OnStep = Callable[[str], None]
 
 
 def daily(
-    session: Session, tickers: Sequence[str] = (), *, on_step: OnStep = lambda line: None
+    session: Session,
+    tickers: Sequence[str] = (),
+    *,
+    universe: Sequence[str] = (),
+    on_step: OnStep = lambda line: None,
 ) -> Day:
     """Do what an evening needs, for the named tickers or every stored one.
+
+    A wrong name among `tickers` stops everything; one of `universe` fails alone.
 
     Raises:
         NoDataError: no ticker is named or stored.
@@ -40,7 +46,7 @@ def daily(
         LockError: another process works in this workspace.
         DiskError: the workspace cannot be written at all.
     """
-    wanted = [check_ticker(ticker) for ticker in dict.fromkeys(tickers)]
+    wanted = list(dict.fromkeys([*map(check_ticker, tickers), *universe]))
     workspace = session.workspace
     with workspace.lock():
         wanted = wanted or workspace.bars.tickers()

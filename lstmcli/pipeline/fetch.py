@@ -11,7 +11,15 @@ from datetime import date, datetime
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from lstmcli.errors import DataError, LstmError, NoDataError, RateLimitError, SourceError
+from lstmcli.errors import (
+    ConfigError,
+    DataError,
+    LstmError,
+    NoDataError,
+    RateLimitError,
+    SourceError,
+    shell_word,
+)
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult, update
 from lstmcli.sessions import check_calendar, settled_session
@@ -24,11 +32,17 @@ log = logging.getLogger(__name__)
 MAX_FAILURES = 5
 """After so many in a row a source counts as down: to ask it for 500 tickers would take hours."""
 
+NOT_ASKED = "not asked for: "
+
+Refused = tuple[SourceError, str]
+"""Why a source is not asked any more: its error, and the cause without a ticker."""
+
 
 def fetch(
     session: Session,
     tickers: Sequence[str],
     *,
+    universe: Sequence[str] = (),
     store: BarsStore | None = None,
     source: AnySource | None = None,
     start: date | None = None,
@@ -43,6 +57,8 @@ def fetch(
     (of that source, if there is one). Without a source each stored ticker comes
     from where it came before, and a new one from Yahoo. They go into
     `session.workspace.bars` unless `store` is another one, such as its `market`.
+    A wrong name among `tickers` stops everything; one of a list, such as `universe` or
+    the names in a file, fails alone.
 
     Raises:
         ConfigError: a ticker or the calendar is wrong; nothing was asked.
@@ -53,7 +69,7 @@ def fetch(
     if calendar is not None:
         check_calendar(calendar)
     try:
-        wanted = [check_ticker(ticker) for ticker in dict.fromkeys(tickers)]
+        wanted = list(dict.fromkeys([*map(check_ticker, tickers), *universe]))
         wanted = wanted or _tickers_without_names(store, source)
     except LstmError as error:
         _complete_hint(error, _options(store, source))
@@ -106,14 +122,15 @@ def fetch_each(
     """
     store = store or session.workspace.bars
     results: list[FetchResult] = []
-    refused: SourceError | None = None
+    refused: dict[str, Refused] = {}  # by name of the source
     in_a_row = 0
     pause = 0.0
     for ticker in wanted:
         try:
-            if refused is not None:
-                raise type(refused)(f"{ticker}: not asked for: {refused}", hint=refused.hint)
+            _check_listed(ticker)
             ticker_source = source or _remembered_source(store, ticker)
+            if ticker_source.name in refused:
+                raise _not_asked(ticker, refused[ticker_source.name])
             time.sleep(pause)
             pause = ticker_source.pause_between_tickers()
             result = update(
@@ -131,7 +148,7 @@ def fetch_each(
             in_a_row = in_a_row + 1 if isinstance(error, SourceError) else 0
             asked_to_wait = isinstance(error, RateLimitError)
             if isinstance(error, SourceError) and (asked_to_wait or in_a_row == MAX_FAILURES):
-                refused = refused or error
+                refused.setdefault(ticker_source.name, (error, cause_of(ticker, error)))
             _complete_hint(error, _options(store, source, start, calendar, allow_jumps))
             result = _failed(store, ticker, error)
         results.append(result)
@@ -139,9 +156,31 @@ def fetch_each(
     return results
 
 
+def cause_of(ticker: str, error: LstmError) -> str:
+    """Return what an error says, without the ticker that it happened to."""
+    return str(error).removeprefix(f"{ticker}: ").removeprefix(NOT_ASKED)
+
+
+def _not_asked(ticker: str, refused: Refused) -> SourceError:
+    """Return the error of a ticker that a source was not asked for, as others had failed."""
+    error, cause = refused
+    if isinstance(error, RateLimitError):
+        return RateLimitError(f"{ticker}: {NOT_ASKED}{cause}", hint=error.hint)
+    hint = f"try again later: lstm fetch {shell_word(ticker)}"
+    return SourceError(f"{ticker}: {NOT_ASKED}{cause}", hint=hint)
+
+
+def _check_listed(ticker: str) -> None:
+    try:
+        check_ticker(ticker)
+    except ConfigError as error:
+        hint = "correct it in the list; it stops none of the others"
+        raise ConfigError(str(error), hint=hint) from error
+
+
 def _tickers_without_names(store: BarsStore, source: AnySource | None) -> list[str]:
     if source is not None and (named := source.tickers()):
-        return [check_ticker(ticker) for ticker in named]
+        return named
     stored = store.tickers()
     if source is not None:
         known = {ticker: store.sidecar(ticker) for ticker in stored}

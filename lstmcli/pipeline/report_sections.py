@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli import charts, clock, report
+from lstmcli.digits import five_digits
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.live import SCORED, UNMATCHED, skill_sequence
@@ -82,7 +83,7 @@ def section_of(
         )
     section.line = (
         f"{_change(first['lo80'] / close)} to {_change(first['hi80'] / close)}",
-        f"{close:,.2f}{currency}",
+        f"{five_digits(close)}{currency}",
         _change(first["q50"] / close),
         f"{made_on:%Y-%m-%d}",
         coverage,
@@ -90,9 +91,9 @@ def section_of(
     )
     target = pd.Timestamp(first["target_on"])
     section.sentence = (
-        f"After {close:,.2f}{currency} on {made_on:%a %d %b %Y}, the close of "
-        f"{target:%a %d %b} should lie between {first['lo80']:,.2f} and {first['hi80']:,.2f} "
-        "four times out of five."
+        f"After {five_digits(close)}{currency} on {made_on:%a %d %b %Y}, the close of "
+        f"{target:%a %d %b} should lie between {five_digits(first['lo80'])} and "
+        f"{five_digits(first['hi80'])} four times out of five."
     )
     section.tables.append(_steps(prices, "The forecast"))
     manifest = _manifest(session, str(last["run"].iloc[0]))
@@ -150,8 +151,10 @@ def _steps(prices: pd.DataFrame, caption: str) -> report.Table:
     rows = []
     for step in judged_steps(int(prices["step"].max())):
         row = prices[prices["step"] == step].iloc[0]
-        cones = [f"{row[f'lo{c}']:,.2f} – {row[f'hi{c}']:,.2f}" for c in (50, 80, 95)]
-        rows.append((f"{step}: {row['target_on']:%a %d %b}", f"{row['q50']:,.2f}", *cones))
+        cones = [
+            f"{five_digits(row[f'lo{c}'])} – {five_digits(row[f'hi{c}'])}" for c in (50, 80, 95)
+        ]
+        rows.append((f"{step}: {row['target_on']:%a %d %b}", five_digits(row["q50"]), *cones))
     head = ("session", "median", "50 % cone", "80 % cone", "95 % cone")
     return report.Table(caption, head, tuple(rows))
 
@@ -159,9 +162,9 @@ def _steps(prices: pd.DataFrame, caption: str) -> report.Table:
 def _alt(ticker: str, prices: pd.DataFrame, close: float) -> str:
     end = prices.iloc[-1]
     return (
-        f"Recent closes of {ticker} up to {close:,.2f}, then a widening cone. On "
-        f"{end['target_on']:%d %b %Y} its 80 % part reaches from {end['lo80']:,.2f} to "
-        f"{end['hi80']:,.2f}, the median is {end['q50']:,.2f}."
+        f"Recent closes of {ticker} up to {five_digits(close)}, then a widening cone. On "
+        f"{end['target_on']:%d %b %Y} its 80 % part reaches from {five_digits(end['lo80'])} to "
+        f"{five_digits(end['hi80'])}, the median is {five_digits(end['q50'])}."
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import date
 
 import pandas as pd
 
-from lstmcli.errors import DataError
+from lstmcli.errors import DataError, shell_word
 from lstmcli.sources import Delivery, why_not_joined
 from lstmcli.store.bars import BarsMeta
 
@@ -77,7 +76,7 @@ def refusal(ticker: str, source: str, reason: str) -> DataError:
         f"{ticker}: the bars of {source} do not join the stored ones: {reason}. "
         "What is stored stays.",
         hint="if the symbol means another security now, or the new bars are the right ones: "
-        f"lstm fetch {shlex.quote(ticker)} --replace",
+        f"lstm fetch {shell_word(ticker)} --replace",
     )
 
 

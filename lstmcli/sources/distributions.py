@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lstmcli.digits import in_words
 from lstmcli.frames import BAR_COLUMNS
 from lstmcli.sources.adjustment import MAX_FALL, Adjustment, adjustment
 from lstmcli.sources.dividends import stated_dividends, steady, with_gains
@@ -145,8 +146,8 @@ def _check_rounding(table: pd.DataFrame, ticker: str, factor: Adjustment) -> Non
     )
     raise SessionError(
         f"{ticker}: {session:%Y-%m-%d}: Expected an adjusted close with enough digits to tell "
-        f"dividends. Received: {row['adjusted']:g} for a close of {row['close']:g}, in "
-        f"{coarse.sum()} sessions until then: rounding alone is "
+        f"dividends. Received: {in_words(row['adjusted'])} for a close of "
+        f"{in_words(row['close'])}, in {coarse.sum()} sessions until then: rounding alone is "
         f"{factor.rounding[coarse][-1]:.0%} of it.",
         session,
         hint=f"{start}, or " * bool(start)

@@ -9,6 +9,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from lstmcli.digits import in_words
 from lstmcli.errors import DataError, shell_word
 from lstmcli.frames import BAR_COLUMNS, broken_rules
 from lstmcli.sources.base import Delivery, widen_ranges
@@ -173,7 +174,9 @@ class FileBars:
         for rule, broken in broken_rules(bars):
             if broken.any():
                 row = int(np.flatnonzero(broken)[0])
-                values = ", ".join(f"{name} {bars[name].iloc[row]:g}" for name in BAR_COLUMNS)
+                values = ", ".join(
+                    f"{name} {in_words(bars[name].iloc[row])}" for name in BAR_COLUMNS
+                )
                 count = int(broken.sum())
                 more = f", and on {count - 1} more lines" if count > 1 else ""
                 raise self._fault(int(lines[row]), f"{rule}: {values}{more}.")

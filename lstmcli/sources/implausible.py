@@ -8,6 +8,7 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
+from lstmcli.digits import in_words
 from lstmcli.sources.base import MAX_OUTSIDE_RANGE, PRICES
 from lstmcli.sources.faults import SessionError, allow_jumps, correct, listed, start_after
 
@@ -90,7 +91,7 @@ def check_positive(table: pd.DataFrame, ticker: str) -> None:
         return
     sessions = table.index[wrong]
     row = table.loc[sessions[0], PRICES]
-    values = ", ".join(f"{name} {row[name]:g}" for name in PRICES)
+    values = ", ".join(f"{name} {in_words(row[name])}" for name in PRICES)
     more = f" So are those of {len(sessions) - 1} more sessions" if len(sessions) > 1 else ""
     more += f", last on {sessions[-1]:%Y-%m-%d}." if more else ""
     raise SessionError(
@@ -115,10 +116,11 @@ def check_basis(table: pd.DataFrame, ticker: str) -> None:
     others = table.loc[outside, ["open", "high", "low"]].median(axis=1)
     times = float((table["close"][outside] / others).median())
     sessions = table.index[outside]
+    about = float(f"{times:.3g}")
     raise SessionError(
         f"{ticker}: Expected Close on the basis of Open, High and Low. Received: Close is about "
-        f"{times:.3g} times the others in {outside.sum()} of {len(table)} sessions, from "
-        f"{sessions[0]:%Y-%m-%d} to {sessions[-1]:%Y-%m-%d}: it is adjusted for splits or "
+        f"{in_words(about)} times the others in {outside.sum()} of {len(table)} sessions, "
+        f"from {sessions[0]:%Y-%m-%d} to {sessions[-1]:%Y-%m-%d}: it is adjusted for splits or "
         "dividends in another way.",
         sessions[0],
         hint=start_after(ticker, table.index, sessions[-1])
@@ -153,7 +155,8 @@ def plausible_ranges(
     if rows[-1] >= len(table) - RECENT:
         session = table.index[rows[-1]]
         values = ", ".join(
-            f"{name} {value:g}" for name, value in zip(PRICES, prices[rows[-1]], strict=True)
+            f"{name} {in_words(value)}"
+            for name, value in zip(PRICES, prices[rows[-1]], strict=True)
         )
         raise SessionError(
             f"{ticker}: {session:%Y-%m-%d}: Expected prices of a day that are near each other. "

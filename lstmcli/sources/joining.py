@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from lstmcli.digits import in_words
 from lstmcli.sources.update import MAX_CORRECTION
 
 MAX_DRIFT = 1e-3
@@ -64,11 +65,14 @@ def why_not_joined(
     stated = _stated_ratio(stored, fresh) if len(both) < MIN_TELLING else None
     constant = _at_one_ratio(old, new, stated)
     told, equal = _with_equal_returns(old, new)
-    strict = bool(doubts) or stated is not None
-    agrees = constant if strict else constant | equal
-    needed = MIN_AGREEING if len(both) >= FEW else MIN_AGREEING_OF_FEW
+    # Where nothing moved, levels are all that there is to compare.
+    strict = bool(doubts) or stated is not None or not told.any()
+    # Beside a corrected close no return is the same: of few sessions that may be many.
+    few = len(both) < FEW
+    agrees = constant if strict else equal | (constant & few)
+    needed = MIN_AGREEING_OF_FEW if few else MIN_AGREEING
     needed = MIN_CONSTANT if strict else needed
-    evidence = np.flatnonzero(constant | told | strict)
+    evidence = np.flatnonzero(told | (constant & few) | strict)
     for part in (evidence, evidence[evidence >= len(both) - RECENT]):
         if not len(part) or agrees[part].mean() < needed:
             wrong = part[~agrees[part]] if len(part) else np.array([len(both) - 1])
@@ -76,11 +80,11 @@ def why_not_joined(
             return (
                 f"{len(wrong):,} of {len(part) or 1:,} closes in both disagree as no split, "
                 f"dividend or constant ratio explains, last on {session:%Y-%m-%d}: "
-                f"{old[session]:.5g}, now {new[session]:.5g}{said}"
+                f"{in_words(old[session])}, now {in_words(new[session])}{said}"
             )
     power = np.log10(new / old).median()
     if new_currency and abs(power - round(power)) > MAX_DRIFT:
-        return f"every close is {10**power:.5g} times the stored one, as in no new unit{said}"
+        return f"every close is {in_words(10**power)} times the stored one, as in no new unit{said}"
     return None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
+from lstmcli.digits import in_words
 from lstmcli.sources.faults import (
     SessionError,
     allow_jumps,
@@ -38,7 +39,7 @@ def check_jumps(bars: pd.DataFrame, ticker: str, *, allowed: Collection[pd.Times
     row = bars.index.get_loc(session)
     before, after = bars["close"].iloc[row - 1], bars["close"].iloc[row]
     paid = bars["dividend"].iloc[row]
-    less = f" less a dividend of {paid:g}" if paid else ""
+    less = f" less a dividend of {in_words(paid)}" if paid else ""
     back = _way_back(bars["close"].to_numpy(), row)
     if back is not None:
         raise _excursion(bars, ticker, row, back, ratio)
@@ -46,9 +47,9 @@ def check_jumps(bars: pd.DataFrame, ticker: str, *, allowed: Collection[pd.Times
     kind = "as a change of unit (pounds among pence) does" if is_unit else "as a split does"
     way_out = later_start(ticker, bars.index, session)
     raise SessionError(
-        f"{ticker}: {session:%Y-%m-%d}: the price goes from {before:g}{less} to {after:g} "
-        f"overnight, {_ratio_text(ratio, after < before)}, {kind}, and no dividend or stated "
-        "split explains it. "
+        f"{ticker}: {session:%Y-%m-%d}: the price goes from {in_words(before)}{less} to "
+        f"{in_words(after)} overnight, {_ratio_text(ratio, after < before)}, {kind}, and no "
+        "dividend or stated split explains it. "
         f"Expected {'one unit' if is_unit else 'split-adjusted prices, or the split stated'}.",
         session,
         hint=f"{way_out or correct(list(bars.index[row:]))}, {allow_jumps(ticker, [session])}",
@@ -56,7 +57,7 @@ def check_jumps(bars: pd.DataFrame, ticker: str, *, allowed: Collection[pd.Times
 
 
 def _ratio_text(ratio: float, first_is_larger: bool) -> str:
-    return f"{ratio:g} : 1" if first_is_larger else f"1 : {ratio:g}"
+    return f"{in_words(ratio)} : 1" if first_is_larger else f"1 : {in_words(ratio)}"
 
 
 def _way_back(close: np.ndarray, row: int) -> int | None:
@@ -82,8 +83,9 @@ def _excursion(bars: pd.DataFrame, ticker: str, row: int, back: int, ratio: floa
     return SessionError(
         f"{ticker}: {inside[0]:%Y-%m-%d}{until}: {count} {verb} off by "
         f"{_ratio_text(ratio, higher)} from those before and after, as "
-        f"prices in another unit are. Received: closes of {level.iloc[row - 1]:g}, "
-        f"{level.iloc[row]:g} and, on {bars.index[back]:%Y-%m-%d}, {level.iloc[back]:g}.",
+        f"prices in another unit are. Received: closes of {in_words(level.iloc[row - 1])}, "
+        f"{in_words(level.iloc[row])} and, on {bars.index[back]:%Y-%m-%d}, "
+        f"{in_words(level.iloc[back])}.",
         inside[0],
         hint=f"{way_out or correct(list(inside))}, {allow_jumps(ticker, ends)}",
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lstmcli.digits import in_words
 from lstmcli.sources.adjustment import adjustment
 from lstmcli.sources.base import PRICES
 from lstmcli.sources.faults import SessionError, allow_jumps
@@ -52,7 +53,7 @@ def overnight(table: pd.DataFrame) -> Overnight:
 
 def ratio_text(ratio: float) -> str:
     """Return a split in words: 4 : 1, or 1 : 190."""
-    return f"{ratio:.5g} : 1" if ratio >= 1 else f"1 : {1 / ratio:.5g}"
+    return f"{in_words(ratio)} : 1" if ratio >= 1 else f"1 : {in_words(1 / ratio)}"
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,8 @@ def _neither(table: pd.DataFrame, ticker: str, row: int, ratio: float) -> Sessio
     before, after = table["close"].iloc[row - 1], table["close"].iloc[row]
     return SessionError(
         f"{ticker}: {session:%Y-%m-%d}: Expected prices before a split of {ratio_text(ratio)} "
-        f"that are adjusted for it, or as traded. Received: a close of {before:g}, then "
-        f"{after:g}, which is neither.",
+        f"that are adjusted for it, or as traded. Received: a close of {in_words(before)}, then "
+        f"{in_words(after)}, which is neither.",
         session,
         hint=f"correct the ratio, {allow_jumps(ticker, [session])}",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from lstmcli.digits import in_words, told_apart
 from lstmcli.frames import BAR_COLUMNS
 
 OVERLAP = 10
@@ -35,7 +36,7 @@ def restatement(stored: pd.DataFrame, fresh: pd.DataFrame) -> str | None:
     known = stored["split"].reindex(new_splits.index).fillna(0.0)
     changed = new_splits[new_splits != known]
     if len(changed):
-        return f"split {changed.iloc[0]:g} : 1 on {changed.index[0]:%Y-%m-%d}"
+        return f"split {in_words(changed.iloc[0])} : 1 on {changed.index[0]:%Y-%m-%d}"
     both = stored.index.intersection(fresh.index)
     if both.empty:
         return "no session in common with what was stored"
@@ -43,15 +44,12 @@ def restatement(stored: pd.DataFrame, fresh: pd.DataFrame) -> str | None:
     differs = _relative(old["close"], new["close"]) > MAX_ROUNDING
     ratios = (new["close"] / old["close"]).to_numpy()
     if differs.all() and np.ptp(ratios) <= 1e-3 * ratios[0]:
-        return f"every close is {ratios.mean():.6g} times the stored one"
+        return f"every close is {in_words(ratios.mean())} times the stored one"
     for name in ("dividend", "split"):
         moved = (_relative(old[name], new[name]) > MAX_ROUNDING).to_numpy()
         if moved.any():
             session = both[moved][0]
-            return (
-                f"{name} of {session:%Y-%m-%d} changed from {old.at[session, name]:g} "
-                f"to {new.at[session, name]:g}"
-            )
+            return _changed(name, session, old, new)
     settled = both[both < stored.index[-REVISED:][0]]
     for name in BAR_COLUMNS:
         change = _relative(old[name], new[name])
@@ -60,11 +58,13 @@ def restatement(stored: pd.DataFrame, fresh: pd.DataFrame) -> str | None:
         moved = (change > allowed).to_numpy()
         if moved.any():
             session = both[moved][0]
-            return (
-                f"{name} of {session:%Y-%m-%d} changed from {old.at[session, name]:g} "
-                f"to {new.at[session, name]:g}"
-            )
+            return _changed(name, session, old, new)
     return None
+
+
+def _changed(name: str, session: pd.Timestamp, old: pd.DataFrame, new: pd.DataFrame) -> str:
+    before, after = told_apart(old.at[session, name], new.at[session, name])
+    return f"{name} of {session:%Y-%m-%d} changed from {before} to {after}"
 
 
 def joined(stored: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from lstmcli.digits import in_words
 from lstmcli.errors import DataError
 from lstmcli.frames import check_bars
 from lstmcli.sources.faults import SessionError, later_start
@@ -52,7 +53,7 @@ def _check_dividends(bars: pd.DataFrame, ticker: str) -> None:
         more = f" So are {wrong.sum() - 1} earlier ones." if wrong.sum() > 1 else ""
         raise SessionError(
             f"{ticker}: {session:%Y-%m-%d}: Expected a dividend below the close "
-            f"before it. Received: {row['dividend']:g}. It may be in another unit.{more}",
+            f"before it. Received: {in_words(row['dividend'])}. It may be in another unit.{more}",
             session,
             hint=later_start(ticker, bars.index, session)
             or "correct the unit of the dividends in the file",

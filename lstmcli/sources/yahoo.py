@@ -12,15 +12,29 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import pandas as pd
 from pydantic import Field
 
 from lstmcli import clock
-from lstmcli.errors import DataError, DiskError, NoDataError, RateLimitError, SourceError
+from lstmcli.errors import (
+    DataError,
+    DiskError,
+    NoDataError,
+    RateLimitError,
+    SourceError,
+    shell_word,
+)
 from lstmcli.frames import BAR_COLUMNS
 from lstmcli.sources.base import Delivery, SourceConfig
 from lstmcli.sources.yahoo_bars import YahooBars, details, yahoo_bars
+from lstmcli.sources.yahoo_failures import (
+    is_no_symbol,
+    is_of_network,
+    words_of_answer,
+    words_of_failure,
+)
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +127,7 @@ class YahooSource(SourceConfig):
         except YFPricesMissingError as error:
             return self._without_prices(ticker, error, symbol.history_metadata)
         except YFTzMissingError as error:
-            raise self._why_unknown(ticker) from error
+            raise self._why(ticker) from error
         except Exception as error:
             # yfinance documents no exceptions. Seen here: OSErrors of curl, and for an
             # unexpected answer KeyError, TypeError, JSONDecodeError and others.
@@ -127,9 +141,10 @@ class YahooSource(SourceConfig):
                 shutil.rmtree(cache / "yfinance", ignore_errors=True)
                 _open_cache(cache)
                 raise SourceError(f"{ticker}: yfinance's cache in {cache} was damaged.") from error
-            if getattr(getattr(error, "response", None), "status_code", None) == 404:
-                raise self._why_unknown(ticker) from error
-            raise _unreachable(ticker, error) from error
+            if is_of_network(error):
+                raise self._unreachable(ticker, error) from error
+            log.info("%s: %s: %s", ticker, type(error).__name__, error)
+            raise self._why(ticker) from error
         return yahoo_bars(
             ticker,
             table,
@@ -147,36 +162,45 @@ class YahooSource(SourceConfig):
         if empty or (not reason and metadata.get("exchangeTimezoneName")):
             bars = pd.DataFrame(columns=list(BAR_COLUMNS), index=pd.DatetimeIndex([])).astype(float)
             return YahooBars(Delivery(bars, **details(metadata)))
-        raise SourceError(
-            f"{ticker}: Yahoo gave no prices{f': {reason}' if reason else ' and no reason'}.",
-            hint=f"try again later: lstm fetch {ticker}",
-        ) from error
+        raise self._why(ticker, reason) from error
 
-    def _why_unknown(self, ticker: str) -> NoDataError | SourceError:
-        """Ask Yahoo again, and return what its own answer says of the symbol.
+    def _why(self, ticker: str, reason: str = "") -> NoDataError | SourceError:
+        """Ask Yahoo again, and return what its own answer says.
 
         yfinance calls a symbol without a time zone "possibly delisted", even if the
         network failed, and does not keep Yahoo's answer.
+
+        Args:
+            ticker: the symbol.
+            reason: what Yahoo said before, if it said something.
         """
         from yfinance.data import YfData
         from yfinance.exceptions import YFRateLimitError
 
+        address = _CHART + quote(ticker)
         try:
             answer = YfData().get(
-                _CHART + ticker, params={"range": "1d", "interval": "1d"}, timeout=self.timeout
+                address, params={"range": "1d", "interval": "1d"}, timeout=self.timeout
             )
-            said = answer.json()["chart"]["error"]
-            if answer.status_code == 404 and said:
-                return _unknown(ticker, str(said["description"]))
         except YFRateLimitError:
             return _rate_limited(clock.now() + COOL_DOWN)
         except Exception as error:  # any type, as in `_ask`
-            return _unreachable(ticker, error)
-        return SourceError(
-            f"{ticker}: Yahoo failed at first (it answered HTTP {answer.status_code} when asked "
-            "again).",
-            hint=f"try again later: lstm fetch {ticker}",
-        )
+            return self._unreachable(ticker, error)
+        try:
+            said = answer.json()["chart"]["error"]
+        except (ValueError, KeyError, TypeError):
+            said = None
+        if answer.status_code == 404 and said:
+            return _unknown(ticker, str(said["description"]))
+        if reason and answer.status_code < 500:
+            return _failed(ticker, f"Yahoo gave no prices: {reason}")
+        return _failed(ticker, words_of_answer(answer.status_code, answer.text))
+
+    def _unreachable(self, ticker: str, error: Exception) -> NoDataError | SourceError:
+        log.info("%s: %s: %s", ticker, type(error).__name__, error)
+        if is_no_symbol(error):
+            return _unknown(ticker, "it cannot be part of an address")
+        return _failed(ticker, words_of_failure(error, self.timeout))
 
 
 def _currencies(symbol: Any) -> pd.Series | None:
@@ -197,11 +221,9 @@ def _unknown(ticker: str, words: str) -> NoDataError:
     )
 
 
-def _unreachable(ticker: str, error: Exception) -> SourceError:
-    reason = " ".join(str(error).split())[:200]
+def _failed(ticker: str, words: str) -> SourceError:
     return SourceError(
-        f"{ticker}: Yahoo could not be reached or understood: {type(error).__name__}: {reason}.",
-        hint=f"check the network and try again: lstm fetch {ticker}",
+        f"{ticker}: {words}.", hint=f"try again later: lstm fetch {shell_word(ticker)}"
     )
 
 
