@@ -70,6 +70,7 @@ def read_dates(cells: pd.Series, *, order: DateOrder | None, file: str, column: 
     text = cells.astype(str) if not pd.api.types.is_string_dtype(cells) else cells
     # Where a column was once floating point: 1622088000.0
     text = text.str.replace(r"^(\d+)\.0$", r"\1", regex=True)
+    text = text.str.replace(r"(?<=\d)\s*([-/.])\s+(?=\d)", r"\1", regex=True)  # 2024- 03- 08
     # Many lines share a date: each way of writing it is read once.
     code, kinds = pd.factorize(text)
     unique = pd.Series(kinds, dtype=text.dtype)

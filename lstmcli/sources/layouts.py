@@ -12,72 +12,39 @@ from collections.abc import Mapping, Sequence
 from lstmcli.errors import ConfigError, DataError
 
 # By role, the best name first: of two columns of one role the first is read.
-NAMES: dict[str, tuple[str, ...]] = {
-    "date": (
-        *("date", "datetime", "timestamp", "trade date", "tradedate", "trading date", "session"),
-        *("datum", "data", "fecha", "dato", "日期", "交易日期", "日付", "日付け", "날짜", "일자"),
-        *("time", "open time", "t", "unix", "epoch"),
-    ),
-    "open": (
-        *(
-            "open",
-            "o",
-            "open price",
-            "opening price",
-            "erster",
-            "eröffnung",
-            "eröffn",
-            "eröffnungskurs",
-        ),
-        *("abertura", "apertura", "ouverture", "ouv", "otwarcie", "åpning", "öppning"),
-        *("开盘", "开盘价", "始値", "시가"),
-    ),
-    "high": (
-        *("high", "h", "high price", "day high", "hoch", "höchst", "tageshoch", "máximo", "máxima"),
-        *("máx", "max", "maximo", "massimo", "plus haut", "+ haut", "haut", "najwyzszy", "hoogst"),
-        *("最高", "最高价", "高値", "고가"),
-    ),
-    "low": (
-        *("low", "l", "low price", "day low", "tief", "tiefst", "tagestief", "mínimo", "mínima"),
-        *("mín", "min", "minimo", "plus bas", "+ bas", "bas", "najnizszy", "laagst"),
-        *("最低", "最低价", "安値", "저가"),
-    ),
-    "close": (
-        *("close", "c", "close price", "closing price", "close/last", "price", "last price"),
-        *(
-            "schlusskurs",
-            "schluss",
-            "zuletzt",
-            "último",
-            "ultimo",
-            "cierre",
-            "fechamento",
-            "chiusura",
-        ),
-        *("clôture", "dernier", "dern", "zamkniecie", "slot", "收盘", "收盘价", "終値", "종가"),
-        *("settle", "settlement price", "last", "nav"),
-    ),
-    "adjusted": (
-        *("adj close", "adjclose", "adjusted close", "close adj", "adj closing price", "adjusted"),
-    ),
-    "volume": (
-        *("volume", "vol", "v", "trade volume", "total trade quantity", "shares traded", "stuecke"),
-        *("stücke", "quantity", "no of shares", "volumen", "wolumen", "成交量", "出来高", "거래량"),
-    ),
-    "dividend": (
-        *("dividend", "dividends", "dividend amount", "ex dividend", "divcash", "cash dividend"),
-    ),
-    "gains": ("capital gains", "capital gain"),
-    "split": (
-        *("split", "splits", "stock split", "stock splits", "split coefficient", "split ratio"),
-        *("splitfactor", "split factor"),
-    ),
-    "ticker": (
-        *("ticker", "symbol", "tic", "ts code", "stock symbol", "instrument", "name", "stock"),
-        *("code", "act symbol"),
-    ),
-    "period": ("per", "period", "interval", "timeframe"),
+_TABLE = {
+    "date": """date | datetime | timestamp | trade date | tradedate | trading date | session
+        | exchange date | business date | price date | dates | datum | data | fecha | dato
+        | 日期 | 交易日期 | 日付 | 日付け | 날짜 | 일자 | time | open time | t | unix | epoch""",
+    "open": """open | o | open price | opening price | px open | erster | eröffnung | eröffn
+        | eröffnungskurs | abertura | apertura | ouverture | ouv | otwarcie | åpning | öppning
+        | 开盘 | 开盘价 | 始値 | 시가""",
+    "high": """high | h | high price | day high | px high | hoch | höchst | tageshoch | máximo
+        | máxima | máx | max | maximo | massimo | plus haut | + haut | haut | najwyzszy | hoogst
+        | 最高 | 最高价 | 高値 | 고가""",
+    "low": """low | l | low price | day low | px low | tief | tiefst | tagestief | mínimo | mínima
+        | mín | min | minimo | plus bas | + bas | bas | najnizszy | laagst
+        | 最低 | 最低价 | 安値 | 저가""",
+    "close": """close | c | close price | closing price | close/last | price | last price | px last
+        | schlusskurs | schluss | zuletzt | último | ultimo | cierre | fechamento | chiusura
+        | clôture | dernier | dern | zamkniecie | slot | 收盘 | 收盘价 | 終値 | 종가
+        | settle | settlement price | last | nav""",
+    "adjusted": """adj close | adjclose | adjusted close | close adj | adj closing price | closeadj
+        | adjusted""",
+    "volume": """volume | px volume | vol | v | trade volume | total trade quantity | shares traded
+        | stuecke | stücke | quantity | no of shares | tickvol | volumen | wolumen
+        | 成交量 | 出来高 | 거래량""",
+    "dividend": """dividend | dividends | dividend amount | ex dividend | divcash
+        | cash dividend""",
+    "gains": "capital gains | capital gain",
+    "split": """split | splits | stock split | stock splits | split coefficient | split ratio
+        | splitfactor | split factor""",
+    "ticker": """ticker | symbol | tic | ts code | stock symbol | instrument | name | stock | code
+        | act symbol""",
+    "period": "per | period | interval | timeframe",
 }
+
+NAMES = {role: tuple(map(str.strip, names.split("|"))) for role, names in _TABLE.items()}
 
 KLINES = (
     *("open time", "open", "high", "low", "close", "volume", "close time", "quote volume"),
@@ -94,6 +61,14 @@ FULLY_ADJUSTED = (frozenset(["brand name", "industry tag"]),)
 ROLES = tuple(NAMES)
 
 _ROLE = {name: role for role, names in NAMES.items() for name in names}
+
+# Names that programs make of a ticker and a column: `MRK.Close`, `Close_MRK`, ('Close', 'MRK').
+_JOINED = (
+    re.compile(r"^\('(?P<name>[^']+)', '(?P<ticker>[^']+)'\)$"),
+    re.compile(r"^\('(?P<ticker>[^']+)', '(?P<name>[^']+)'\)$"),
+    re.compile(r"^(?P<ticker>[A-Z0-9^=.-]{1,15})[._ ](?P<name>\w{3,}(?: \w+)?)$"),
+    re.compile(r"^(?P<name>\w{3,}(?: \w+)?)[._ ](?P<ticker>[A-Z0-9^=.-]{1,15})$"),
+)
 
 # How files are called by the sites that make them; the ticker is what is left.
 _FILE_NAMES = (
@@ -124,6 +99,26 @@ def role_of(name: str) -> str | None:
         return _ROLE[plain]
     # `Volume BTC` beside `Volume USD`: the volume in the first is the traded amount.
     return "volume" if re.fullmatch(r"volume [a-z]{2,5}", plain) else None
+
+
+def without_tickers(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the names of columns without the tickers in them, and these, "" where none is.
+
+    `MRK.Close` of quantmod and `Close_MRK` are Close of MRK. Names stay as they are where
+    they tell open, high, low and close already.
+    """
+    plain, tickers = list(names), [""] * len(names)
+    if {"open", "high", "low", "close"} <= {role_of(name) for name in names}:
+        return plain, tickers
+    for at, name in enumerate(names):
+        found = [match for pattern in _JOINED if (match := pattern.match(name.strip()))]
+        found = [match for match in found if role_of(match["name"]) in _PRICED]
+        if found and role_of(name) is None:
+            plain[at], tickers[at] = found[0]["name"], found[0]["ticker"]
+    return plain, tickers
+
+
+_PRICED = ("open", "high", "low", "close", "adjusted", "volume")
 
 
 def fully_adjusted(names: Sequence[str]) -> bool:

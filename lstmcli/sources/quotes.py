@@ -16,7 +16,7 @@ from lstmcli.errors import DataError
 from lstmcli.sources.actions import ratios, with_actions
 from lstmcli.sources.base import PRICES
 from lstmcli.sources.dates import DateOrder, Stamps, read_dates
-from lstmcli.sources.layouts import columns_of, fully_adjusted, role_of
+from lstmcli.sources.layouts import columns_of, fully_adjusted, plain_name, role_of
 from lstmcli.sources.numbers import Decimal, decimal_mark, numbers, plain_numbers, unreadable
 from lstmcli.sources.tables import Table
 
@@ -24,6 +24,9 @@ NUMBERS = (*PRICES, "adjusted", "volume", "dividend", "gains", "split")
 
 MAX_STRAY = 0.05
 """Fraction of lines that may be no quotes: footers, and headers in the middle."""
+
+
+_MAY_BE_DATE = r"^\s*(?:[A-Za-z]{3,9},? )?(?:[A-Za-z]{3,9}\.? )?\d"
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,12 @@ def read_quotes(
         notes.append("decimal commas")
     values = pd.DataFrame({role: numbers(text[role], mark) for role in stated}, index=frame.index)
     wrong = pd.DataFrame({role: unreadable(text[role], values[role]) for role in stated})
-    stamps = read_dates(_text(frame["date"]), order=order, file=file, column=names["date"])
+    stamps = read_dates(
+        _with_time(_text(frame["date"]), table, names["date"]),
+        order=order,
+        file=file,
+        column=names["date"],
+    )
     if stamps.order:
         notes.append(f"dates read as {' '.join(_ORDERS[stamps.order])}")
     notes += stray
@@ -145,6 +153,17 @@ _ORDERS = {
     "mdy": ("month,", "day,", "year"),
     "ymd": ("year,", "month,", "day"),
 }
+
+
+def _with_time(dates: pd.Series, table: Table, name: str) -> pd.Series:
+    """Return the dates with the times of a column beside them, unless these are all the same."""
+    beside = [at for at, other in enumerate(table.names) if plain_name(other) == "time"]
+    if not beside or plain_name(name) == "time" or _typed(dates) or any(table.tickers):
+        return dates
+    times = table.cells[beside[0]].loc[dates.index]
+    if _typed(times) or times.nunique() < 2:
+        return dates
+    return dates + " " + times.str.replace(r"^(\d\d)(\d\d)(\d\d)?$", r"\1:\2", regex=True)
 
 
 def _text(column: pd.Series) -> pd.Series:
@@ -185,7 +204,7 @@ def _by_role(
     unread = [
         name.strip()
         for at, name in enumerate(table.names)
-        if at not in read and name.strip() and not _numbers_the_lines(table, at)
+        if at not in read and name.strip() and not _needs_no_word(table, at)
     ]
     return frame, names, list(dict.fromkeys(unread))
 
@@ -205,9 +224,9 @@ def _check_complete(places: Mapping[str, int], table: Table, file: str) -> None:
     )
 
 
-def _numbers_the_lines(table: Table, at: int) -> bool:
-    """Return whether a column without a name of its own counts the lines: pandas' index."""
-    return table.names[at].strip().lower() in ("index", "unnamed: 0", "level_0")
+def _needs_no_word(table: Table, at: int) -> bool:
+    """Return whether a column is pandas' index, or the time of day, which dates are read with."""
+    return plain_name(table.names[at]) in ("index", "unnamed: 0", "level 0", "time")
 
 
 def _without_strays(
@@ -215,14 +234,15 @@ def _without_strays(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the lines that may be quotes, and notes on the others.
 
-    A line is none if neither its date nor any price holds a digit: a footer, or a
+    A line is none if no price holds a digit and its date is none: a footer, or a
     header in the middle of two files that were joined.
     """
-    columns = [column for column in ("date", *PRICES) if not _typed(frame[column])]
-    if len(columns) < 1 + len(PRICES):
+    columns = ["date", *PRICES]
+    if any(_typed(frame[column]) for column in columns):
         return frame, []
-    digits = np.zeros(len(frame), bool)
-    for column in columns:
+    # A footer may hold a date among its words; the date of a line begins it, or has a month.
+    digits = frame["date"].str.contains(_MAY_BE_DATE, regex=True).to_numpy(bool, copy=True)
+    for column in PRICES:
         digits |= frame[column].str.contains(r"\d", regex=True).to_numpy()
     if digits.all():
         return frame, []

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lstmcli.errors import DataError
 from lstmcli.sources.content import check_is_table, decoded, refused, unpacked
-from lstmcli.sources.layouts import KLINES, PLAIN, role_of
+from lstmcli.sources.layouts import KLINES, PLAIN, role_of, without_tickers
 
 SEPARATORS = (",", ";", "\t", "|")
 
@@ -81,11 +81,11 @@ def _text_table(text: str, file: str, named: Sequence[str]) -> Table:
         return _without_header(text, top, file)
     rows = list(csv.reader(top, delimiter=header.separator, skipinitialspace=True))
     # csv.reader joins quoted line breaks; a header has none.
-    names, width = list(header.names), len(header.names)
+    names, tickers = without_tickers(header.names)
+    width = len(names)
     priced = [
         at for at, name in enumerate(names) if role_of(name) in ("open", "high", "low", "close")
     ]
-    tickers = [""] * width
     begin = header.line + 1
     above = [row for row in rows[: header.line] if any(cell.strip() for cell in row)]
     below: list[list[str]] = []
@@ -99,7 +99,7 @@ def _text_table(text: str, file: str, named: Sequence[str]) -> Table:
             tickers = cells
         elif cells[0] and role_of(cells[0]) == "date" and not any(cells[1:]):
             names[0] = cells[0]
-        elif any(cells):
+        elif any(cells) and not cells[0].startswith("sep="):
             banner.append(" ".join(cell for cell in cells if cell))
     notes = [f"line without bars: {line[:60]!r}" for line in banner]
     tickers = ["" if role_of(name) == "date" else t for name, t in zip(names, tickers, strict=True)]
@@ -115,7 +115,7 @@ def _header(top: Sequence[str], named: Sequence[str]) -> _Header | None:
     for separator in SEPARATORS:
         for line, row in enumerate(csv.reader(top, delimiter=separator, skipinitialspace=True)):
             names = [cell.strip() for cell in row]
-            roles = {role_of(name) for name in names} - {None}
+            roles = {role_of(name) for name in without_tickers(names)[0]} - {None}
             known = len(roles & {"date", "open", "high", "low", "close"})
             known += sum(name in names for name in named)
             if known > most:
@@ -138,24 +138,47 @@ def _without_header(text: str, top: Sequence[str], file: str) -> Table:
     """Return the table of a file without header, if its columns show what they are."""
     for separator in SEPARATORS:
         rows = [row for row in csv.reader(top, delimiter=separator) if row]
-        width = len(rows[0]) if rows else 0
-        if width < len(PLAIN) - 1 or any(len(row) != width for row in rows):
+        names = _shown_names(rows)
+        if names is None:
             continue
-        prices = pd.DataFrame(rows).iloc[:, 1:5].apply(pd.to_numeric, errors="coerce")
-        if not rows[0][0][:1].isdigit() or prices.isna().any(axis=None):
-            continue
-        if not ((prices[2] == prices.max(axis=1)) & (prices[3] == prices.min(axis=1))).all():
-            continue
-        known = KLINES if width == len(KLINES) else PLAIN
-        names = [*known, *[f"column {n}" for n in range(len(known) + 1, width + 1)]][:width]
-        cells = _cells(text, separator, 0, width, file)
-        note = f"no header: read as {', '.join(names[:6])}"
-        return Table(cells, tuple(names), ("",) * width, separator, (note,))
+        cells = _cells(text, separator, 0, len(names), file)
+        known = [name for name in names if not name.startswith("column ")]
+        note = f"no header: read as {', '.join(known[:7])}"
+        return Table(cells, tuple(names), ("",) * len(names), separator, (note,))
     raise DataError(
         f"{file}: Expected the columns Date, Open, High, Low, Close and perhaps Adj Close, Volume, "
         f"Dividends, Stock Splits, Ticker. Received: {(top[0] if top else '')[:200]}.",
         hint="name them: --columns date=NAME,open=NAME,high=NAME,low=NAME,close=NAME",
     )
+
+
+def _shown_names(rows: Sequence[Sequence[str]]) -> list[str] | None:
+    """Return names of columns without header: four in a row are open, high, low and close.
+
+    Before them stand a date and perhaps a time and a ticker, after them the volume.
+    """
+    width = len(rows[0]) if rows else 0
+    if width < 5 or any(len(row) != width for row in rows):
+        return None
+    if width == len(KLINES) and re.fullmatch(r"\d{10,}", rows[0][0]):
+        return list(KLINES)
+    numbers = pd.DataFrame(rows).apply(pd.to_numeric, errors="coerce")
+    for first in range(1, min(4, width - 3)):
+        prices = numbers.iloc[:, first : first + 4]
+        in_range = prices.iloc[:, 1].eq(prices.max(axis=1)) & prices.iloc[:, 2].eq(
+            prices.min(axis=1)
+        )
+        before = [_kind(cell) for cell in rows[0][:first]]
+        if in_range.all() and before.count("date") == 1 and len(set(before)) == first:
+            after = ["volume", *[f"column {n}" for n in range(first + 6, width + 1)]]
+            return [*before, *PLAIN[1:5], *after][:width]
+    return None
+
+
+def _kind(cell: str) -> str:
+    if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", cell):
+        return "time"
+    return "date" if re.match(r"\d{4}|\d{1,2}[-/.]", cell) else "ticker"
 
 
 def _cells(text: str, separator: str, begin: int, width: int, file: str) -> pd.DataFrame:
