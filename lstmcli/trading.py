@@ -6,14 +6,13 @@ and a file has weekends. Such bars are stored; `readable` leaves them out for fo
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from lstmcli.digits import in_words
-from lstmcli.errors import DataError
+from lstmcli.errors import DataError, shell_word
 from lstmcli.frames import log_returns
 from lstmcli.sessions import WEEKDAYS, sessions_between
 
@@ -99,7 +98,7 @@ def check_origin(bars: pd.DataFrame, ticker: str) -> None:
         raise DataError(
             f"{ticker}: Expected a session with trades at the origin. Received: none since "
             f"{resting}.",
-            hint=f"lstm predict {shlex.quote(ticker)} --as-of {resting.since:%Y-%m-%d} goes back "
+            hint=f"lstm predict {shell_word(ticker)} --as-of {resting.since:%Y-%m-%d} goes back "
             "to its last trade",
         )
 

@@ -1,6 +1,6 @@
 """Every case of the tables does what its table states, and the hints of its errors work.
 
-One case: `pytest tests/test_file_cases.py --runxfail -k wsj_export`.
+One case: `pytest tests/test_file_cases.py -k wsj_export`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,6 @@ CASES = read_table(HERE / "file_cases.toml")
 INPUTS = HERE / "inputs"
 OWN = read_table(INPUTS / "expected.toml")
 
-not_yet = pytest.mark.xfail(strict=False, reason="not right yet")
-NOT_YET = {
-    "holidays_filled_forward",
-    "money_market_fund_at_1_00",
-    "one_ticker_two_companies",
-    "price_below_1e_4",
-    "suspended_40_sessions_and_resumed",
-    "suspended_to_the_end",
-    "the_same_symbol_in_another_currency",
-    "ticker_given_to_another_company",
-    "weekends_filled_forward",
-}
-
 
 def _parameters(*, refused: bool = False) -> list[object]:
     """Return every case; `refused` leaves out trainings of cases where nothing is refused."""
@@ -42,7 +29,6 @@ def _parameters(*, refused: bool = False) -> list[object]:
         marks = [
             *([pytest.mark.tensorflow] if trains else []),
             *([pytest.mark.market] if name in CASES else []),
-            *([not_yet] if name in NOT_YET else []),
         ]
         parameters.append(pytest.param(name, steps, marks=marks, id=name))
     return parameters
@@ -91,7 +77,6 @@ def test_every_input_has_an_entry_and_every_entry_an_input() -> None:
     assert not OWN.keys() & CASES.keys()
 
 
-@not_yet
 @pytest.mark.market
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
@@ -116,7 +101,6 @@ def test_as_many_sessions_as_a_training_asks_for_suffice(
         assert trained.code == 0, f"{ticker}: {refused.err}\n{needed}: {trained.err}"
 
 
-@not_yet
 @pytest.mark.market
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(

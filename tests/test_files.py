@@ -88,6 +88,60 @@ def test_a_file_is_read_however_it_is_written(tmp_path, pack, said):
     assert notes == "" if said is None else said in notes
 
 
+def _rows(day: str = "%Y-%m-%d", mark: str = ",", tail: str = "", begin: str = "") -> str:
+    """Return lines without a header."""
+    lines = text_of(day=day).splitlines()[1:]
+    return "\n".join(begin + line.replace(",", mark) + tail for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("head", "rows"),
+    [
+        ("sep=;\nDate;Open;High;Low;Close;Volume", _rows(mark=";")),
+        ("Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen", _rows()),
+        ("", _rows("%Y.%m.%d")),
+        ("", _rows("%Y.%m.%d,00:00")),
+        ("", _rows("%Y%m%d", begin="MRK,")),
+        ("<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>",
+         _rows("%Y%m%d,000000", begin="MRK.US,D,")),
+        ("Time,Open,High,Low,Last,Volume",
+         _rows("%m/%d/%Y") + "\nDownloaded from a site as of 03-08-2024 04:12pm CST"),
+        ("Date,PX_OPEN,PX_HIGH,PX_LOW,PX_LAST,PX_VOLUME", _rows()),
+        ("Exchange Date;Open;High;Low;Close;Volume", _rows("%d-%b-%Y", ";")),
+        ("symbol,timestamp,open,high,low,close,volume",
+         _rows("%Y-%m-%d 05:00:00+00:00", begin="MRK,")),
+        ("ticker,date,open,high,low,close,volume,lastupdated",
+         _rows(begin="MRK,", tail=",2024-04-01")),
+        (",MRK.Open,MRK.High,MRK.Low,MRK.Close,MRK.Volume", _rows()),
+        ("Date,Open_MRK,High_MRK,Low_MRK,Close_MRK,Volume_MRK", _rows()),
+        ("Date,MRK_Open,MRK_High,MRK_Low,MRK_Close,MRK_Volume", _rows()),
+        ("""Date,"('Open', 'MRK')","('High', 'MRK')","('Low', 'MRK')","('Close', 'MRK')",Volume""",
+         _rows()),
+        ("Date,series,Open,High,Low,PREV. CLOSE,Close,Volume,52W H",
+         "\n".join(
+             ",".join([d, "EQ", o, h, low, "1", c, v, "2"])
+             for d, o, h, low, c, v in (line.split(",") for line in _rows().splitlines())
+         )),
+        ("Date,Open,High,Low,Close,Volume,", _rows(tail=",")),
+        ("Date,Open (USD),High (USD),Low (USD),Close (USD),Volume (shares)", _rows()),
+        ("날짜,시가,고가,저가,종가,거래량", _rows("%Y- %m- %d")),
+        ("日付,始値,高値,安値,終値,出来高", _rows("%Y/%m/%d")),
+        ("Datum,Eröffnung,Hoch,Tief,Schluss,Volumen", _rows("%d.%m.%Y")),
+        ("Fecha,Apertura,Máximo,Mínimo,Cierre,Volumen", _rows("%d/%m/%Y")),
+    ],
+)  # fmt: skip
+def test_columns_are_known_by_the_names_of_many_sites(tmp_path, head, rows):
+    check_same(read(tmp_path, f"{head}\n{rows}\n".lstrip("\n")).bars)
+
+
+def test_hourly_bars_with_the_time_in_a_column_are_called_intraday(tmp_path):
+    hours = "\n".join(
+        line.replace(",", f",{hour}:00,", 1) for line in _rows().splitlines() for hour in (10, 11)
+    )
+    with pytest.raises(DataError, match="intraday bars, up to 2 a day"):
+        read(tmp_path, f"Date,Time,Open,High,Low,Close,Volume\n{hours}\n")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -23,7 +23,7 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
-from lstmcli.errors import ConfigError, LstmError, RateLimitError, SourceError
+from lstmcli.errors import ConfigError, LstmError, RateLimitError, SourceError, shell_word
 
 if TYPE_CHECKING:
     from lstmcli.pipeline.update import FetchResult
@@ -132,7 +132,7 @@ def fetch(
     failed = [(result.ticker, result.error) for result in results if result.error]
     code = highest((error for _, error in failed) if as_json else _once(failed), as_json=as_json)
     if not code and not market:
-        say_next(f"lstm train {results[0].ticker} --config lstm.yaml", quiet=quiet)
+        say_next(f"lstm train {shell_word(results[0].ticker)} --config lstm.yaml", quiet=quiet)
     return code
 
 

@@ -29,6 +29,7 @@ from lstmcli.cli.terminal import (
     say_next,
 )
 from lstmcli.digits import five_digits
+from lstmcli.errors import shell_word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,7 @@ def predict(
             shown.add(prediction.manifest.run)
         if done:
             print(DISCLAIMER)
-            say_next(f"lstm plot {done[0].ticker}", quiet=quiet)
+            say_next(f"lstm plot {shell_word(done[0].ticker)}", quiet=quiet)
     return highest((failure.error for failure in failed), as_json=as_json)
 
 
@@ -104,7 +105,7 @@ def _warn(prediction: Prediction, *, quiet: bool) -> None:
     if prediction.sessions_behind and not prediction.label:
         say(
             f"warning: {ticker}: stale: {prediction.sessions_behind:,} sessions have settled since "
-            f"its last bar, {made_on}; lstm fetch {ticker}",
+            f"its last bar, {made_on}; lstm fetch {shell_word(ticker)}",
             quiet=quiet,
         )
     if prediction.seen:

@@ -25,7 +25,7 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
-from lstmcli.errors import ConfigError
+from lstmcli.errors import ConfigError, shell_word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,7 @@ def train(
         return INTERRUPTED
     _print_result(plan, result)
     say(f"saved {session.workspace.runs.path(run)}", quiet=quiet)
-    say_next(f"lstm predict {' '.join(result.manifest.tickers[:3])}", quiet=quiet)
+    say_next(f"lstm predict {' '.join(map(shell_word, result.manifest.tickers[:3]))}", quiet=quiet)
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from lstmcli.errors import NoDataError
+from lstmcli.errors import NoDataError, shell_word
 from lstmcli.forecasters.base import forecast_rows, join_forecasts
 from lstmcli.frames import QUANTILES, cumulative_returns
 from lstmcli.panel import Panel
@@ -158,5 +158,5 @@ def with_history(panel: Panel, least: int) -> Panel:
     raise NoDataError(
         f"{longest}: Expected at least {least} sessions for the baselines. "
         f"Received: {len(panel[longest])}.",
-        hint=f"lstm fetch {longest} --start 2000-01-01",
+        hint=f"lstm fetch {shell_word(longest)} --start 2000-01-01",
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from lstmcli.errors import ConfigError, NoDataError
+from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.frames import EVENT_NAME, USER_KIND
 from lstmcli.pipeline.event_file import read_event_file
 from lstmcli.sources.exchanges import calendar_for
@@ -49,7 +48,7 @@ def import_events(workspace: Workspace, file: Path, *, name: str) -> Imported:
         LockError: another process holds the workspace.
         DataError: stored events or bars are damaged.
     """
-    command = f"lstm events import {shlex.quote(str(file))} --kind"
+    command = f"lstm events import {shell_word(str(file))} --kind"
     if not EVENT_NAME.fullmatch(name):
         near = re.sub(r"[^a-z0-9_-]+", "-", name.lower().removeprefix(USER_KIND)).strip("-_")[:32]
         raise ConfigError(

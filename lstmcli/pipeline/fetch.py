@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
@@ -20,6 +19,7 @@ from lstmcli.errors import (
     SourceError,
     shell_word,
 )
+from lstmcli.pipeline.hints import complete_hint, fetch_options
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult, update
 from lstmcli.sessions import check_calendar, settled_session
@@ -72,7 +72,7 @@ def fetch(
         wanted = list(dict.fromkeys([*map(check_ticker, tickers), *universe]))
         wanted = wanted or _tickers_without_names(store, source)
     except LstmError as error:
-        _complete_hint(error, _options(store, source))
+        complete_hint(error, fetch_options(store, source))
         raise
     _say_what_is_left(wanted, source)
     with session.workspace.lock():
@@ -149,7 +149,7 @@ def fetch_each(
             asked_to_wait = isinstance(error, RateLimitError)
             if isinstance(error, SourceError) and (asked_to_wait or in_a_row == MAX_FAILURES):
                 refused.setdefault(ticker_source.name, (error, cause_of(ticker, error)))
-            _complete_hint(error, _options(store, source, start, calendar, allow_jumps))
+            complete_hint(error, fetch_options(store, source, start, calendar, allow_jumps))
             result = _failed(store, ticker, error)
         results.append(result)
         on_result(result)
@@ -200,53 +200,6 @@ def _tickers_without_names(store: BarsStore, source: AnySource | None) -> list[s
     return stored
 
 
-def _options(
-    store: BarsStore,
-    source: AnySource | None,
-    start: date | None = None,
-    calendar: str | None = None,
-    allow_jumps: Collection[date] = (),
-) -> list[str]:
-    """Return what was asked for beside the tickers, as options of `lstm fetch`."""
-    options = ["--market"] if store.market else []
-    options += [source.options()] if source is not None else []
-    options += [f"--start {start}"] if start else []
-    options += [f"--calendar {calendar}"] if calendar else []
-    return options + [f"--allow-jumps {day}" for day in sorted(allow_jumps)]
-
-
-def _complete_hint(error: LstmError, options: Sequence[str]) -> None:
-    """Add what was asked for to each command `lstm fetch` of a hint that lacks it.
-
-    Sources and checks write hints for a ticker alone: they know neither the store nor
-    the options. A dropped --file would send the user to Yahoo.
-    """
-    if not error.hint:
-        return
-    error.hint = _COMMAND.sub(lambda found: _completed(found, options), error.hint)
-
-
-_COMMAND = re.compile(
-    r"lstm fetch(?P<ticker> (?!-)(?:'[^']*'|[^\s,]+))?(?P<rest>(?:(?!lstm fetch).)*)"
-)
-
-
-def _completed(found: re.Match[str], options: Sequence[str]) -> str:
-    ticker, rest = found["ticker"] or "", found["rest"]
-    market = " --market" if "--market" in options and "--market" not in rest else ""
-    # An option of its own, such as --start, stands; of --allow-jumps there may be several.
-    lacking = [
-        option
-        for option in options
-        if option != "--market"
-        and option not in rest
-        and (option.split()[0] not in rest or option.startswith("--allow-jumps"))
-    ]
-    if not ticker and rest.strip().startswith("--"):
-        lacking = []
-    return f"lstm fetch{market}{ticker}{''.join(f' {option}' for option in lacking)}{rest}"
-
-
 def _say_what_is_left(wanted: Sequence[str], source: AnySource | None) -> None:
     """Say which other symbols a file holds, if some of its tickers were named."""
     try:
@@ -284,7 +237,7 @@ def _remembered_source(store: BarsStore, ticker: str) -> AnySource:
     except ValidationError as error:
         raise DataError(
             f"{ticker}: this version does not know the source that it came from: {stated}.",
-            hint=f"lstm fetch {ticker} --source yahoo",
+            hint=f"lstm fetch {shell_word(ticker)} --source yahoo",
         ) from error
     if not source.repeatable:
         raise NoDataError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lstmcli.errors import DataError, LstmError, NoDataError
+from lstmcli.errors import DataError, LstmError, NoDataError, shell_word
 from lstmcli.panel import Panel
 from lstmcli.pipeline.session import Loaded, Session
 from lstmcli.store.bars import BarsMeta
@@ -48,7 +48,7 @@ def find_run(session: Session, run: str | None, ticker: str) -> Manifest:
     if ticker not in manifest.tickers:
         raise NoDataError(
             f"The run {manifest.run} knows {' '.join(manifest.tickers)}. Received: {ticker}.",
-            hint=f"lstm train {ticker} --config {manifest.variant}.yaml",
+            hint=f"lstm train {shell_word(ticker)} --config {manifest.variant}.yaml",
         )
     return manifest
 
@@ -74,7 +74,7 @@ def find_inputs(
         raise NoDataError(
             f"{ticker}: Expected a session up to {as_of:%Y-%m-%d}. "
             f"Received: bars from {meta.first_session} on.",
-            hint=f"lstm fetch {ticker} --start {as_of:%Y-%m-%d}",
+            hint=f"lstm fetch {shell_word(ticker)} --start {as_of:%Y-%m-%d}",
         )
     check_origin(settled, ticker)
     # What was known at the origin: a later suspension or relisting changes nothing.
@@ -126,5 +126,5 @@ def check_market(panel: Panel, ticker: str, names: Sequence[str], *, run: str) -
                 f"{ticker}: Expected the session of {series.ticker} that had closed by "
                 f"{view.sessions[-1]:%Y-%m-%d}: the run {run} reads it as {name}. "
                 f"Received: its last one is {last}.",
-                hint=f"lstm fetch --market {series.ticker}",
+                hint=f"lstm fetch --market {shell_word(series.ticker)}",
             )

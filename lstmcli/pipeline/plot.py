@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from lstmcli import charts
-from lstmcli.errors import ConfigError
+from lstmcli.errors import ConfigError, shell_word
 from lstmcli.evaluation.metrics import covered, pit, rolling_coverage
 from lstmcli.evaluation.significance import cumulative_skill
 from lstmcli.evaluation.verdict import outcomes
@@ -76,7 +76,8 @@ def plot(
     if output and len(predictions) > 1:
         raise ConfigError(
             f"Expected one ticker for one file. Received: {len(predictions)} and {output}.",
-            hint=f"lstm plot {predictions[0].ticker} --output {output}",
+            hint=f"lstm plot {shell_word(predictions[0].ticker)} "
+            f"--output {shell_word(str(output))}",
         )
     paths = []
     for prediction in predictions:
@@ -166,7 +167,7 @@ def _attention(prediction: Prediction) -> Figure:
     if not isinstance(prediction.fitted.network.recipe.model, Attention):
         raise ConfigError(
             f"Expected a run with attention. Received: {prediction.manifest.run}.",
-            hint=f"lstm train {prediction.ticker} --config attention.yaml",
+            hint=f"lstm train {shell_word(prediction.ticker)} --config attention.yaml",
         )
     weights = prediction.fitted.network.attention(
         prediction.panel, prediction.ticker, prediction.made_on

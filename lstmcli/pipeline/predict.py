@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from lstmcli import clock
-from lstmcli.errors import LstmError, NoDataError
+from lstmcli.errors import LstmError, NoDataError, shell_word
 from lstmcli.features import series_of
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
@@ -211,7 +211,7 @@ def _prediction(
             f"{inputs.ticker}: Expected {lookback} sessions with every feature before "
             f"{inputs.origin:%Y-%m-%d}. Received: {len(inputs.bars)} bars, the first of which only "
             "warm features up.",
-            hint=f"lstm fetch {inputs.ticker} --start 2000-01-01",
+            hint=f"lstm fetch {shell_word(inputs.ticker)} --start 2000-01-01",
         )
     check_forecast(forecast)
     behind = None

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli import clock
-from lstmcli.errors import ConfigError, NoDataError
+from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.metrics import realise, score, summary
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
@@ -115,7 +115,7 @@ def resume_run(session: Session) -> tuple[str, TrainPlan]:
         config = store.path(run) / "config.yaml"
         raise ConfigError(
             f"{what} have changed since {run} began, so it cannot be continued.",
-            hint=f"lstm train {' '.join(plan.panel)} --config {config}",
+            hint=f"lstm train {' '.join(map(shell_word, plan.panel))} --config {config}",
         )
     return run, plan
 

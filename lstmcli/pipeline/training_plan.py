@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.config import RunConfig, config_sha
-from lstmcli.errors import ConfigError, NoDataError
+from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.evaluation.simulation import simulated
 from lstmcli.forecasters.blend import RunRecipe
 from lstmcli.panel import Panel
@@ -117,7 +117,7 @@ def _too_few(panel: Panel, config: RunConfig, origins: int) -> NoDataError:
     needed = config.split.origins_needed(config.window.horizon, train=train)
     # Every later session adds a window, once there are sessions enough behind the last hole.
     waits = max(_unlabelled(config) - _behind_holes(panel), 0)
-    tickers = " ".join(panel)
+    tickers = " ".join(map(shell_word, panel))
     shorter = config.model_copy(
         update={"window": config.window.model_copy(update={"lookback": SHORT_LOOKBACK})}
     )

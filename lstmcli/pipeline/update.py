@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from lstmcli import clock
-from lstmcli.errors import DataError, LstmError, NoDataError
+from lstmcli.errors import DataError, LstmError, NoDataError, shell_word
 from lstmcli.pipeline.succession import (
     doubts_of,
     lost,
@@ -19,7 +19,6 @@ from lstmcli.pipeline.succession import (
     too_short,
     why_no_succession,
 )
-from lstmcli.sessions import settled_session
 from lstmcli.sources import (
     AnySource,
     Delivery,
@@ -33,6 +32,7 @@ from lstmcli.sources import (
     restatement,
     same,
     update_start,
+    without_open_sessions,
 )
 from lstmcli.store.bars import BarsMeta, BarsStore
 from lstmcli.trading import check_moves, trading_notes, without_filled_days
@@ -136,7 +136,7 @@ class _Update:
             + (f" since {self.start}" if self.start else "")
             + "".join(f", {note}" for note in delivery.notes[-1:])
             + ".",
-            hint=f"lstm fetch {self.ticker} --start 2000-01-01",
+            hint=f"lstm fetch {shell_word(self.ticker)} --start 2000-01-01",
         )
 
     def _extend(self, stored: pd.DataFrame, meta: BarsMeta) -> FetchResult:
@@ -291,23 +291,10 @@ class _Update:
         allowed = [pd.Timestamp(day) for day in self.allow_jumps]
         delivery = self.source.bars(self.ticker, start, cache=self.cache, allowed=allowed)
         bars, self.filled = without_filled_days(delivery.bars, self._calendar(delivery))
-        return self._settled(replace(delivery, bars=bars))
-
-    def _settled(self, delivery: Delivery) -> Delivery:
-        index = pd.DatetimeIndex(delivery.bars.index)
-        if index.empty or self.source.settles:
+        delivery = replace(delivery, bars=bars)
+        if self.source.settles:
             return delivery
-        last = settled_session(self._calendar(delivery), clock.now(), observed=index)
-        settled = index <= last
-        if settled.all():
-            return delivery
-        note = f"without {index[~settled][0]:%Y-%m-%d}, which has not closed"
-        if (~settled).sum() > 1:
-            note = (
-                f"without {(~settled).sum()} sessions from {index[~settled][0]:%Y-%m-%d} on, "
-                "which have not closed"
-            )
-        return replace(delivery, bars=delivery.bars[settled], notes=(*delivery.notes, note))
+        return without_open_sessions(delivery, self._calendar(delivery), clock.now())
 
     def _calendar(self, delivery: Delivery) -> str:
         return self.calendar or calendar_for(self.ticker, delivery.exchange)

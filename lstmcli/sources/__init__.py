@@ -16,7 +16,7 @@ from lstmcli.sources.exchanges import calendar_for, has_shares, names_exchange
 from lstmcli.sources.holes import likely_calendar
 from lstmcli.sources.joining import has_one_scale, why_not_joined
 from lstmcli.sources.sample import SampleSource
-from lstmcli.sources.update import joined, restatement, same, update_start
+from lstmcli.sources.update import joined, restatement, same, update_start, without_open_sessions
 from lstmcli.sources.validation import check_series
 from lstmcli.sources.yahoo import YahooSource
 
@@ -46,5 +46,6 @@ __all__ = [
     "restatement",
     "same",
     "update_start",
+    "without_open_sessions",
     "why_not_joined",
 ]

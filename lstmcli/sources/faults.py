@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from lstmcli.errors import DataError
+from lstmcli.errors import DataError, shell_word
 
 ENOUGH = 100
 """Sessions that a later start must keep, to be proposed."""
 
 
 class SessionError(DataError):
-    """The bars of a session are at fault; `session` lets a reader name its line."""
+    """The bars of a session are at fault; `session` lets a reader name its line.
 
-    def __init__(self, message: str, session: pd.Timestamp, *, hint: str | None = None) -> None:
+    `others` are further sessions with the same fault.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        session: pd.Timestamp,
+        *,
+        others: Sequence[pd.Timestamp] = (),
+        hint: str | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.session = session
+        self.others = tuple(others)
 
 
 def listed(sessions: Iterable[pd.Timestamp], *, limit: int = 5) -> str:
@@ -31,16 +41,14 @@ def listed(sessions: Iterable[pd.Timestamp], *, limit: int = 5) -> str:
 def allow_jumps(ticker: str, sessions: Sequence[pd.Timestamp]) -> str:
     """Return the hint for jumps that may be real."""
     dates = ",".join(f"{session:%Y-%m-%d}" for session in sessions)
-    return f"or if that is real: lstm fetch {shlex.quote(ticker)} --allow-jumps {dates}"
+    return f"or if that is real: lstm fetch {shell_word(ticker)} --allow-jumps {dates}"
 
 
 def later_start(ticker: str, index: pd.Index, session: pd.Timestamp) -> str | None:
     """Return the hint to start at a session, or None if that keeps too few."""
     if (index >= session).sum() < ENOUGH:
         return None
-    return (
-        f"leave out what lies before: lstm fetch {shlex.quote(ticker)} --start {session:%Y-%m-%d}"
-    )
+    return f"leave out what lies before: lstm fetch {shell_word(ticker)} --start {session:%Y-%m-%d}"
 
 
 def start_after(ticker: str, index: pd.Index, session: pd.Timestamp) -> str | None:

@@ -70,7 +70,11 @@ class FileBars:
         except SessionError as error:
             message = str(error).removeprefix(f"{self.ticker}: ")
             message = message.removeprefix(f"{error.session:%Y-%m-%d}: ")
-            raise self._fault(int(lines[error.session]), message, hint=error.hint) from error
+            # Where no command leads out, the lines to correct do.
+            hint = error.hint if "lstm fetch" in (error.hint or "") else None
+            others = [int(lines[session]) for session in error.others]
+            line = int(lines[error.session])
+            raise self._fault(line, message, others=others, hint=hint) from error
         self.notes += found.notes
         bars = widen_ranges(found.bars, self.ticker)
         self._check_values(bars, lines[bars.index].to_numpy())

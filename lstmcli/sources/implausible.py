@@ -46,6 +46,7 @@ def complete_rows(table: pd.DataFrame, ticker: str) -> pd.DataFrame:
             f"{ticker}: {table.index[recent[0]]:%Y-%m-%d}: Expected open, high, low and close. "
             f"Received no {', '.join(absent)}.",
             table.index[recent[0]],
+            others=list(table.index[recent[1:]]),
             hint=correct(list(table.index[recent])),
         )
     for name, found in (("old", rows[rows < last]), ("last", rows[rows > last])):
@@ -97,6 +98,7 @@ def check_positive(table: pd.DataFrame, ticker: str) -> None:
     raise SessionError(
         f"{ticker}: {sessions[0]:%Y-%m-%d}: a price is zero or negative: {values}.{more}",
         sessions[0],
+        others=list(sessions[1:]),
         hint=start_after(ticker, table.index, sessions[-1]) or correct(list(sessions)),
     )
 

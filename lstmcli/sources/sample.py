@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from lstmcli.errors import NoDataError
+from lstmcli.errors import NoDataError, shell_word
 from lstmcli.frames import BAR_COLUMNS
 from lstmcli.sources.base import Delivery, SourceConfig
 
@@ -39,7 +39,7 @@ class SampleSource(SourceConfig):
         if ticker != TICKER:
             raise NoDataError(
                 f"Expected {TICKER}, the one ticker of the sample. Received: {ticker}.",
-                hint=f"lstm fetch {ticker} --source yahoo",
+                hint=f"lstm fetch {shell_word(ticker)} --source yahoo",
             )
         rows: np.ndarray = get_sample_data("goog.npz")["price_data"]  # type: ignore[index]
         bars = pd.DataFrame(

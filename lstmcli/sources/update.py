@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 import numpy as np
 import pandas as pd
 
 from lstmcli.digits import in_words, told_apart
 from lstmcli.frames import BAR_COLUMNS
+from lstmcli.sessions import settled_session
+from lstmcli.sources.base import Delivery
 
 OVERLAP = 10
 """Sessions before the last stored one that an update asks for again."""
@@ -86,3 +91,18 @@ def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 def _relative(old: pd.Series, new: pd.Series) -> pd.Series:
     scale = np.maximum(old.abs(), new.abs())
     return ((new - old).abs() / scale.where(scale > 0, 1.0)).fillna(0.0)
+
+
+def without_open_sessions(delivery: Delivery, calendar: str, moment: datetime) -> Delivery:
+    """Return a delivery without sessions that have not settled, and a note on these."""
+    index = pd.DatetimeIndex(delivery.bars.index)
+    if index.empty:
+        return delivery
+    settled = index <= settled_session(calendar, moment, observed=index)
+    if settled.all():
+        return delivery
+    open_ = index[~settled]
+    note = f"without {open_[0]:%Y-%m-%d}, which has not closed"
+    if len(open_) > 1:
+        note = f"without {len(open_)} sessions from {open_[0]:%Y-%m-%d} on, which have not closed"
+    return replace(delivery, bars=delivery.bars[settled], notes=(*delivery.notes, note))

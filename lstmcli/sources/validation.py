@@ -7,7 +7,7 @@ from collections.abc import Collection
 import pandas as pd
 
 from lstmcli.digits import in_words
-from lstmcli.errors import DataError
+from lstmcli.errors import DataError, shell_word
 from lstmcli.frames import check_bars
 from lstmcli.sources.faults import SessionError, later_start
 from lstmcli.sources.holes import check_daily, check_days
@@ -35,7 +35,8 @@ def check_series(
     if len(bars) < 2:
         raise DataError(
             f"{ticker}: Expected at least two sessions. Received: {len(bars)}.",
-            hint=f"a longer file, or an earlier start: lstm fetch {ticker} --start 2000-01-01",
+            hint="a longer file, or an earlier start: "
+            f"lstm fetch {shell_word(ticker)} --start 2000-01-01",
         )
     check_daily(bars, ticker)
     _check_dividends(bars, ticker)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from lstmcli.errors import DataError, DiskError, NoDataError
+from lstmcli.errors import DataError, DiskError, NoDataError, shell_word
 from lstmcli.frames import BAR_COLUMNS, Section
 from lstmcli.store.files import check_ticker, file_name, ticker_of, write_atomically
 from lstmcli.version import __version__
@@ -92,7 +92,8 @@ class BarsStore:
 
     def fetch_command(self, ticker: str) -> str:
         """Return the command that brings a ticker into this store."""
-        return f"lstm fetch --market {ticker}" if self.market else f"lstm fetch {ticker}"
+        word = shell_word(ticker)
+        return f"lstm fetch --market {word}" if self.market else f"lstm fetch {word}"
 
     def tickers(self) -> list[str]:
         """Return the stored tickers, sorted."""

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field, field_validator
 
-from lstmcli.errors import DataError, NoDataError
+from lstmcli.errors import DataError, NoDataError, shell_word
 from lstmcli.frames import Section
 from lstmcli.store import recipe_names
 from lstmcli.store.checkpoints import Checkpoints
@@ -196,7 +196,7 @@ class RunStore(RecordStore[Manifest]):
             manifest = self.manifest(run)
             if set(wanted) <= set(manifest.tickers):
                 return manifest
-        named = " ".join(wanted)
+        named = " ".join(map(shell_word, wanted))
         if wanted and self.names():
             raise NoDataError(
                 f"No run knows {named}.", hint=f"lstm train {named} --config lstm.yaml"

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from lstmcli.errors import NoDataError
+from lstmcli.errors import NoDataError, shell_word
 from lstmcli.features import ewma_volatility, garman_klass_variance
 from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, root_of_steps
 from lstmcli.frames import log_returns
@@ -162,7 +162,7 @@ def labelled_rows(
         raise NoDataError(
             f"{longest}: Expected at least {least} sessions to regress volatility on, after "
             f"the first {LONG_WARM_UP}. Received: {learnt}.",
-            hint=f"lstm fetch {longest} --start 2000-01-01",
+            hint=f"lstm fetch {shell_word(longest)} --start 2000-01-01",
         )
     return rows
 
