@@ -46,6 +46,6 @@ __all__ = [
     "restatement",
     "same",
     "update_start",
-    "without_open_sessions",
     "why_not_joined",
+    "without_open_sessions",
 ]
