@@ -17,7 +17,7 @@ from lstmcli.sources.dates import EXAMPLE
 from lstmcli.sources.days import sessions_of
 from lstmcli.sources.distributions import settled
 from lstmcli.sources.exchanges import calendar_for, in_hundredths
-from lstmcli.sources.faults import SessionError
+from lstmcli.sources.faults import SessionError, correct
 from lstmcli.sources.quotes import Quotes, listed
 
 MAX_BREAKS = 0.05
@@ -70,8 +70,8 @@ class FileBars:
         except SessionError as error:
             message = str(error).removeprefix(f"{self.ticker}: ")
             message = message.removeprefix(f"{error.session:%Y-%m-%d}: ")
-            # Where no command leads out, the lines to correct do.
-            hint = error.hint if "lstm fetch" in (error.hint or "") else None
+            # Where only the prices can be corrected, the lines say where.
+            hint = None if error.hint == correct([error.session, *error.others]) else error.hint
             others = [int(lines[session]) for session in error.others]
             line = int(lines[error.session])
             raise self._fault(line, message, others=others, hint=hint) from error
