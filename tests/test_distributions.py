@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import DataError
 from lstmcli.frames import BAR_COLUMNS, log_returns
-from lstmcli.sources.adjustment import adjustment
 from lstmcli.sources.base import PRICES
-from lstmcli.sources.distributions import Settled, settled
-from lstmcli.sources.jumps import check_jumps
+from lstmcli.sources.checks.jumps import check_jumps
+from lstmcli.sources.distributions.adjustment import adjustment
+from lstmcli.sources.distributions.settled import Settled, settled
 
 VOLUME = 1e6
 

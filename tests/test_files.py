@@ -20,9 +20,9 @@ from yahoo_server import traded
 
 from lstmcli.errors import ConfigError, DataError, NoDataError
 from lstmcli.sources import CsvSource
-from lstmcli.sources.dates import read_dates
-from lstmcli.sources.layouts import NAMES, columns_of, file_ticker, role_of
-from lstmcli.sources.numbers import decimal_mark, numbers
+from lstmcli.sources.files.dates import read_dates
+from lstmcli.sources.files.layouts import NAMES, columns_of, file_ticker, role_of
+from lstmcli.sources.files.numbers import decimal_mark, numbers
 
 BARS = traded("2024-01-02", 60)
 HEADER = "Date,Open,High,Low,Close,Volume"

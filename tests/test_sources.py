@@ -29,8 +29,8 @@ from lstmcli.sources import (
     calendar_for,
     check_series,
 )
+from lstmcli.sources.checks.jumps import unadjusted_split
 from lstmcli.sources.exchanges import EXCHANGES, SUFFIXES
-from lstmcli.sources.jumps import unadjusted_split
 
 YAHOO_HEADER = "Date,Open,High,Low,Close,Adj Close,Volume\n"
 

@@ -11,13 +11,13 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from lstmcli.sources.base import Delivery, SourceConfig
+from lstmcli.sources.checks.holes import likely_calendar
+from lstmcli.sources.checks.validation import check_series
 from lstmcli.sources.csv import CsvSource
 from lstmcli.sources.exchanges import calendar_for, has_shares, names_exchange
-from lstmcli.sources.holes import likely_calendar
 from lstmcli.sources.joining import has_one_scale, why_not_joined
 from lstmcli.sources.sample import SampleSource
 from lstmcli.sources.update import joined, restatement, same, update_start, without_open_sessions
-from lstmcli.sources.validation import check_series
 from lstmcli.sources.yahoo import YahooSource
 
 _Sources = CsvSource | SampleSource | YahooSource

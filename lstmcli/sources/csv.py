@@ -18,13 +18,13 @@ from pydantic import Field, field_validator
 
 from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.sources.base import Delivery, SourceConfig
-from lstmcli.sources.dates import DateOrder
 from lstmcli.sources.exchanges import yahoo_name
-from lstmcli.sources.file_bars import FileBars
-from lstmcli.sources.layouts import ROLES, file_ticker
-from lstmcli.sources.numbers import Decimal
-from lstmcli.sources.quotes import Quotes, listed, read_quotes
-from lstmcli.sources.tables import read_table
+from lstmcli.sources.files.bars import FileBars
+from lstmcli.sources.files.dates import DateOrder
+from lstmcli.sources.files.layouts import ROLES, file_ticker
+from lstmcli.sources.files.numbers import Decimal
+from lstmcli.sources.files.quotes import Quotes, listed, read_quotes
+from lstmcli.sources.files.tables import read_table
 
 STDIN = Path("-")
 

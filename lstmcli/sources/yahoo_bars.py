@@ -15,7 +15,7 @@ from lstmcli import clock
 from lstmcli.frames import BAR_COLUMNS
 from lstmcli.sessions import SETTLE_MARGIN, settled_session
 from lstmcli.sources.base import Delivery, widen_ranges
-from lstmcli.sources.distributions import settled
+from lstmcli.sources.distributions.settled import settled
 from lstmcli.sources.exchanges import calendar_for
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lstmcli.errors import DataError, shell_word
 from lstmcli.sessions import closing_times, time_zone
-from lstmcli.sources.dates import Stamps
+from lstmcli.sources.files.dates import Stamps
 
 MAX_INTRADAY = 0.1
 """Fraction of lines that may share their day with another line of another time."""

@@ -9,9 +9,9 @@ import pandas as pd
 from lstmcli.digits import in_words
 from lstmcli.errors import DataError, shell_word
 from lstmcli.frames import check_bars
-from lstmcli.sources.faults import SessionError, later_start
-from lstmcli.sources.holes import check_daily, check_days
-from lstmcli.sources.jumps import check_jumps
+from lstmcli.sources.checks.faults import SessionError, later_start
+from lstmcli.sources.checks.holes import check_daily, check_days
+from lstmcli.sources.checks.jumps import check_jumps
 from lstmcli.trading import readable
 
 

@@ -10,16 +10,16 @@ import pandas as pd
 
 from lstmcli.digits import in_words
 from lstmcli.frames import BAR_COLUMNS
-from lstmcli.sources.adjustment import MAX_FALL, Adjustment, adjustment
-from lstmcli.sources.dividends import stated_dividends, steady, with_gains
-from lstmcli.sources.faults import SessionError, allow_jumps, later_start, listed
-from lstmcli.sources.implausible import (
+from lstmcli.sources.checks.faults import SessionError, allow_jumps, later_start, listed
+from lstmcli.sources.checks.implausible import (
     check_basis,
     check_positive,
     complete_rows,
     plausible_ranges,
 )
-from lstmcli.sources.splits import overnight, stated_splits, without_splits
+from lstmcli.sources.distributions.adjustment import MAX_FALL, Adjustment, adjustment
+from lstmcli.sources.distributions.dividends import stated_dividends, steady, with_gains
+from lstmcli.sources.distributions.splits import overnight, stated_splits, without_splits
 
 MAX_ROUNDING = 0.025
 """Of an adjusted close, as a fraction of it: beyond, its dividends cannot be told."""

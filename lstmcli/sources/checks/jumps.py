@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.digits import in_words
-from lstmcli.sources.faults import (
+from lstmcli.sources.checks.faults import (
     SessionError,
     allow_jumps,
     correct,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lstmcli.digits import in_words
 from lstmcli.sources.base import MAX_OUTSIDE_RANGE, PRICES
-from lstmcli.sources.faults import SessionError, allow_jumps, correct, listed, start_after
+from lstmcli.sources.checks.faults import SessionError, allow_jumps, correct, listed, start_after
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 
 from lstmcli.errors import DataError
-from lstmcli.sources.layouts import role_of
+from lstmcli.sources.files.layouts import role_of
 
 _SAVE_AS = "save it as CSV with the columns Date, Open, High, Low, Close, Volume"
 

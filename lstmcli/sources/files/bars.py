@@ -13,12 +13,12 @@ from lstmcli.digits import in_words
 from lstmcli.errors import DataError, shell_word
 from lstmcli.frames import BAR_COLUMNS, broken_rules
 from lstmcli.sources.base import Delivery, widen_ranges
-from lstmcli.sources.dates import EXAMPLE
-from lstmcli.sources.days import sessions_of
-from lstmcli.sources.distributions import settled
+from lstmcli.sources.checks.faults import SessionError, correct
+from lstmcli.sources.distributions.settled import settled
 from lstmcli.sources.exchanges import calendar_for, in_hundredths
-from lstmcli.sources.faults import SessionError, correct
-from lstmcli.sources.quotes import Quotes, listed
+from lstmcli.sources.files.dates import EXAMPLE
+from lstmcli.sources.files.days import sessions_of
+from lstmcli.sources.files.quotes import Quotes, listed
 
 MAX_BREAKS = 0.05
 """Fraction of lines out of order from which on the file has no order."""

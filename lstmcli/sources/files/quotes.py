@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.errors import DataError
-from lstmcli.sources.actions import ratios, with_actions
 from lstmcli.sources.base import PRICES
-from lstmcli.sources.dates import DateOrder, Stamps, read_dates
-from lstmcli.sources.layouts import columns_of, fully_adjusted, plain_name, role_of
-from lstmcli.sources.numbers import Decimal, decimal_mark, numbers, plain_numbers, unreadable
-from lstmcli.sources.tables import Table
+from lstmcli.sources.files.actions import ratios, with_actions
+from lstmcli.sources.files.dates import DateOrder, Stamps, read_dates
+from lstmcli.sources.files.layouts import columns_of, fully_adjusted, plain_name, role_of
+from lstmcli.sources.files.numbers import Decimal, decimal_mark, numbers, plain_numbers, unreadable
+from lstmcli.sources.files.tables import Table
 
 NUMBERS = (*PRICES, "adjusted", "volume", "dividend", "gains", "split")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lstmcli.errors import DataError
-from lstmcli.sources.content import check_is_table, decoded, refused, unpacked
-from lstmcli.sources.layouts import KLINES, PLAIN, role_of, without_tickers
+from lstmcli.sources.files.content import check_is_table, decoded, refused, unpacked
+from lstmcli.sources.files.layouts import KLINES, PLAIN, role_of, without_tickers
 
 SEPARATORS = (",", ";", "\t", "|")
 

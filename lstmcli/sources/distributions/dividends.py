@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.sources.base import PRICES
-from lstmcli.sources.faults import listed
-from lstmcli.sources.splits import Overnight, Splits
+from lstmcli.sources.checks.faults import listed
+from lstmcli.sources.distributions.splits import Overnight, Splits
 
 STRONG = 7.0
 """Log-likelihood ratio from which a statement is not taken as it stands: 1 in 1,000."""

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.digits import in_words
-from lstmcli.sources.adjustment import adjustment
 from lstmcli.sources.base import PRICES
-from lstmcli.sources.faults import SessionError, allow_jumps
+from lstmcli.sources.checks.faults import SessionError, allow_jumps
+from lstmcli.sources.distributions.adjustment import adjustment
 
 MIN_RATIO = 1.15
 """Smaller ratios, such as stock dividends, are never refused: a return hides them."""

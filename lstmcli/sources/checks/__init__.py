@@ -1,0 +1,1 @@
+"""What bars must hold before they are stored: prices, jumps, days and holes."""
