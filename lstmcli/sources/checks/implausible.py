@@ -167,7 +167,7 @@ def plausible_ranges(
             hint=f"{correct([session])}, {allow_jumps(ticker, [session])}",
         )
     log.warning(
-        "%s: prices %g times off the others of their day, in %d of %d sessions, were cut to "
+        "%s: prices %g times or more off others of their day, in %d of %d sessions, were cut to "
         "these: %s",
         ticker,
         OFF,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from lstmcli.sources.checks.faults import (
 
 # Ratios of usual splits, and 100: pounds among pennies.
 _RATIOS = np.array([1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 100, 1000])
+
+UNIT = 100
+"""The least ratio that is taken for a change of unit: no jump of a price is that large."""
 
 MAX_EXCURSION = 60
 """Sessions within which a price that jumps and jumps back was in another unit."""
@@ -43,7 +46,7 @@ def check_jumps(bars: pd.DataFrame, ticker: str, *, allowed: Collection[pd.Times
     back = _way_back(bars["close"].to_numpy(), row)
     if back is not None:
         raise _excursion(bars, ticker, row, back, ratio)
-    is_unit = ratio >= 100
+    is_unit = ratio >= UNIT
     kind = "as a change of unit (pounds among pence) does" if is_unit else "as a split does"
     way_out = later_start(ticker, bars.index, session)
     raise SessionError(
@@ -52,8 +55,15 @@ def check_jumps(bars: pd.DataFrame, ticker: str, *, allowed: Collection[pd.Times
         "dividend or stated split explains it. "
         f"Expected {'one unit' if is_unit else 'split-adjusted prices, or the split stated'}.",
         session,
-        hint=f"{way_out or correct(list(bars.index[row:]))}, {allow_jumps(ticker, [session])}",
+        hint=_way_out(
+            way_out or correct(list(bars.index[row:])), ticker, [session], is_unit=is_unit
+        ),
     )
+
+
+def _way_out(others: str, ticker: str, sessions: Sequence[pd.Timestamp], *, is_unit: bool) -> str:
+    """Return a hint that offers to allow a jump only where it may be real."""
+    return others if is_unit else f"{others}, {allow_jumps(ticker, sessions)}"
 
 
 def _ratio_text(ratio: float, first_is_larger: bool) -> str:
@@ -87,7 +97,7 @@ def _excursion(bars: pd.DataFrame, ticker: str, row: int, back: int, ratio: floa
         f"{in_words(level.iloc[row])} and, on {bars.index[back]:%Y-%m-%d}, "
         f"{in_words(level.iloc[back])}.",
         inside[0],
-        hint=f"{way_out or correct(list(inside))}, {allow_jumps(ticker, ends)}",
+        hint=_way_out(way_out or correct(list(inside)), ticker, ends, is_unit=ratio >= UNIT),
     )
 
 
