@@ -126,7 +126,7 @@ def read_quotes(
         column=names["date"],
     )
     if stamps.order:
-        notes.append(f"dates read as {' '.join(_ORDERS[stamps.order])}")
+        notes.append(f"dates read as {_ORDERS[stamps.order]}")
     notes += stray
     if unread:
         shown = ", ".join(unread[:8]) + (" …" if len(unread) > 8 else "")
@@ -148,11 +148,7 @@ def read_quotes(
     )
 
 
-_ORDERS = {
-    "dmy": ("day,", "month,", "year"),
-    "mdy": ("month,", "day,", "year"),
-    "ymd": ("year,", "month,", "day"),
-}
+_ORDERS = {"dmy": "day, month, year", "mdy": "month, day, year", "ymd": "year, month, day"}
 
 
 def _with_time(dates: pd.Series, table: Table, name: str) -> pd.Series:
