@@ -116,15 +116,16 @@ def test_a_command_reads_and_hashes_nothing_twice(workspace, lstm: Lstm, reads, 
 def test_an_evening_with_new_bars_reads_and_hashes_nothing_twice(
     workspace, tmp_path, monkeypatch, lstm: Lstm, reads
 ):
-    def deliver(sessions: int, last: str) -> None:
+    def deliver(sessions: int) -> None:
         for seed, ticker in enumerate(("GOOG", "SIM")):
-            write_csv(simulate_bars(sessions, last=last, seed=seed), tmp_path / f"{ticker}.csv")
+            bars = simulate_bars(561, last="2008-10-15", seed=seed)
+            write_csv(bars[:sessions], tmp_path / f"{ticker}.csv")
 
-    deliver(560, "2008-10-14")
+    deliver(560)
     for ticker in ("GOOG", "SIM"):
         source = ["--source", "csv", "--file", tmp_path / f"{ticker}.csv"]
-        assert lstm("fetch", ticker, *source).code == 0
-    deliver(561, "2008-10-15")
+        assert lstm("fetch", ticker, *source, "--replace").code == 0
+    deliver(561)
     reads.clear()
     monkeypatch.setenv("LSTM_NOW", "2008-10-15T23:00:00+00:00")
     answer = lstm("daily")
@@ -166,8 +167,9 @@ def test_bars_that_were_written_are_remembered_as_they_are_read(session):
 def test_bars_that_were_fetched_replace_those_that_were_read(session, tmp_path, reads):
     before = session.bars("SIM")[0]
     write_csv(simulate_bars(562, last="2008-10-14", seed=1), tmp_path / "SIM.csv")
-    (result,) = fetch(session, ["SIM"], source=CsvSource(file=str(tmp_path / "SIM.csv")))
-    assert result.status in ("updated", "restated")
+    source = CsvSource(file=str(tmp_path / "SIM.csv"))
+    (result,) = fetch(session, ["SIM"], source=source, replace_others=True)
+    assert result.status == "replaced"
     after, meta = session.bars("SIM")
     assert len(after) == len(before) + 2 == meta.rows
     stored, stated = session.disk.bars.read("SIM")

@@ -280,7 +280,7 @@ def test_the_sessions_asked_for_fill_a_batch_too(empty, lstm: Lstm):
     needed = 45
     for _ in range(2):
         path = write_csv(simulate_bars(needed, last=LAST), Path("IPO.csv"))
-        assert lstm("fetch", "IPO", "--source", "csv", "--file", path).code == 0
+        assert lstm("fetch", "IPO", "--source", "csv", "--file", path, "--replace").code == 0
         session = Session(Workspace(empty))
         if needed > 45:
             plan = plan_training(session, config, ["IPO"])
@@ -298,16 +298,17 @@ def test_behind_a_hole_the_sessions_that_a_training_asks_for_suffice(empty, lstm
     for count in (60, 150, 250):
         # A short hole, behind which there are few sessions.
         some = bars.iloc[:count].drop(bars.index[count - 20])
+        ticker = f"IPO{count}"
         path = write_csv(some, Path("IPO.csv"))
-        assert lstm("fetch", "IPO", "--source", "csv", "--file", path).code == 0
+        assert lstm("fetch", ticker, "--source", "csv", "--file", path).code == 0
         with pytest.raises(NoDataError) as caught:
-            plan_training(Session(Workspace(empty)), config, ["IPO"])
+            plan_training(Session(Workspace(empty)), config, [ticker])
         needed = int(re.search(r"at least (\d+) sessions", str(caught.value))[1])
         more = bars.iloc[: needed + 1].drop(bars.index[count - 20])
         assert len(more) == needed
         path = write_csv(more, Path("IPO.csv"))
-        assert lstm("fetch", "IPO", "--source", "csv", "--file", path).code == 0
-        assert plan_training(Session(Workspace(empty)), config, ["IPO"]).scored
+        assert lstm("fetch", ticker, "--source", "csv", "--file", path).code == 0
+        assert plan_training(Session(Workspace(empty)), config, [ticker]).scored
 
 
 @pytest.mark.tensorflow
@@ -318,7 +319,7 @@ def test_a_training_on_the_fewest_sessions_ends(empty, lstm: Lstm):
     assert refused.code == 3
     needed = int(re.search(r"at least (\d+) sessions", refused.err)[1])
     write_csv(simulate_bars(needed, last=LAST), path)
-    assert lstm("fetch", "IPO", "--source", "csv", "--file", path).code == 0
+    assert lstm("fetch", "IPO", "--source", "csv", "--file", path, "--replace").code == 0
     answer = lstm("train", "IPO", *TINY)
     assert answer.code == 0, answer.err
     assert lstm("predict", "IPO").code == 0
