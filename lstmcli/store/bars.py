@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from lstmcli.errors import DataError, DiskError, NoDataError, shell_word
 from lstmcli.frames import BAR_COLUMNS, Section
-from lstmcli.store.files import check_ticker, file_name, ticker_of, write_atomically
+from lstmcli.store.files import check_ticker, file_name, read_content, ticker_of, write_atomically
 from lstmcli.version import __version__
 
 FORMAT = 2
@@ -108,18 +108,10 @@ class BarsStore:
             DataError: the file is damaged, or a newer version wrote it.
         """
         path = self._path(ticker)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError as error:
-            raise NoDataError(
-                f"There are no bars of {ticker} in {self.folder}.",
-                hint=self.fetch_command(ticker),
-            ) from error
-        except OSError as error:
-            raise DiskError(
-                f"{path}: cannot be read: {error.strerror or error}.",
-                hint="choose a folder that you may read with --workspace",
-            ) from error
+        missing = NoDataError(
+            f"There are no bars of {ticker} in {self.folder}.", hint=self.fetch_command(ticker)
+        )
+        content = read_content(path, missing)
         bars, meta = _decode(content, path, ticker, fetch=self.fetch_command(ticker))
         self._keep_in_step(meta)
         return bars, meta

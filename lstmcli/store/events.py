@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from lstmcli.errors import DataError, DiskError, NoDataError
+from lstmcli.errors import DataError, NoDataError
 from lstmcli.frames import EVENT_COLUMNS, USER_KIND, check_events, empty_events
-from lstmcli.store.files import file_name, ticker_of, write_atomically
+from lstmcli.store.files import file_name, read_content, ticker_of, write_atomically
 
 FORMAT = 1
 _VERSION = b"lstm_events"
@@ -40,18 +40,11 @@ class EventStore:
             DataError: the file is damaged, or a newer version wrote it.
         """
         path = self._path(kind)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError as error:
-            raise NoDataError(
-                f"There are no events of the kind {kind} in {self.folder}.",
-                hint=_import(kind) if kind.startswith(USER_KIND) else "lstm events list",
-            ) from error
-        except OSError as error:
-            raise DiskError(
-                f"{path}: cannot be read: {error.strerror or error}.",
-                hint="choose a folder that you may read with --workspace",
-            ) from error
+        missing = NoDataError(
+            f"There are no events of the kind {kind} in {self.folder}.",
+            hint=_import(kind) if kind.startswith(USER_KIND) else "lstm events list",
+        )
+        content = read_content(path, missing)
         events = _decode(content, path, kind)
         if tickers:
             events = events[events["ticker"].isin(list(tickers))].reset_index(drop=True)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from lstmcli.errors import ConfigError, DiskError
+from lstmcli.errors import ConfigError, DiskError, NoDataError
 
 MAX_TICKER = 32
 """Characters of a ticker that can name a file."""
@@ -22,6 +22,24 @@ _DEVICES = {
     "NUL",
     *(f"{name}{n}" for name in ("COM", "LPT") for n in "123456789"),
 }
+
+
+def read_content(path: Path, missing: NoDataError) -> bytes:
+    """Return the content of a stored file.
+
+    Raises:
+        NoDataError: `missing`, if there is no such file.
+        DiskError: it may not be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise missing from error
+    except OSError as error:
+        raise DiskError(
+            f"{path}: cannot be read: {error.strerror or error}.",
+            hint="choose a folder that you may read with --workspace",
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
