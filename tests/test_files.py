@@ -420,7 +420,7 @@ def test_equal_lines_count_once_and_different_ones_are_refused(tmp_path):
     joined = [*rows[:41], *rows[0:1], *rows[31:]]
     delivery = read(tmp_path, "\n".join(joined))
     check_same(delivery.bars)
-    assert {"10 lines were there twice", "the lines were not in order of their dates"} < set(
+    assert {"lines that were there twice: 10", "the lines were not in order of their dates"} < set(
         delivery.notes
     )
     rows[20] = rows[20][:10] + rows[25][10:]

@@ -249,7 +249,7 @@ def test_days_that_were_filled_in_are_dropped_at_every_fetch(empty, lstm: Lstm):
         every.loc[new, name] = every.loc[new, "close"]
     every.loc[new, "volume"] = 0.0
     path = write_csv(every, Path("FILLED.csv"))
-    said = f"  {new.sum()} flat rows on days without a session were dropped"
+    said = f"  {new.sum()} flat rows were dropped: on days without a session"
     for status in ("new", "up to date"):
         answer = lstm("fetch", "FILLED", "--source", "csv", "--file", path)
         assert answer.code == 0

@@ -279,7 +279,8 @@ class _Update:
 
     def _notes(self, bars: pd.DataFrame, calendar: str, label: str | None) -> tuple[str, ...]:
         """Return what a user must know of stored bars, whether they have changed or not."""
-        filled = f"{self.filled:,} flat rows on days without a session were dropped"
+        rows = "row was" if self.filled == 1 else "rows were"
+        filled = f"{self.filled:,} flat {rows} dropped: on days without a session"
         return (
             *([filled] if self.filled else []),
             *(() if self.store.market else trading_notes(bars, calendar)),

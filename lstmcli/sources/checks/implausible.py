@@ -93,7 +93,7 @@ def check_positive(table: pd.DataFrame, ticker: str) -> None:
     sessions = table.index[wrong]
     row = table.loc[sessions[0], PRICES]
     values = ", ".join(f"{name} {in_words(row[name])}" for name in PRICES)
-    more = f" So are those of {len(sessions) - 1} more sessions" if len(sessions) > 1 else ""
+    more = f" So are those of {len(sessions) - 1} more" if len(sessions) > 1 else ""
     more += f", last on {sessions[-1]:%Y-%m-%d}." if more else ""
     raise SessionError(
         f"{ticker}: {sessions[0]:%Y-%m-%d}: a price is zero or negative: {values}.{more}",

@@ -96,7 +96,7 @@ class FileBars:
             expected = {"date": EXAMPLE, "period": "Expected daily bars, <PER> D"}.get(
                 role, f"Expected a number as {role}"
             )
-            more = f", and on {len(lines) - 1} more lines" if len(lines) > 1 else ""
+            more = _and_more(len(lines) - 1)
             faults.append((int(lines[0]), role, f"{expected}. Received: {str(text)!r}{more}."))
         if not faults:
             return
@@ -122,7 +122,7 @@ class FileBars:
         again = table.index.duplicated()
         if not again.any():
             return table
-        self.notes.append(f"{again.sum()} lines were there twice")
+        self.notes.append(f"lines that were there twice: {again.sum()}")
         return table[~again]
 
     def _check_doubles(self, table: pd.DataFrame, values: list[str]) -> None:
@@ -182,7 +182,7 @@ class FileBars:
                     f"{name} {in_words(bars[name].iloc[row])}" for name in BAR_COLUMNS
                 )
                 count = int(broken.sum())
-                more = f", and on {count - 1} more lines" if count > 1 else ""
+                more = _and_more(count - 1)
                 raise self._fault(int(lines[row]), f"{rule}: {values}{more}.")
 
     def _fault(
@@ -206,3 +206,8 @@ class FileBars:
                 f"lstm fetch {shell_word(self.ticker)} --columns {role}=NAME"
             )
         return DataError(f"{self.file}:{line}: {self.ticker} {day}: {message}", hint=hint)
+
+
+def _and_more(count: int) -> str:
+    """Return on how many more lines the same fault is."""
+    return f", and on {count} more line{'s' if count > 1 else ''}" if count else ""
