@@ -77,6 +77,7 @@ def _zip(content: bytes, *names: str) -> bytes:
         (lambda text: text.replace("\n", "\r\n").encode(), None),
         (lambda text: text.replace(",", "\t").encode(), "tabs"),
         (lambda text: text.replace(",", "|").encode(), "'|'"),
+        (lambda text: text.replace(",", "   ").encode(), "' '"),
         (lambda text: ("A line of a bank\n\n" + text).encode(), "A line of a bank"),
         (lambda text: (text + "Source: an exchange\n").encode(), "line 62"),
     ],

@@ -14,7 +14,8 @@ from lstmcli.errors import DataError
 from lstmcli.sources.files.content import check_is_table, decoded, refused, unpacked
 from lstmcli.sources.files.layouts import KLINES, PLAIN, role_of, without_tickers
 
-SEPARATORS = (",", ";", "\t", "|")
+SEPARATORS = (",", ";", "\t", "|", " ")
+"""The first of equals wins: a line of words with spaces may be a title."""
 
 MAX_HEADER = 40
 """Lines among which the header is looked for: some files begin with a banner."""
