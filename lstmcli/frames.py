@@ -140,6 +140,31 @@ def broken_rules(bars: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
     yield "volume, dividend or split is negative", (extras < 0).any(axis=1)
 
 
+def without_rows(table: pd.DataFrame, gone: np.ndarray) -> pd.DataFrame:
+    """Return bars without some of their rows (T,); what these pay or split moves on.
+
+    The return of the next row includes it. Of several splits their product counts. What
+    no row follows is left out.
+    """
+    kept = table[~gone]
+    names = [name for name in ("dividend", "gains", "split") if name in table]
+    if not table.loc[gone, names].to_numpy().any():
+        return kept
+    kept = kept.copy()
+    follows = np.cumsum(~gone)[gone]  # the row of `kept` behind each one that is gone
+    for name in names:
+        moved = table[name].to_numpy(float)[gone]
+        some = (moved != 0) & (follows < len(kept))
+        column, rows = kept[name].to_numpy(float).copy(), follows[some]
+        if name == "split":
+            column[rows] = np.where(column[rows] == 0, 1.0, column[rows])
+            np.multiply.at(column, rows, moved[some])
+        else:
+            np.add.at(column, rows, moved[some])
+        kept[name] = column
+    return kept
+
+
 def log_returns(bars: pd.DataFrame) -> pd.Series:
     """Return daily log returns with dividends, as fractions; the first is NaN.
 

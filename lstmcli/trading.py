@@ -13,7 +13,7 @@ import pandas as pd
 
 from lstmcli.digits import in_words
 from lstmcli.errors import DataError, shell_word
-from lstmcli.frames import log_returns
+from lstmcli.frames import log_returns, without_rows
 from lstmcli.sessions import WEEKDAYS, sessions_between
 
 SUSPENDED = 10
@@ -159,7 +159,7 @@ def readable(bars: pd.DataFrame, calendar: str) -> pd.DataFrame:
     """
     idle = suspended(bars)
     if idle.any():
-        bars = _without(bars, idle)
+        bars = without_rows(bars, idle)
     since = last_relisting(bars, calendar)
     return bars if since is None else bars.loc[since:]
 
@@ -168,7 +168,7 @@ def trading_notes(bars: pd.DataFrame, calendar: str) -> tuple[str, ...]:
     """Return what a user must know of the bars that forecasts do not read; mostly nothing."""
     idle = suspended(bars)
     resting = suspension(bars)
-    since = last_relisting(_without(bars, idle) if idle.any() else bars, calendar)
+    since = last_relisting(without_rows(bars, idle) if idle.any() else bars, calendar)
     notes = []
     if since is not None:
         notes.append(f"relisted on {since:%Y-%m-%d}: earlier bars are stored and not read")
@@ -212,7 +212,7 @@ def without_filled_days(bars: pd.DataFrame, calendar: str) -> tuple[pd.DataFrame
         days = sessions_between(calendar, index[0], index[-1], observed=index)
         off = ~np.isin(index.to_numpy(), days.to_numpy())
     dropped = filled & off
-    return (_without(bars, dropped), int(dropped.sum())) if dropped.any() else (bars, 0)
+    return (without_rows(bars, dropped), int(dropped.sum())) if dropped.any() else (bars, 0)
 
 
 def missing_before(calendar: str, sessions: pd.DatetimeIndex) -> np.ndarray:
@@ -273,23 +273,4 @@ def _long_runs(flags: np.ndarray, least: int) -> np.ndarray:
     lengths = edges[1::2] - edges[::2]
     kept = flags.copy()
     kept[flags] = np.repeat(lengths >= least, lengths)
-    return kept
-
-
-def _without(bars: pd.DataFrame, dropped: np.ndarray) -> pd.DataFrame:
-    """Return bars without some rows, whose dividends and splits move to the next row."""
-    kept = bars[~dropped]
-    if not bars.loc[dropped, ["dividend", "split"]].to_numpy().any():
-        return kept
-    kept = kept.copy()
-    follows = np.cumsum(~dropped)[dropped]  # the row of `kept` behind each one that is dropped
-    for name in ("dividend", "split"):
-        moved = bars[name].to_numpy(float)[dropped]
-        some = (moved != 0) & (follows < len(kept))
-        column = kept[name].to_numpy(float).copy()
-        if name == "dividend":
-            np.add.at(column, follows[some], moved[some])
-        else:
-            column[follows[some]] = moved[some]
-        kept[name] = column
     return kept

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lstmcli.errors import DataError
-from lstmcli.frames import BAR_COLUMNS, log_returns
+from lstmcli.frames import BAR_COLUMNS, log_returns, without_rows
 from lstmcli.sources.base import PRICES
 from lstmcli.sources.checks.jumps import check_jumps
 from lstmcli.sources.distributions.adjustment import adjustment
@@ -640,3 +640,14 @@ def test_a_real_reverse_split_that_was_left_in_is_adjusted(market_data):
     assert total(found) == pytest.approx(np.log(ends[1] / ends[0]), abs=1e-3)
     assert log_returns(found.bars).abs().max() < 0.25
     check_jumps(found.bars, "GE")
+
+
+def test_what_a_row_pays_or_splits_moves_to_the_next_and_nothing_else_changes():
+    table = pd.DataFrame({"close": np.arange(6.0), "dividend": 0.0, "split": 0.0})
+    table.loc[[1, 2, 5], "dividend"] = [0.1, 0.2, 0.4]
+    table.loc[[0, 2, 3], "split"] = [3.0, 2.0, 7.0]
+    found = without_rows(table, np.array([False, True, True, False, False, True]))
+    assert found["close"].tolist() == [0.0, 3.0, 4.0]
+    assert found["dividend"].tolist() == pytest.approx([0.0, 0.3, 0.0])
+    # Exactly: an update compares splits with those that are stored.
+    assert found["split"].tolist() == [3.0, 14.0, 0.0]

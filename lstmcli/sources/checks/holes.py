@@ -9,6 +9,7 @@ import pandas as pd
 
 from lstmcli.errors import DataError, shell_word
 from lstmcli.sessions import ALWAYS_OPEN, WEEKDAYS, sessions_between
+from lstmcli.sources.checks.faults import listed
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def check_days(bars: pd.DataFrame, ticker: str, calendar: str) -> None:
     if len(recent):
         raise DataError(
             f"{ticker}: Expected every session of {calendar} among the last {RECENT}. "
-            f"Missing: {_listed(recent)}.",
+            f"Missing: {listed(recent)}.",
             hint=_recent_hint(ticker, calendar, len(strange), recent),
         )
     log.warning(
@@ -114,7 +115,7 @@ def check_days(bars: pd.DataFrame, ticker: str, calendar: str) -> None:
         len(missing),
         len(expected),
         calendar,
-        _listed(missing),
+        listed(missing),
     )
 
 
@@ -127,7 +128,7 @@ def _check_shift(index: pd.DatetimeIndex, ticker: str, calendar: str, strange: i
             raise DataError(
                 f"{ticker}: Expected dates of sessions of {calendar}. Received: dates one day "
                 f"{word}: {strange} of {len(index)} are no sessions, such as "
-                f"{_listed(index.difference(shifted)[:1])}, and of the days "
+                f"{listed(index.difference(shifted)[:1])}, and of the days "
                 f"{'after' if days > 0 else 'before'} them {outside * len(index):.0f}. "
                 "They may have been cut from times in UTC.",
                 hint="export the dates of the exchange's own zone",
@@ -140,8 +141,3 @@ def _recent_hint(ticker: str, calendar: str, strange: int, recent: pd.DatetimeIn
     if strange or len(recent) > 2 or calendar == WEEKDAYS:
         return f"add the missing sessions, or fetch again later: {again}"
     return f"fetch again later; if {calendar} was closed then: {again} --calendar {WEEKDAYS}"
-
-
-def _listed(sessions: pd.DatetimeIndex) -> str:
-    shown = ", ".join(f"{session:%Y-%m-%d}" for session in sessions[:5])
-    return f"{shown} and {len(sessions) - 5} more" if len(sessions) > 5 else shown

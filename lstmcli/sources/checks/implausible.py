@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.digits import in_words
+from lstmcli.frames import without_rows
 from lstmcli.sources.base import MAX_OUTSIDE_RANGE, PRICES
 from lstmcli.sources.checks.faults import SessionError, allow_jumps, correct, listed, start_after
 
@@ -60,25 +61,7 @@ def complete_rows(table: pd.DataFrame, ticker: str) -> pd.DataFrame:
                 "was" if len(found) == 1 else "were",
                 listed(table.index[found]),
             )
-    return _without(table, partial)
-
-
-def _without(table: pd.DataFrame, gone: np.ndarray) -> pd.DataFrame:
-    """Return the other rows; what a row pays or splits moves to the next one.
-
-    The return of that one includes it.
-    """
-    group = np.cumsum(np.append(0, ~gone[:-1]))  # a row, and those gone right before it
-    kept = table[~gone].copy()
-    rows = group[~gone]
-    for name in ("dividend", "gains"):
-        if name in table:
-            kept[name] = np.bincount(group, table[name])[rows]
-    if "split" in table:
-        ratio = table["split"].where(table["split"] > 0, 1.0)
-        total = np.exp(np.bincount(group, np.log(ratio)))[rows]
-        kept["split"] = np.where(np.abs(total - 1) > 1e-9, total, 0.0)
-    return kept
+    return without_rows(table, partial)
 
 
 def check_positive(table: pd.DataFrame, ticker: str) -> None:
