@@ -79,7 +79,10 @@ def suspended(bars: pd.DataFrame) -> np.ndarray:
 
 def suspension(bars: pd.DataFrame) -> Suspension | None:
     """Return the suspension in which the bars end; None where the last session had trades."""
-    idle = suspended(bars)
+    return _at_the_end(bars, suspended(bars))
+
+
+def _at_the_end(bars: pd.DataFrame, idle: np.ndarray) -> Suspension | None:
     if not len(idle) or not idle[-1]:
         return None
     last = int(np.flatnonzero(~idle)[-1])
@@ -167,18 +170,17 @@ def readable(bars: pd.DataFrame, calendar: str) -> pd.DataFrame:
 def trading_notes(bars: pd.DataFrame, calendar: str) -> tuple[str, ...]:
     """Return what a user must know of the bars that forecasts do not read; mostly nothing."""
     idle = suspended(bars)
-    resting = suspension(bars)
+    resting = _at_the_end(bars, idle)
     since = last_relisting(without_rows(bars, idle) if idle.any() else bars, calendar)
     notes = []
     if since is not None:
         notes.append(f"relisted on {since:%Y-%m-%d}: earlier bars are stored and not read")
-    ended = int(idle.sum()) - (resting.sessions if resting else 0)
-    if ended:
-        last = bars.index[: len(bars) - (resting.sessions if resting else 0)]
-        last = last[idle[: len(last)]][-1]
+    until_its_last_trade = bars.index <= resting.since if resting else np.ones(len(bars), bool)
+    ended = bars.index[idle & until_its_last_trade]
+    if len(ended):
         notes.append(
-            f"{ended:,} suspended sessions, the last of them {last:%Y-%m-%d}, are stored and not "
-            "read"
+            f"{len(ended):,} suspended sessions, the last of them {ended[-1]:%Y-%m-%d}, are stored "
+            "and not read"
         )
     if resting is not None:
         notes.append(f"no trade since {resting}: no forecast until it trades")

@@ -74,33 +74,27 @@ def update(
     Raises:
         LstmError: the source failed, or what it delivered; what was stored stays.
     """
-    wanted = _Update(store, ticker, source, start, calendar, allow_jumps, replace_others, cache)
-    return wanted.run()
+    jumps = frozenset(allow_jumps)
+    return _Update(store, ticker, source, start, calendar, jumps, replace_others, cache).run()
 
 
+@dataclass
 class _Update:
     """The update of one ticker: what was asked for, and the steps."""
 
-    def __init__(
-        self,
-        store: BarsStore,
-        ticker: str,
-        source: AnySource,
-        start: date | None,
-        calendar: str | None,
-        allow_jumps: Collection[date],
-        replace_others: bool,
-        cache: Path,
-    ) -> None:
-        self.store = store
-        self.cache = cache
-        self.ticker = ticker
-        self.source = source
-        self.start = start
-        self.calendar = self.named_calendar = calendar
-        self.allow_jumps = self.named_jumps = frozenset(allow_jumps)
-        self.replace_others = replace_others
-        self.filled = 0
+    store: BarsStore
+    ticker: str
+    source: AnySource
+    start: date | None
+    calendar: str | None
+    allow_jumps: frozenset[date]
+    replace_others: bool
+    cache: Path
+    filled: int = 0  # rows on days without a session, which were dropped
+
+    def __post_init__(self) -> None:
+        # What is stored may add to them; of another company it does not count.
+        self.named_calendar, self.named_jumps = self.calendar, self.allow_jumps
 
     def run(self) -> FetchResult:
         try:

@@ -107,7 +107,7 @@ class CsvSource(SourceConfig):
                 notes.append(f"the file calls it {name}")
             nameless = quotes.places.get("", np.empty(0, int))
             if len(nameless):
-                lines = listed(quotes.values.index[nameless].tolist())
+                lines = listed(quotes.values.index[nameless])
                 notes.append(f"without a ticker, and not read: {lines}")
             quotes = quotes.rows(quotes.places[name])
         return FileBars(str(self.file), ticker, quotes, notes).delivery(start, allowed)

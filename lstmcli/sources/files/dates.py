@@ -6,7 +6,7 @@ A column has one way to write dates. It is found from all of its cells.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -53,6 +53,11 @@ class Stamps:
     utc: pd.Series
     timed: pd.Series
     order: DateOrder | None = None
+
+    def rows(self, at: np.ndarray) -> Stamps:
+        """Return the same for some of the lines."""
+        parts = {name: getattr(self, name).iloc[at] for name in ("wall", "utc", "timed")}
+        return replace(self, **parts)
 
 
 def read_dates(cells: pd.Series, *, order: DateOrder | None, file: str, column: str) -> Stamps:

@@ -5,8 +5,8 @@ A quote is what one line says about one ticker on one day, before anything is ad
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -66,20 +66,15 @@ class Quotes:
         return dict(zip(map(str, names), np.split(order, ends[:-1]), strict=True))
 
     def rows(self, at: np.ndarray) -> Quotes:
-        """Return the quotes of some rows."""
-        stamps = self.stamps
-        return Quotes(
+        """Return the quotes of some rows: those of one ticker."""
+        return replace(
+            self,
             values=self.values.iloc[at],
             wrong=self.wrong.iloc[at],
             cells=self.cells.iloc[at],
-            stamps=Stamps(
-                stamps.wall.iloc[at], stamps.utc.iloc[at], stamps.timed.iloc[at], stamps.order
-            ),
+            stamps=self.stamps.rows(at),
             tickers=None,
             period=None if self.period is None else self.period.iloc[at],
-            names=self.names,
-            notes=self.notes,
-            fully_adjusted=self.fully_adjusted,
         )
 
 
@@ -246,25 +241,19 @@ def _without_strays(
     if len(stray) > max(5, MAX_STRAY * len(frame)):
         raise DataError(
             f"{file}: Expected a date and prices on every line. Received: none on {len(stray)} of "
-            f"{len(frame)} lines, such as {_lines(stray.index)}.",
+            f"{len(frame)} lines, such as {listed(stray.index)}.",
             hint=f"the columns read are {', '.join(f'{r}={n}' for r, n in names.items())}; "
             "--columns close=NAME reads another",
         )
-    return frame[digits], [f"without a date and a price, and not read: {_lines(stray.index)}"]
+    return frame[digits], [f"without a date and a price, and not read: {listed(stray.index)}"]
 
 
 def _typed(column: pd.Series) -> bool:
     return not pd.api.types.is_string_dtype(column)
 
 
-def _lines(index: pd.Index) -> str:
-    lines = sorted(map(int, set(index)))
-    shown = ", ".join(map(str, lines[:5])) + (
-        f" and {len(lines) - 5} more" if len(lines) > 5 else ""
-    )
-    return f"line{'s' if len(lines) > 1 else ''} {shown}"
-
-
-def listed(lines: Sequence[int]) -> str:
+def listed(lines: Iterable[int]) -> str:
     """Return lines of a file for a message, the first five of them."""
-    return _lines(pd.Index(lines))
+    ordered = sorted({int(line) for line in lines})
+    more = f" and {len(ordered) - 5} more" if len(ordered) > 5 else ""
+    return f"line{'s' if len(ordered) > 1 else ''} {', '.join(map(str, ordered[:5]))}{more}"
