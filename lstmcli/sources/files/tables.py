@@ -76,7 +76,7 @@ class _Header:
 
 
 def _text_table(text: str, file: str, named: Sequence[str]) -> Table:
-    top = text.lstrip("\ufeff")[:100_000].splitlines()[:MAX_HEADER]
+    top = text[:100_000].splitlines()[:MAX_HEADER]
     header = _header(top, named)
     if header is None:
         return _without_header(text, top, file)
@@ -96,7 +96,7 @@ def _text_table(text: str, file: str, named: Sequence[str]) -> Table:
     banner = []
     for row in [*above, *below]:
         cells = [cell.strip() for cell in row] + [""] * (width - len(row))
-        if all(cells[at] for at in priced) and len(cells) == width and row is not rows[header.line]:
+        if all(cells[at] for at in priced) and len(cells) == width:
             tickers = cells
         elif cells[0] and role_of(cells[0]) == "date" and not any(cells[1:]):
             names[0] = cells[0]
