@@ -316,7 +316,7 @@ def test_a_fold_is_a_value_that_keeps_nothing_of_other_tasks():
     one, two = (FoldTask(Historical(5), panel.sha256, fold, (1, 5)) for fold in cut)
     assert (one.key, two.key) == ("historical-01", "historical-02")
     rows, notes = two.run(panel)
-    assert notes == {"fallbacks": []}
+    assert notes == {"fallbacks": {}}
     assert set(rows["step"]) == {1, 5}
     assert set(rows["made_on"]) <= set(cut[1].origins)
     one.run(panel)
@@ -419,6 +419,6 @@ def test_odd_tickers_are_named_and_the_rest_goes_on(fresh):
     assert "ENDED" in answer.err
     assert "YOUNG" in answer.err
     told = json.loads(answer.out)
-    assert told["fallbacks"] == {"garch-01": ["STILL"]}
+    assert told["fallbacks"] == {f"{name}-01": {"STILL": "ewma"} for name in ("garch", "gjr")}
     rows = pd.read_parquet(_finished(fresh) / "forecasts.parquet")
     assert set(rows["ticker"]) == {"AAA", "BBB", "SILENT", "STILL"}

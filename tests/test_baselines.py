@@ -13,14 +13,18 @@ from simulate import panel_of, simulate_bars
 from lstmcli.errors import NoDataError
 from lstmcli.features import ewma_volatility, garman_klass_variance
 from lstmcli.forecasters.baselines import (
+    BASELINES,
+    LADDER,
     Drift,
     Ewma,
     Garch,
+    Gjr,
     GradientBoosting,
     Har,
     HarRidge,
     Historical,
     RandomWalk,
+    garch,
     learned,
 )
 from lstmcli.forecasters.filtered_simulation import filtered_simulation, rolling_quantiles
@@ -41,20 +45,25 @@ LEVELS = list(QUANTILE_COLUMNS)
 OMEGA, ALPHA, BETA, NU = 2e-6, 0.08, 0.90, 6.0
 
 
-def garch_returns(sessions: int, seed: int) -> np.ndarray:
-    """Return log returns of a GARCH(1,1)-t with the parameters above, mean 0.0004."""
+def garch_returns(sessions: int, seed: int, *, gamma: float = 0.0) -> np.ndarray:
+    """Return log returns of a process with the parameters above, mean 0.0004.
+
+    The persistence does not depend on γ: what falls add, α is without.
+    """
     generator = np.random.default_rng(seed)
     variance, returns = 1e-4, np.empty(sessions)
     for t in range(sessions):
         shock = generator.standard_t(NU) * np.sqrt((NU - 2) / NU * variance)
         returns[t] = 0.0004 + shock
-        variance = OMEGA + ALPHA * shock**2 + BETA * variance
+        alpha = ALPHA - gamma / 2 + gamma * (shock < 0)
+        variance = OMEGA + alpha * shock**2 + BETA * variance
     return returns
 
 
 @cache
-def garch_bars(seed: int = 1, sessions: int = 3000) -> pd.DataFrame:
-    return simulate_bars(sessions, returns=garch_returns(sessions, seed), seed=seed)
+def garch_bars(seed: int = 1, sessions: int = 3000, *, gamma: float = 0.0) -> pd.DataFrame:
+    returns = garch_returns(sessions, seed, gamma=gamma)
+    return simulate_bars(sessions, returns=returns, seed=seed)
 
 
 def test_rolling_quantiles_are_numpys_of_each_window():
@@ -114,17 +123,83 @@ def test_garch_finds_the_process_that_made_the_returns():
     assert found.variance == pytest.approx(OMEGA / (1 - ALPHA - BETA), rel=0.3)
 
 
-def test_garch_volatility_is_the_one_that_arch_forecasts():
+def test_gjr_finds_what_a_fall_adds():
+    found = fit_garch(log_returns(garch_bars(3, 8000, gamma=0.1)).dropna(), falls=True)
+    assert found is not None
+    assert found.alpha == pytest.approx(ALPHA - 0.05, abs=0.02)
+    assert found.gamma == pytest.approx(0.1, abs=0.03)
+    assert found.beta == pytest.approx(BETA, abs=0.03)
+    assert found.variance == pytest.approx(OMEGA / (1 - ALPHA - BETA), rel=0.3)
+
+
+def fitted_by_arch(returns: pd.Series, *, falls: bool):
     from arch import arch_model
 
-    returns = log_returns(garch_bars()).dropna()
-    found = fit_garch(returns)
+    percent = PERCENT * returns
+    model = arch_model(percent, mean="Constant", p=1, o=int(falls), q=1, dist="t", rescale=False)
+    return model.fit(disp="off")
+
+
+both_fits = pytest.mark.parametrize("falls", [False, True])
+
+
+@both_fits
+def test_garch_volatility_is_the_one_that_arch_forecasts(falls: bool):
+    returns = log_returns(garch_bars(gamma=0.1)).dropna()
+    found = fit_garch(returns, falls=falls)
     assert found is not None
-    model = arch_model(PERCENT * returns, mean="Constant", p=1, q=1, dist="t", rescale=False)
-    fitted = model.fit(disp="off")
+    fitted = fitted_by_arch(returns, falls=falls)
     steps = fitted.forecast(horizon=10, start=returns.index[1500], reindex=False).variance
     expected = np.sqrt(steps.to_numpy().cumsum(axis=1)) / PERCENT
     np.testing.assert_allclose(found.scale(returns.to_numpy(), 10)[1500:], expected, rtol=1e-4)
+
+
+@both_fits
+def test_garch_volatility_is_that_of_sums_that_arch_simulates(falls: bool):
+    returns = log_returns(garch_bars(gamma=0.1)).dropna()
+    found = fit_garch(returns, falls=falls)
+    assert found is not None
+    fitted = fitted_by_arch(returns, falls=falls)
+    paths = fitted.forecast(
+        horizon=20,
+        method="simulation",
+        simulations=40_000,
+        reindex=False,
+        random_state=np.random.RandomState(1),
+    ).simulations.values[0]
+    simulated = paths.cumsum(axis=1).std(axis=0) / PERCENT
+    np.testing.assert_allclose(found.scale(returns.to_numpy(), 20)[-1], simulated, rtol=0.02)
+
+
+def test_gjr_that_does_not_converge_falls_back_to_garch_then_to_ewma(monkeypatch):
+    """A fit with falls fails for B and C, the one without for C."""
+    panel = panel_of(A=garch_bars(1, 600), B=garch_bars(2, 600), C=garch_bars(3, 600))
+    failing = {True: (1, 2), False: (2,)}
+    known = [log_returns(panel[ticker]).iloc[1] for ticker in panel]
+
+    def fit(returns: pd.Series, *, falls: bool):
+        failed = known.index(returns.iloc[0]) in failing[falls]
+        return None if failed else fit_garch(returns, falls=falls)
+
+    monkeypatch.setattr(garch, "fit_garch", fit)
+    until = panel.sessions()[500]
+    fitted = Gjr(3).fit(panel, until)
+    assert fitted.fallbacks == {"B": "garch", "C": "ewma"}
+    assert fitted.parameters["A"].gamma != 0
+    assert fitted.parameters["B"] == Garch(3).fit(panel, until).parameters["B"]
+    assert "C" not in fitted.parameters
+    rows = fitted.forecast(panel, panel.sessions()[-1:])
+    assert set(rows["recipe"]) == {"gjr"}
+    of_ewma = Ewma(3).fit(panel, until).forecast(panel, panel.sessions()[-1:])
+    for table in (rows, of_ewma):
+        assert (table["ticker"] == "C").sum() == 3
+    np.testing.assert_array_equal(
+        *(table.loc[table["ticker"] == "C", "sigma"] for table in (rows, of_ewma))
+    )
+
+
+def test_the_ladder_climbs_through_baselines_in_the_order_of_the_table():
+    assert [name for name in BASELINES if name in LADDER] == list(LADDER)
 
 
 @pytest.mark.filterwarnings("error")
@@ -135,7 +210,7 @@ def test_garch_that_does_not_converge_falls_back_to_ewma_and_says_for_whom():
     ]
     panel = panel_of(A=simulate_bars(600), STILL=still)
     fitted = Garch(3).fit(panel, panel.sessions()[500])
-    assert fitted.fallbacks == ("STILL",)
+    assert fitted.fallbacks == {"STILL": "ewma"}
     rows = fitted.forecast(panel, panel.sessions()[-1:])
     assert (rows["ticker"] == "STILL").sum() == 3
     assert np.isfinite(rows[LEVELS]).all(axis=None)
@@ -267,7 +342,7 @@ def test_regressions_say_how_many_sessions_they_need():
         HarRidge(20).fit(short, short.sessions()[-1])
 
 
-@pytest.mark.parametrize("recipe", [RandomWalk, Drift, Historical, Ewma, Garch])
+@pytest.mark.parametrize("recipe", [RandomWalk, Drift, Historical, Ewma, Garch, Gjr])
 def test_a_ticker_with_a_short_history_costs_the_others_nothing(recipe):
     old = garch_bars(1, 700)
     panel = panel_of(OLD=old, YOUNG=garch_bars(2, 700).iloc[-60:])

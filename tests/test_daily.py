@@ -104,7 +104,7 @@ def test_an_evening_issues_scores_and_reports(data, yahoo, lstm: Lstm):
     beside = rows[~rows["calibrated"]].groupby("recipe")["step"].apply(tuple)
     assert beside.unique().tolist() == [(1, 5, 10, 20)]
     assert set(beside.index) == {
-        *("smoke", "random_walk", "drift", "historical", "ewma", "garch", "har", "har_ridge")
+        *("smoke", "random_walk", "drift", "historical", "ewma", "garch", "gjr", "har", "har_ridge")
     }
     # What is issued is what `predict` says.
     told = json.loads(lstm("predict", "MRK", "--json").out)["forecasts"][0]["steps"]
@@ -171,7 +171,7 @@ def test_the_next_evening_scores_the_first(data, yahoo, lstm: Lstm):
     assert "*" not in table.out.partition("\n\nn: sessions")[0]
     assert "* from 60 sessions on" in table.out
     csv = lstm("score", "MRK", "--csv").out.splitlines()
-    assert len(csv) == 1 + 2 * (20 + 8 * 4)
+    assert len(csv) == 1 + 2 * (20 + 9 * 4)
     assert lstm("score", "GOOG").code == 3
 
 
@@ -518,7 +518,7 @@ def test_disturbed_evenings_end_as_calm_ones(trained: Path, tmp_path: Path):
     missing, unknown = year.missing_without_reason(rough.data, now)
     assert unknown == []
     assert table[lacking].groupby(["ticker", "made_on"]).ngroups == missing
-    assert len(table) == EVENINGS * 2 * (20 + 8 * 4)
+    assert len(table) == EVENINGS * 2 * (20 + 9 * 4)
 
 
 def test_the_crontab_runs_after_every_close_of_the_year(data, lstm: Lstm, monkeypatch):

@@ -162,3 +162,14 @@ def test_an_interrupted_backtest_goes_on_only_for_the_same_record(tmp_path):
     assert store.start(record(), at=NOON) == name
     finish_backtest(store, name)
     assert store.start(record(), at=NOON) not in (name, other)
+
+
+def test_fallbacks_of_version_02_were_served_by_ewma(tmp_path):
+    store = BacktestStore(tmp_path / "backtests")
+    name = store.start(record(), at=NOON)
+    finish_backtest(store, name)
+    path = store.path(name) / "manifest.json"
+    written = path.read_text("utf-8")
+    assert '"fallbacks": {}' in written
+    path.write_text(written.replace('"fallbacks": {}', '"fallbacks": {"garch-01": ["A", "B"]}'))
+    assert store.manifest(name).fallbacks == {"garch-01": {"A": "ewma", "B": "ewma"}}

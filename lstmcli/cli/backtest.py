@@ -189,8 +189,10 @@ def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
         "skill in %: how much lower than the random walk's or GARCH's. '80 %' is how\n"
         "often the outcome lay in that cone."
     )
-    for key, failed in manifest.fallbacks.items():
-        print(f"{key}: no convergence, ewma instead: {' '.join(failed)}")
+    for key, served in manifest.fallbacks.items():
+        for name in sorted(set(served.values())):
+            failed = " ".join(ticker for ticker in served if served[ticker] == name)
+            print(f"{key}: no convergence, {name} instead: {failed}")
     for verdict in result.verdicts.values():
         print(f"\n{headline(verdict)}")
     times = manifest.evaluations

@@ -40,8 +40,8 @@ class FoldTask:
     def run(self, panel: Panel) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Return the realised forecasts, raw and calibrated, and notes on the fit.
 
-        The notes have `fallbacks`, the tickers whose fit failed and fell back, and for a
-        network `best_epochs`, one per member.
+        The notes have `fallbacks`, what serves the tickers whose fit failed, by ticker, and
+        for a network `best_epochs`, one per member.
 
         Raises:
             NoDataError: too few sessions for a fit.
@@ -49,7 +49,7 @@ class FoldTask:
         panel = taking_part(panel, self.fold)
         fitted = self.recipe.fit(panel, self.fold.until)
         rows = forecast_fold(fitted, panel, self.fold, self.steps)
-        notes: dict[str, Any] = {"fallbacks": list(getattr(fitted, "fallbacks", ()))}
+        notes: dict[str, Any] = {"fallbacks": dict(getattr(fitted, "fallbacks", {}))}
         if isinstance(fitted, FittedNetwork | FittedBlend):
             notes["best_epochs"] = list(fitted.network.state.best_epochs)
         return rows, notes

@@ -232,9 +232,7 @@ def _judge(
         evaluations=1 + store.evaluations(set(plan.loaded.panel), spans[0][0], spans[-1][1]),
         seconds={key: note["seconds"] for key, note in notes.items()},
         left_out=plan.left_out,
-        fallbacks={
-            key: tuple(note["fallbacks"]) for key, note in notes.items() if note["fallbacks"]
-        },
+        fallbacks={key: note["fallbacks"] for key, note in notes.items() if note["fallbacks"]},
         labels=plan.loaded.labels,
         verdicts={label: verdict_json(verdict) for label, verdict in verdicts.items()},
     )

@@ -9,7 +9,7 @@ from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.pipeline.predict import Prediction
 from lstmcli.store import Workspace
 
-BESIDE = ("random_walk", "drift", "historical", "ewma", "garch", "har", "har_ridge")
+BESIDE = ("random_walk", "drift", "historical", "ewma", "garch", "gjr", "har", "har_ridge")
 """Baselines that are issued beside every forecast: all but gradient boosting, which takes as
 long to fit as a network."""
 

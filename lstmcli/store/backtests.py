@@ -53,7 +53,7 @@ class BacktestManifest(Record):
         evaluations: how many backtests of this workspace had judged one of these
             tickers in an overlapping span by then, this one included.
         left_out: tickers that a fold had no use for, by fold.
-        fallbacks: tickers whose fit failed and fell back, by recipe and fold.
+        fallbacks: what served the tickers whose fit failed, by recipe and fold, then ticker.
         labels: notes that must show with every score, such as "sample data".
     """
 
@@ -64,9 +64,18 @@ class BacktestManifest(Record):
     evaluations: int
     seconds: dict[str, float]
     left_out: dict[str, tuple[str, ...]]
-    fallbacks: dict[str, tuple[str, ...]]
+    fallbacks: dict[str, dict[str, str]]
     labels: dict[str, str]
     verdicts: dict[str, dict[str, Any]]
+
+    @field_validator("fallbacks", mode="before")
+    @classmethod
+    def _with_what_served(cls, fallbacks: dict[str, Any]) -> dict[str, Any]:
+        """Return the fallbacks; versions up to 0.2 had one, EWMA, and kept tickers alone."""
+        return {
+            key: served if isinstance(served, dict) else dict.fromkeys(served, "ewma")
+            for key, served in fallbacks.items()
+        }
 
     @field_validator("verdicts")
     @classmethod

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pandas as pd
 
+from lstmcli.forecasters.baselines.past import Ewma
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, filtered_simulation, with_history
 from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, ewma_scale
 from lstmcli.forecasters.volatility.garch import GarchParameters, fit_garch
@@ -34,31 +35,43 @@ class Garch:
     name: ClassVar[str] = "garch"
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> FittedGarch:
-        past = with_history(panel.until(until), MIN_MEMORY + self.horizon)
-        found = {ticker: fit_garch(log_returns(bars).dropna()) for ticker, bars in past.items()}
-        parameters = {ticker: each for ticker, each in found.items() if each is not None}
-        fallbacks = tuple(ticker for ticker in past if ticker not in parameters)
-        if fallbacks:
-            log.info("garch did not converge, ewma serves: %s", " ".join(fallbacks))
-        return FittedGarch(self.horizon, until, past.sessions()[0], parameters, fallbacks)
+        return _fit(self.name, self.horizon, panel, until, fits={self.name: False})
+
+
+@dataclass(frozen=True)
+class Gjr:
+    """GJR-GARCH(1,1,1)-t: GARCH whose volatility rises more after a fall than after a rise.
+
+    Where a ticker's fit does not converge, `garch` serves it.
+    Source: Glosten, Jagannathan, Runkle (1993), On the Relation between the Expected
+    Value and the Volatility of the Nominal Excess Return on Stocks, Journal of
+    Finance 48; for the rest as `Garch`.
+    """
+
+    horizon: int
+    name: ClassVar[str] = "gjr"
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> FittedGarch:
+        fits = {self.name: True, Garch.name: False}
+        return _fit(self.name, self.horizon, panel, until, fits=fits)
 
 
 @dataclass(frozen=True)
 class FittedGarch:
-    """GARCH with the parameters of each ticker.
+    """GARCH or GJR-GARCH with the parameters of each ticker.
 
     Attributes:
-        learns_from: the first session of the fit. Five parameters per ticker overfit so
-            little that forecasts in sample are as good as out of sample.
-        fallbacks: tickers that `ewma` serves, because their fit did not converge.
+        learns_from: the first session of the fit. Five or six parameters per ticker overfit
+            so little that forecasts in sample are as good as out of sample.
+        fallbacks: what serves the tickers whose fit did not converge, by ticker.
     """
 
+    name: str
     horizon: int
     fit_end: pd.Timestamp
     learns_from: pd.Timestamp
     parameters: Mapping[str, GarchParameters]
-    fallbacks: tuple[str, ...]
-    name: ClassVar[str] = Garch.name
+    fallbacks: Mapping[str, str]
 
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         scales = {}
@@ -70,3 +83,34 @@ class FittedGarch:
             elif ticker in self.fallbacks:
                 scales[ticker] = ewma_scale(bars, self.horizon)
         return filtered_simulation(self.name, panel, origins, scales)
+
+
+def _fit(
+    name: str,
+    horizon: int,
+    panel: Panel,
+    until: pd.Timestamp,
+    *,
+    fits: Mapping[str, bool],
+) -> FittedGarch:
+    """Return the first fit of each ticker that converges.
+
+    Args:
+        fits: in the order in which they are tried, by name: whether falls count more.
+    """
+    past = with_history(panel.until(until), MIN_MEMORY + horizon)
+    parameters, fallbacks = {}, {}
+    for ticker, bars in past.items():
+        returns = log_returns(bars).dropna()
+        for fit, falls in fits.items():
+            if (found := fit_garch(returns, falls=falls)) is not None:
+                parameters[ticker], serves = found, fit
+                break
+        else:
+            serves = Ewma.name
+        if serves != name:
+            fallbacks[ticker] = serves
+    for fallback in sorted(set(fallbacks.values())):
+        served = " ".join(ticker for ticker in fallbacks if fallbacks[ticker] == fallback)
+        log.info("%s did not converge, %s serves: %s", name, fallback, served)
+    return FittedGarch(name, horizon, until, past.sessions()[0], parameters, fallbacks)

@@ -1,4 +1,4 @@
-"""GARCH(1,1) with Student-t errors: the volatility of one ticker."""
+"""GARCH and GJR-GARCH with Student-t errors: the volatility of one ticker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PERCENT = 100
 """Returns are fitted in percent: the optimiser stalls where a variance is 1e-4."""
 
 MAX_PERSISTENCE = 0.9999
-"""Bound of α + β: at 1 the variance has no mean."""
+"""Bound of α + γ/2 + β: at 1 the variance has no mean."""
 
 NUMBA_SWITCH = "ARCH_DISABLE_NUMBA"
 """A variable of the environment that `arch` reads once, when it is imported."""
@@ -24,12 +24,13 @@ NUMBA_SWITCH = "ARCH_DISABLE_NUMBA"
 
 @dataclass(frozen=True)
 class GarchParameters:
-    """GARCH(1,1)-t of one ticker, for log returns as fractions.
+    """GARCH(1,1)-t or GJR-GARCH(1,1,1)-t of one ticker, for log returns as fractions.
 
     Attributes:
         mean: μ of a session.
         omega, alpha, beta: the recursion of the variance.
         nu: degrees of freedom of the errors.
+        gamma: what a fall adds to α; 0 is GARCH.
     """
 
     mean: float
@@ -37,11 +38,15 @@ class GarchParameters:
     alpha: float
     beta: float
     nu: float
+    gamma: float = 0.0
 
     @property
     def persistence(self) -> float:
-        """Return α + β, the share of a shock that the next session keeps."""
-        return self.alpha + self.beta
+        """Return α + γ/2 + β, the share of a shock that the next session keeps.
+
+        Half of γ: the errors are symmetric, so that every second one is a fall.
+        """
+        return self.alpha + self.gamma / 2 + self.beta
 
     @property
     def variance(self) -> float:
@@ -51,17 +56,19 @@ class GarchParameters:
     def scale(self, returns: np.ndarray, horizon: int) -> np.ndarray:
         """Return the volatility of the next 1…H sessions together, (T, H), a fraction.
 
-        Equation: σ²[t+1] = ω + α·ε²[t] + β·σ²[t];
-        σ²[t,h] = h·V + (σ²[t+1] − V)·(1 − (α+β)^h) / (1 − (α+β)), V the mean.
+        Equation: σ²[t+1] = ω + (α + γ·1{ε[t] < 0})·ε²[t] + β·σ²[t];
+        σ²[t,h] = h·V + (σ²[t+1] − V)·(1 − φ^h) / (1 − φ), φ = α + γ/2 + β and V the mean.
         Source: Bollerslev (1986), Generalized Autoregressive Conditional
-        Heteroskedasticity, Journal of Econometrics 31.
+        Heteroskedasticity, Journal of Econometrics 31; Glosten, Jagannathan,
+        Runkle (1993), On the Relation between the Expected Value and the Volatility
+        of the Nominal Excess Return on Stocks, Journal of Finance 48, for γ.
         """
         from scipy.signal import lfilter
 
-        shocks = np.nan_to_num(returns - self.mean) ** 2  # (T,)
+        shocks = np.nan_to_num(returns - self.mean)  # (T,)
         # The recursion starts at the mean, which is known without any later return.
         start = np.array([self.beta * self.variance])
-        drive = self.omega + self.alpha * shocks
+        drive = self.omega + (self.alpha + self.gamma * (shocks < 0)) * shocks**2
         ahead, _ = lfilter([1.0], [1.0, -self.beta], drive, zi=start)
         steps = np.arange(1, horizon + 1)
         fading = (1 - self.persistence**steps) / (1 - self.persistence)
@@ -85,18 +92,24 @@ def without_numba() -> Iterator[None]:
         del os.environ[NUMBA_SWITCH]
 
 
-def fit_garch(returns: pd.Series) -> GarchParameters | None:
-    """Return the maximum likelihood fit, or None where it did not converge."""
+def fit_garch(returns: pd.Series, *, falls: bool = False) -> GarchParameters | None:
+    """Return the maximum likelihood fit, or None where it did not converge.
+
+    Args:
+        falls: fit γ as well (GJR-GARCH).
+    """
     with without_numba():
         from arch import arch_model
 
     if not returns.var() > 0:
         return None
-    model = arch_model(PERCENT * returns, mean="Constant", p=1, q=1, dist="t", rescale=False)
+    model = arch_model(
+        PERCENT * returns, mean="Constant", p=1, o=int(falls), q=1, dist="t", rescale=False
+    )
     # A failed fit is told from its flag below.
     result = model.fit(disp="off", show_warning=False)
-    mean, omega, alpha, beta, nu = (float(each) for each in result.params)
-    parameters = GarchParameters(mean / PERCENT, omega / PERCENT**2, alpha, beta, nu)
-    numbers = np.isfinite([mean, omega, alpha, beta, nu]).all()
+    mean, omega, alpha, *gamma, beta, nu = (float(number) for number in result.params)
+    parameters = GarchParameters(mean / PERCENT, omega / PERCENT**2, alpha, beta, nu, *gamma)
+    numbers = np.isfinite(result.params).all()
     usable = numbers and omega > 0 and parameters.persistence <= MAX_PERSISTENCE
     return parameters if result.convergence_flag == 0 and usable else None
