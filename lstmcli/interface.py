@@ -248,8 +248,7 @@ def backtest(
         DiskError: the workspace cannot be written.
 
     Source:
-        Diebold, Mariano (1995), Comparing Predictive Accuracy; Hansen, Lunde, Nason
-        (2011), The Model Confidence Set.
+        Lazarus, Lewis, Stock, Watson (2018), HAR Inference: Recommendations for Practice.
 
     Example:
         >>> from lstmcli import backtest
@@ -259,9 +258,9 @@ def backtest(
         >>> config = load_config("smoke", overrides=quick)
         >>> result = backtest(config, "GOOG", workers=1)
         >>> verdict = result.verdicts["smoke"]
-        >>> verdict.strongest in set(result.scores["recipe"])
+        >>> verdict.hardest in set(result.scores["recipe"])
         True
-        >>> set(verdict.table["word"]) <= {"BEATS", "TIES", "LOSES", "no verdict"}
+        >>> verdict.word("random_walk") in {"BEATS", "TIES", "LOSES", "not asked"}
         True
     """
     if not isinstance(config, RunConfig):

@@ -32,21 +32,20 @@ def backtest_chart(
     *,
     folds: Sequence[pd.Timestamp],
     title: str,
-    against: str,
-    step: int,
+    line: str,
     note: str | None = None,
 ) -> Figure:
-    """Return cumulative CRPS skill against a baseline, and the skill at each step.
+    """Return cumulative skill against a baseline, and the skill at each step.
 
-    Left, what has been gained so far, in % of the whole loss of the baseline: it
-    ends at the skill of the span, and its band is the 95 % interval of the mean at
-    that point. Right, the skill of each step with its 95 % interval.
+    Left, what has been gained so far over all steps, in % of the whole loss of the
+    baseline: it ends at the skill of the verdict, and its band is the 95 % interval of
+    the mean at that point. Right, the skill of each step with its 95 % interval.
 
     Args:
         growth: by origin, ascending: `gain low high`, fractions.
-        skills: one row per step: `step skill low high word`, fractions; NaN without a test.
+        skills: one row per step: `step skill low high`, fractions; NaN without a test.
         folds: first origin of each fold.
-        step: the step of the left panel.
+        line: what the skill is of and against.
 
     Raises:
         NoDataError: when there is no origin.
@@ -58,19 +57,21 @@ def backtest_chart(
     with style.context(["default", STYLE]):
         figure = new_figure(
             title=title,
-            lines=[f"CRPS skill against {against}; above zero is better"],
+            lines=[line],
             note=note,
             footer="Bands and whiskers: 95 % confidence. Past skill is no promise. "
             "Not investment advice.",
         )
         left, right = figure.subplots(1, 2, width_ratios=[1.7, 1])
-        _over_time(left, growth, folds, step)
+        _over_time(left, growth, folds, list(skills["step"]))
         _per_step(right, skills)
         settle(figure)
     return figure
 
 
-def _over_time(axes: Axes, growth: pd.DataFrame, folds: Sequence[pd.Timestamp], step: int) -> None:
+def _over_time(
+    axes: Axes, growth: pd.DataFrame, folds: Sequence[pd.Timestamp], steps: Sequence[int]
+) -> None:
     x = np.arange(len(growth))
     days = pd.DatetimeIndex(growth.index)
     low, high = 100 * growth["low"].to_numpy(float), 100 * growth["high"].to_numpy(float)
@@ -90,7 +91,8 @@ def _over_time(axes: Axes, growth: pd.DataFrame, folds: Sequence[pd.Timestamp], 
         color=INK,
     )
     axes.set_title(
-        f"gained so far at {step} session{'s' * (step > 1)}\n(dotted: a new fit)",
+        f"gained so far at {', '.join(map(str, steps))} session{'s' * (steps[-1] > 1)}\n"
+        "(dotted: a new fit)",
         loc="left",
         fontsize=10,
     )
@@ -107,17 +109,6 @@ def _per_step(axes: Axes, skills: pd.DataFrame) -> None:
         axes.plot([at, at], [low, high], color=BLUE, linewidth=1.6)
         axes.plot([at], [skill], "o", color=BLUE, markersize=6)
     axes.axhline(0, color=INK, linewidth=1.0)
-    top = np.nanmax(values) if np.isfinite(values).any() else 1.0
-    for at, word in zip(x, skills["word"], strict=True):
-        axes.annotate(
-            word,
-            (at, top),
-            xytext=(0, 8),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            color=INK,
-        )
     axes.set_xticks(x, [str(step) for step in skills["step"]])
     axes.set_xlabel("sessions ahead")
     axes.set_title("at each step\n", loc="left", fontsize=10)

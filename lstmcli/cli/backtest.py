@@ -144,9 +144,10 @@ def _print_folds(plan: BacktestPlan) -> None:
 
 
 def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
+    from lstmcli.cli.verdict import print_verdict
     from lstmcli.evaluation.metrics import skill, summary
     from lstmcli.frames import IDENTITY
-    from lstmcli.report.wording import headline, recipe_name
+    from lstmcli.report.wording import recipe_name
 
     manifest = result.manifest
     tickers = manifest.tickers
@@ -194,7 +195,8 @@ def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
             failed = " ".join(ticker for ticker in served if served[ticker] == name)
             print(f"{key}: no convergence, {name} instead: {failed}")
     for verdict in result.verdicts.values():
-        print(f"\n{headline(verdict)}")
+        print()
+        print_verdict(verdict)
     times = manifest.evaluations
     print(f"\nThis period was backtested {times} time{'s' * (times > 1)} in this workspace.")
     print(DISCLAIMER)

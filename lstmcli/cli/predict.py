@@ -117,7 +117,7 @@ def _warn(prediction: Prediction, *, quiet: bool) -> None:
 
 
 def _print_forecast(prediction: Prediction, *, in_full: bool) -> None:
-    from lstmcli.report.wording import reminder
+    from lstmcli.report.verdict import reminder
 
     currency = f" {prediction.currency}" if prediction.currency else ""
     close = f"{five_digits(prediction.last_close)}{currency}"
@@ -134,9 +134,8 @@ def _print_forecast(prediction: Prediction, *, in_full: bool) -> None:
     head = ["step", "session", "median", "50 % cone", "80 % cone", "95 % cone"]
     print_table(head, _rows(prediction.prices), left=2)
     if prediction.baseline is not None:
-        print(
-            f"\n{prediction.baseline['recipe'].iloc[0]}, the strongest baseline, for comparison:\n"
-        )
+        name = prediction.baseline["recipe"].iloc[0]
+        print(f"\n{name}, the hardest of its baselines to beat, for comparison:\n")
         print_table(head, _rows(prediction.baseline), left=2)
     print(f"\nevery step and quantile: {prediction.path}")
 

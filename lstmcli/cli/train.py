@@ -124,7 +124,8 @@ def _print_plan(plan: TrainPlan) -> None:
 
 
 def _print_result(plan: TrainPlan, result: TrainResult) -> None:
-    from lstmcli.report.wording import headline, recipe_name
+    from lstmcli.cli.verdict import print_verdict
+    from lstmcli.report.wording import recipe_name
 
     manifest = result.manifest
     first, last, evaluations = manifest.test
@@ -155,8 +156,9 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
         f"\nCRPS on validation and test in % of the price, mean of steps 1-{horizon}; lower is\n"
         f"better. Skill in % against {walk}; '80 %' is how often the test outcome lay\n"
         f"in that cone. Test origins {first} to {last}; this period was\n"
-        f"evaluated {times} here.\n\n{headline(result.verdict)}"
+        f"evaluated {times} here.\n"
     )
+    print_verdict(result.verdict)
     if not any(result.best_epochs):
         print("No epoch was better than the untrained baseline, which therefore forecasts.")
     print(DISCLAIMER)

@@ -315,9 +315,10 @@ def _beaten(recipe: Recipe, panel: Panel, baseline: str, horizon: int) -> set[in
     rows = rows[rows.groupby(keys)["recipe"].transform("size") == 2]
     rows = rows[rows["step"].isin(STEPS)]
     calibrated = isinstance(recipe, Calibrated)
-    judged = judge(outcomes(rows), [recipe.name], [baseline], calibrated=calibrated)
-    table = judged[recipe.name].table
-    return set(table.loc[table["word"] == BEATS, "step"].astype(int))
+    verdict = judge(
+        outcomes(rows), [recipe.name], [baseline], calibrated=calibrated, ladder=(baseline,)
+    )[recipe.name]
+    return set(verdict.steps) if verdict.word(baseline) == BEATS else set()
 
 
 def _largest_difference(one: pd.DataFrame, two: pd.DataFrame) -> float:

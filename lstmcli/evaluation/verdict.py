@@ -1,41 +1,56 @@
 """The verdict in numbers: does a recipe beat the baselines.
 
-At each step and against each baseline a recipe BEATS, LOSES or TIES. BEATS needs four
-things at once: a difference that is significant after correction for the number of
-comparisons, a skill that is large enough to matter, a place in the model confidence set,
-and intervals that cover what they promise. `lstmcli.report.wording` puts it into sentences.
+Losses are CRPS in units of volatility, so that calm and wild months count alike. Those of a
+date are averaged over tickers and then over steps: one number a date, one test a baseline.
+`lstmcli.evaluation.ladder` turns the tests into words, `lstmcli.report.verdict` into sentences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lstmcli.evaluation.comparison import NUMBERS, Comparison, judged_steps_of, numbered
+from lstmcli.evaluation.coverage import check_coverage
+from lstmcli.evaluation.direction import UP, Direction, judge_direction
+from lstmcli.evaluation.ladder import (
+    BEATS,
+    LOSES,
+    NO_VERDICT,
+    NOT_ASKED,
+    TIES,
+    climb,
+)
 from lstmcli.evaluation.metrics import covered, crps
 from lstmcli.evaluation.significance import (
-    date_means,
-    diebold_mariano,
+    SIGNIFICANCE,
+    ewc,
     false_discovery,
-    holm,
     model_confidence_set,
-    pesaran_timmermann,
-    skill_test,
 )
+from lstmcli.forecasters.baselines import LADDER
 from lstmcli.frames import COVERAGES, IDENTITY, of_recipe
 
-BEATS, TIES, LOSES, MIXED = "BEATS", "TIES", "LOSES", "MIXED"
-NO_VERDICT = "no verdict"
+__all__ = [
+    "BEATS",
+    "LOSES",
+    "NOT_ASKED",
+    "NO_VERDICT",
+    "TIES",
+    "Verdict",
+    "judge",
+    "outcomes",
+]
 
-SIGNIFICANCE = 0.05
-MIN_SKILL = 0.001
-"""A CRPS that differs by less than a tenth of a percent makes no difference in use."""
+UNTRAINED = "-untrained"
+"""Ends the name of a network's recipe as it was before its first epoch."""
 
-COVERAGE_SLACK = 0.01
-"""A coverage this close to nominal counts as kept, even if the difference is significant."""
+Key = tuple[str, bool]
+"""A recipe, and whether it is calibrated."""
 
 
 def outcomes(rows: pd.DataFrame) -> pd.DataFrame:
@@ -43,44 +58,30 @@ def outcomes(rows: pd.DataFrame) -> pd.DataFrame:
 
     The result is small, and tables of different tickers can be concatenated.
 
-    Columns: `recipe calibrated ticker made_on step`, `crps` (log return), `in50 in80 in95`
-    (whether the outcome lies in the interval), `median_sign` and `outcome_sign` (−1, 0, 1).
+    Columns: `recipe calibrated ticker made_on target_on step`, `crps` (log return), `scaled`
+    (CRPS in units of volatility; plain CRPS where an older version stored no `unit`), `in50
+    in80 in95` (whether the outcome lies in the interval), `median_sign outcome_sign
+    usual_sign` (−1, 0, 1; the last is that of the training block, up where it is not known).
     """
+    loss = crps(rows)
+    scaled = loss / rows["unit"].to_numpy(float) if "unit" in rows else loss
+    usual = rows["usual_sign"].to_numpy() if "usual_sign" in rows else np.full(len(rows), UP)
     return pd.DataFrame(
         {
             "recipe": rows["recipe"].astype("category"),
             "calibrated": rows["calibrated"],
             "ticker": rows["ticker"].astype("category"),
             "made_on": rows["made_on"],
+            "target_on": rows["target_on"],
             "step": rows["step"].astype(np.int16),
-            "crps": crps(rows),
+            "crps": loss,
+            "scaled": scaled,
             **{f"in{share * 100:.0f}": covered(rows, share) for share in COVERAGES},
             "median_sign": np.sign(rows["q50"].to_numpy(float)).astype(np.int8),
             "outcome_sign": np.sign(rows["realised"].to_numpy(float)).astype(np.int8),
+            "usual_sign": usual.astype(np.int8),
         }
     )
-
-
-@dataclass(frozen=True)
-class Direction:
-    """How often the median has the sign of the outcome, at the shortest step.
-
-    Attributes:
-        right: share of right signs; NaN where the median never changes its sign.
-        always_up: share of positive outcomes. Outcomes of zero count in neither share;
-            NaN where no other is left.
-        p_value: of the difference between the two, by date; None where no test can be made.
-        independence: p-value of the test of Pesaran and Timmermann. None for several
-            tickers, because tickers move together on the same day.
-        edge: whether there is evidence that the median knows the direction; None where the
-            median never changes its sign.
-    """
-
-    right: float
-    always_up: float
-    p_value: float | None = None
-    independence: float | None = None
-    edge: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -89,35 +90,70 @@ class Verdict:
 
     Attributes:
         recipe, calibrated: the one that is judged.
-        strongest: the baseline with the lowest CRPS.
-        table: one row per baseline and step. Columns: `baseline step word`, `skill low
-            high` (of CRPS, fractions, with its 95 % confidence interval), `p_value`, `holm`
-            (the same, corrected for all rows), `origins`, `forecasts`, `in_mcs` (whether
-            the recipe is in the model confidence set), `covers` (whether its intervals
-            cover what they promise), and `coverage50 coverage80 coverage95` (fractions),
-            each with its 95 % confidence interval in `…_low` and `…_high`.
+        ladder: one row per baseline: those that are tested, the weakest first, then those
+            that are shown. Columns: `baseline`, `tested`, `word` and `why` (see `Rung`; both
+            empty where it is only shown), `skill low high p_value` (of CRPS in units of
+            volatility, fractions; p two-sided), `freedom` (degrees of freedom),
+            `detectable` (the skill found four times out of five), `crps_skill crps_low
+            crps_high` (the same of plain CRPS), `loss base_loss` (in units of volatility),
+            `crps base_crps` (log returns), `origins`, `forecasts`, `lacking` (forecasts of
+            the recipe that the baseline lacks; it is compared on the others).
+        table: the same columns from `skill` on for each `baseline` and `step` by itself: for
+            information, without a word.
+        coverage: `step nominal coverage low high kept`; see `check_coverage`.
+        overlaps: by judged step, the dates over which an outcome reaches.
+        missing: by step that is not judged, how many more dates it needs.
+        alpha: one-sided level of each test; the intervals are at 1 − 2·alpha.
+        shared: how many configs and trials share the level of 5 %.
+        fits: how often the recipe was fitted for this; None where it was not said.
+        confident: the recipes in the model confidence set of all that were given.
         first, last: origins.
+        origins, forecasts: of the recipe at the judged steps.
         tickers: how many there are, and how many of them are better and worse than the
-            strongest baseline at the first step, at a false discovery rate of 5 %.
+            hardest baseline at the shortest step, at a false discovery rate of 5 %.
     """
 
     recipe: str
     calibrated: bool
-    strongest: str
+    ladder: pd.DataFrame
     table: pd.DataFrame
+    coverage: pd.DataFrame
+    overlaps: Mapping[int, int]
+    missing: Mapping[int, int]
+    alpha: float
+    shared: int
+    fits: int | None
+    confident: frozenset[Key]
     direction: Direction
     first: pd.Timestamp
     last: pd.Timestamp
+    origins: int
+    forecasts: int
     tickers: tuple[int, int, int]
 
-    def overall(self, baseline: str) -> str:
-        """Return one word for all steps: BEATS, LOSES, MIXED, TIES or no verdict."""
-        words = set(self.table.loc[self.table["baseline"] == baseline, "word"])
-        if words == {NO_VERDICT}:
-            return NO_VERDICT
-        if {BEATS, LOSES} <= words:
-            return MIXED
-        return next((word for word in (BEATS, LOSES) if word in words), TIES)
+    @property
+    def hardest(self) -> str | None:
+        """The last baseline of the ladder that was there; None without any."""
+        return _hardest(self.ladder)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The steps that are judged."""
+        return tuple(self.overlaps)
+
+    @property
+    def level(self) -> float:
+        """Confidence of every interval but those of coverages."""
+        return 1 - 2 * self.alpha
+
+    @property
+    def covers(self) -> bool:
+        """Whether every interval covers what it promises."""
+        return bool(self.coverage["kept"].all())
+
+    def word(self, baseline: str) -> str:
+        """Return BEATS, TIES, LOSES, `not asked`, `no verdict`; empty of a baseline only shown."""
+        return str(self.ladder.set_index("baseline").loc[baseline, "word"])
 
 
 def judge(
@@ -126,156 +162,137 @@ def judge(
     baselines: Sequence[str],
     *,
     calibrated: bool = False,
+    ladder: Sequence[str] = LADDER,
+    trials: int = 0,
+    fits: int | None = None,
 ) -> dict[str, Verdict]:
     """Return the verdict on each recipe, by its name.
 
-    Equation: BEATS if Holm's p < 0.05 over baselines and steps, skill ≥ 0.1 %, the recipe is
-        in the model confidence set of all recipes given, and each coverage (50, 80, 95 %) is
-        within a point of nominal or has nominal in its 95 % interval; LOSES if p < 0.05
-        and skill ≤ −0.1 %; no verdict below ten origins per step; else TIES.
+    Each recipe climbs its own ladder at 5 %/m, m = recipes + trials.
 
     Args:
-        of: `outcomes` of every recipe, on the same origins.
+        of: `outcomes` of every recipe. Two are compared on the rows that both have.
         recipes: those to judge.
-        baselines: those to judge them against, at least one; as they are, not calibrated.
+        baselines: those to compare them with; as they are, not calibrated.
         calibrated: whether the recipes are judged calibrated or as they are.
+        ladder: baselines that are tested, the weakest first; the others are shown.
+        trials: settings that were tried before these recipes were chosen.
+        fits: how often each recipe was fitted.
     """
-    losses: dict[int, pd.DataFrame] = {}
-    confident: dict[int, set[Hashable]] = {}
-    for step, rows in of.groupby("step"):
-        means = rows.groupby(["made_on", *IDENTITY], observed=True)["crps"].mean()
-        by_date = means.unstack(list(IDENTITY))
-        losses[int(step)] = by_date
-        confident[int(step)] = model_confidence_set(by_date, int(step))
-    strongest = min(
-        baselines, key=lambda name: sum(by[name, False].mean() for by in losses.values())
-    )
-    return {
-        recipe: _verdict(of, (recipe, calibrated), baselines, strongest, losses, confident)
-        for recipe in recipes
-    }
+    of = numbered(of)
+    shared = len(recipes) + trials
+    rungs = [name for name in ladder if name in baselines]
+    shown = [name for name in baselines if name not in rungs]
+    confident: dict[tuple[int, ...], frozenset[Key]] = {}
+    verdicts = {}
+    for recipe in recipes:
+        own = _rows(of, (recipe, calibrated))
+        overlaps, missing = judged_steps_of(own)
+        steps = tuple(overlaps)
+        if steps not in confident:
+            confident[steps] = _confident(of, overlaps)
+        verdicts[recipe] = _verdict(
+            own,
+            {name: _rows(of, (name, False)) for name in (*rungs, *shown, recipe + UNTRAINED)},
+            rungs,
+            recipe=recipe,
+            calibrated=calibrated,
+            overlaps=overlaps,
+            missing=missing,
+            alpha=SIGNIFICANCE / 2 / shared,
+            shared=shared,
+            fits=fits,
+            confident=confident[steps],
+        )
+    return verdicts
 
 
 def _verdict(
-    of: pd.DataFrame,
-    judged: tuple[str, bool],
-    baselines: Sequence[str],
-    strongest: str,
-    losses: Mapping[int, pd.DataFrame],
-    confident: Mapping[int, set[Hashable]],
+    own: pd.DataFrame,
+    others: Mapping[str, pd.DataFrame],
+    rungs: Sequence[str],
+    *,
+    recipe: str,
+    calibrated: bool,
+    overlaps: dict[int, int],
+    alpha: float,
+    **context: Any,
 ) -> Verdict:
-    recipe, calibrated = judged
-    own = of_recipe(of, recipe, calibrated=calibrated)
-    found = []
-    for step, by_date in losses.items():
-        rows = own[own["step"] == step]
-        coverage, covers = _coverage(rows, step)
-        for baseline in baselines:
-            test = skill_test(by_date[judged].to_numpy(), by_date[baseline, False].to_numpy(), step)
-            low, high = test.interval if test else (np.nan, np.nan)
-            found.append(
-                {
-                    "baseline": baseline,
-                    "step": step,
-                    "skill": test.mean if test else np.nan,
-                    "low": low,
-                    "high": high,
-                    "p_value": test.p_value if test else np.nan,
-                    "origins": len(by_date),
-                    "forecasts": len(rows),
-                    "in_mcs": judged in confident[step],
-                    "covers": covers,
-                    **coverage,
-                }
-            )
-    table = pd.DataFrame(found).sort_values(["baseline", "step"], key=_as_listed(baselines))
-    tested = table["p_value"].notna()
-    table["holm"] = np.nan
-    table.loc[tested, "holm"] = holm(table.loc[tested, "p_value"].to_numpy())
-    table.insert(2, "word", [_word(row) for row in table.to_dict("records")])
+    compared = {name: Comparison(own, base) for name, base in others.items() if len(base)}
+    rows: list[dict[str, Any]] = []
+    steps: list[dict[str, Any]] = []
+    tests = {}
+    for name, beside in compared.items():
+        numbers, test = beside.numbers(overlaps, alpha=alpha)
+        rows.append({"baseline": name, "tested": name in rungs, **numbers})
+        if name in rungs:
+            tests[name] = test
+        for step, overlap in overlaps.items():
+            numbers, _ = beside.numbers({step: overlap}, alpha=alpha)
+            steps.append({"baseline": name, "step": step, **numbers})
+    coverage = check_coverage(own, overlaps)
+    words = climb(tests, alpha=alpha, covers=bool(coverage["kept"].all()))
+    table = pd.DataFrame(rows, columns=["baseline", "tested", *NUMBERS])
+    for place, what in enumerate(("word", "why"), start=2):
+        filled = [getattr(words[n], what) if n in words else "" for n in table["baseline"]]
+        table.insert(place, what, filled)
+    shortest = int(own["step"].min()) if len(own) else 1
+    at_shortest = own[own["step"] == shortest]
+    overlap = overlaps.get(shortest, shortest)
+    hardest = _hardest(table)
+    judged = own[own["step"].isin(list(overlaps))]
     return Verdict(
         recipe=recipe,
         calibrated=calibrated,
-        strongest=strongest,
-        table=table.reset_index(drop=True),
-        direction=_direction(own),
+        ladder=table,
+        table=pd.DataFrame(steps, columns=["baseline", "step", *NUMBERS]),
+        coverage=coverage,
+        overlaps=overlaps,
+        alpha=alpha,
+        direction=judge_direction(at_shortest, overlap, alpha=alpha),
         first=own["made_on"].min(),
         last=own["made_on"].max(),
-        tickers=_by_ticker(own, of_recipe(of, strongest, calibrated=False), min(losses)),
+        origins=own["made_on"].nunique(),
+        forecasts=len(judged),
+        tickers=_by_ticker(own, compared.get(hardest or ""), shortest, overlap),
+        **context,
     )
 
 
-def _as_listed(baselines: Sequence[str]) -> Callable[[pd.Series], pd.Series]:
-    """Return a sort key that keeps baselines in the order in which they were given."""
-    place = {name: number for number, name in enumerate(baselines)}
-    return lambda column: column.map(place) if column.name == "baseline" else column
+def _rows(of: pd.DataFrame, key: Key) -> pd.DataFrame:
+    return of_recipe(of, key[0], calibrated=key[1]).sort_values("row")
 
 
-def _word(row: Mapping[str, Any]) -> str:
-    if np.isnan(row["holm"]):
-        return NO_VERDICT
-    significant = row["holm"] < SIGNIFICANCE
-    if significant and row["skill"] >= MIN_SKILL and row["in_mcs"] and row["covers"]:
-        return BEATS
-    return LOSES if significant and row["skill"] <= -MIN_SKILL else TIES
+def _hardest(ladder: pd.DataFrame) -> str | None:
+    rungs = ladder.loc[ladder["tested"] & (ladder["word"] != NO_VERDICT), "baseline"]
+    rungs = rungs if len(rungs) else ladder.loc[ladder["tested"], "baseline"]
+    return str(rungs.iloc[-1]) if len(rungs) else None
 
 
-def _coverage(rows: pd.DataFrame, step: int) -> tuple[dict[str, float], bool]:
-    """Return each coverage with its interval, and whether all keep what they promise."""
-    columns: dict[str, float] = {}
-    covers = True
-    for share in COVERAGES:
-        name = f"{share * 100:.0f}"
-        hits = date_means(rows[f"in{name}"].to_numpy(float), rows)
-        test = diebold_mariano(hits.to_numpy(), step)
-        low, high = test.interval if test else (np.nan, np.nan)
-        coverage = float(hits.mean())
-        columns |= {
-            f"coverage{name}": coverage,
-            f"coverage{name}_low": low,
-            f"coverage{name}_high": high,
-        }
-        covers &= abs(coverage - share) <= COVERAGE_SLACK or low <= share <= high
-    return columns, bool(covers)
+def _confident(of: pd.DataFrame, overlaps: Mapping[int, int]) -> frozenset[Key]:
+    """Return the model confidence set over the judged steps, on rows that all have."""
+    recipes = of.groupby(list(IDENTITY), observed=True).ngroups
+    some = of[of["step"].isin(list(overlaps))]
+    some = some[some.groupby("row")["step"].transform("size") == recipes]
+    if some.empty:
+        return frozenset()
+    by_step = some.groupby(["made_on", "step", *IDENTITY], observed=True)["scaled"].mean()
+    complete = by_step.unstack(["step", *IDENTITY]).dropna()
+    losses = complete.T.groupby(level=list(IDENTITY), observed=True).mean().T
+    found = model_confidence_set(losses, max(overlaps.values()))
+    return frozenset((str(key[0]), bool(key[1])) for key in found)  # type: ignore[index]
 
 
-def _direction(own: pd.DataFrame) -> Direction:
-    rows = own[(own["step"] == own["step"].min()) & (own["outcome_sign"] != 0)]
-    if not len(rows):
-        return Direction(np.nan, np.nan)
-    median, outcome = rows["median_sign"].to_numpy(), rows["outcome_sign"].to_numpy()
-    always = outcome > 0
-    if len(np.unique(median)) == 1:
-        return Direction(np.nan, float(always.mean()))
-    right = median == outcome
-    differences = date_means(right.astype(float) - always.astype(float), rows).to_numpy()
-    test = diebold_mariano(differences, int(rows["step"].iloc[0]))
-    edge = test is not None and test.p_value < SIGNIFICANCE and test.mean > 0
-    independence = None
-    if rows["ticker"].nunique() == 1:
-        independence = pesaran_timmermann(median, outcome)
-        edge = edge and independence is not None and independence < SIGNIFICANCE
-    return Direction(
-        right=float(right.mean()),
-        always_up=float(always.mean()),
-        p_value=None if test is None else test.p_value,
-        independence=independence,
-        edge=edge,
-    )
-
-
-def _by_ticker(own: pd.DataFrame, base: pd.DataFrame, step: int) -> tuple[int, int, int]:
+def _by_ticker(
+    own: pd.DataFrame, pair: Comparison | None, step: int, overlap: int
+) -> tuple[int, int, int]:
     """Return the number of tickers, and how many are better and worse by themselves."""
-    losses, against = (
-        rows[rows["step"] == step].set_index(["ticker", "made_on"])["crps"] for rows in (own, base)
-    )
-    differences = (against - losses).sort_index()
-    count = differences.index.get_level_values("ticker").nunique()
-    tests = []
-    for _, of_ticker in differences.groupby(level="ticker", observed=True):
-        test = diebold_mariano(of_ticker.to_numpy(), step)
-        if test is not None:
-            tests.append(test)
+    count = own["ticker"].nunique()
+    if pair is None:
+        return count, 0, 0
+    rows = pair.rows[pair.rows["step"] == step].sort_values("made_on")
+    gains = (rows["base_scaled"] - rows["scaled"]).groupby(rows["ticker"], observed=True)
+    tests = [test for _, of in gains if (test := ewc(of.to_numpy(), overlap=overlap))]
     if not tests:
         return count, 0, 0
     significant = false_discovery(np.array([test.p_value for test in tests])) < SIGNIFICANCE

@@ -20,6 +20,7 @@ from lstmcli.evaluation.backtest import (
     judged_steps,
     taking_part,
 )
+from lstmcli.evaluation.direction import UP, usual_signs
 from lstmcli.evaluation.metrics import score_fully
 from lstmcli.evaluation.tasks import FoldTask
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
@@ -31,7 +32,7 @@ from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.session import Loaded, Session
 from lstmcli.pipeline.training_plan import sessions_needed
 from lstmcli.pipeline.versions import versions
-from lstmcli.report.wording import verdict_json
+from lstmcli.report.verdict import verdict_json
 from lstmcli.store import Workspace
 from lstmcli.store.backtests import BacktestManifest, BacktestRecord
 
@@ -65,11 +66,17 @@ class BacktestPlan:
 
 @dataclass(frozen=True)
 class BacktestResult:
-    """A finished backtest: scores of every recipe, and a verdict for each config."""
+    """A finished backtest: scores of every recipe, and a verdict for each config.
+
+    Attributes:
+        lacking: by recipe, tickers of which it lacks forecasts that others made, with how
+            many. All are scored and judged on those that every recipe has.
+    """
 
     manifest: BacktestManifest
     scores: pd.DataFrame
     verdicts: dict[str, Verdict]
+    lacking: dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -219,10 +226,13 @@ def _judge(
 ) -> BacktestResult:
     store = workspace.backtests
     rows = pd.concat([store.piece(name, task.key) for task in plan.tasks], ignore_index=True)
-    rows = shared_rows(rows)
+    whole = rows.assign(usual_sign=_usual_signs(rows, plan))
+    rows = shared_rows(whole)
     scores = score_fully(rows)
     baselines = [label for label in BASELINES if label in set(rows["recipe"])]
-    verdicts = judge(outcomes(rows), list(plan.configs), baselines, calibrated=True)
+    verdicts = judge(
+        outcomes(rows), list(plan.configs), baselines, calibrated=True, fits=len(plan.folds)
+    )
     spans = plan.record.folds
     manifest = BacktestManifest(
         backtest=name,
@@ -237,8 +247,9 @@ def _judge(
         verdicts={label: verdict_json(verdict) for label, verdict in verdicts.items()},
     )
     tables = [
-        verdict.table.assign(recipe=label, calibrated=verdict.calibrated)
+        table.assign(recipe=label, calibrated=verdict.calibrated)
         for label, verdict in verdicts.items()
+        for table in (verdict.ladder.assign(step="all"), verdict.table)
     ]
     store.finish(
         manifest,
@@ -246,7 +257,7 @@ def _judge(
         scores=scores,
         verdicts=pd.concat(tables, ignore_index=True),
     )
-    return BacktestResult(manifest, scores, verdicts)
+    return BacktestResult(manifest, scores, verdicts, left_out_rows(whole))
 
 
 def shared_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -257,3 +268,26 @@ def shared_rows(rows: pd.DataFrame) -> pd.DataFrame:
     recipes = rows.groupby(list(IDENTITY)).ngroups
     have = rows.groupby(KEYS, sort=False)["recipe"].transform("size")
     return rows[have == recipes].reset_index(drop=True)
+
+
+def left_out_rows(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Return by recipe and ticker how many forecasts it lacks that another recipe made."""
+    of = rows.loc[~rows["calibrated"], [*KEYS, "recipe"]]
+    had = of.groupby(["ticker", "recipe"], observed=True).size().unstack(fill_value=0)
+    made = of.drop_duplicates(KEYS).groupby("ticker", observed=True).size()
+    lacking = had.rsub(made, axis=0)
+    return {
+        str(recipe): {str(ticker): int(count) for ticker, count in of_recipe.items() if count}
+        for recipe, of_recipe in lacking.items()
+        if of_recipe.any()
+    }
+
+
+def _usual_signs(rows: pd.DataFrame, plan: BacktestPlan) -> pd.Series:
+    """Return for each row the usual direction of its ticker in the fold's training block."""
+    signs = pd.Series(UP, index=rows.index)
+    for fold in plan.folds:
+        here = rows["made_on"].isin(fold.origins)
+        known = usual_signs(taking_part(plan.loaded.panel, fold), fold.until)
+        signs[here] = rows.loc[here, "ticker"].astype(str).map(known).fillna(UP).astype(int)
+    return signs

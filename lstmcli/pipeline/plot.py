@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from lstmcli import charts
-from lstmcli.errors import ConfigError, shell_word
+from lstmcli.errors import ConfigError, NoDataError, shell_word
+from lstmcli.evaluation.comparison import Comparison, judged_steps_of, numbered
 from lstmcli.evaluation.metrics import covered, pit, rolling_coverage
-from lstmcli.evaluation.significance import cumulative_skill
+from lstmcli.evaluation.significance import SIGNIFICANCE, cumulative_skill
 from lstmcli.evaluation.verdict import outcomes
-from lstmcli.frames import COVERAGES, IDENTITY, of_recipe
+from lstmcli.frames import COVERAGES, of_recipe
 from lstmcli.models.attention import Attention
 from lstmcli.pipeline.predict import Failure, Prediction, predict
 from lstmcli.pipeline.session import Session
+from lstmcli.report.verdict import hardest_baseline, plain_name
 from lstmcli.store import Workspace
 
 if TYPE_CHECKING:
@@ -110,20 +112,12 @@ def _of_backtest(
         judged = verdict["recipe"], verdict["calibrated"]
         own = of_recipe(rows, judged[0], calibrated=judged[1])
         if kind == "backtest":
-            strongest = verdict["strongest"]
-            step = int(own["step"].min())
-            of = outcomes(pd.concat([own, of_recipe(rows, strongest, calibrated=False)]))
-            of = of[of["step"] == step]
-            means = of.groupby(["made_on", *IDENTITY], observed=True)["crps"].mean()
-            losses = means.unstack(list(IDENTITY))
-            against = [row for row in verdict["steps"] if row["baseline"] == strongest]
-            figure = charts.backtest_chart(
-                cumulative_skill(losses[judged], losses[strongest, False], step),
-                pd.DataFrame(against)[["step", "skill", "low", "high", "word"]],
+            figure = _skill_chart(
+                own,
+                rows,
+                hardest_baseline(verdict),
                 folds=[pd.Timestamp(first) for first, _ in folds],
                 title=f"{label}: {who}",
-                against=f"{strongest}, the strongest baseline",
-                step=step,
                 note=note,
             )
         else:
@@ -150,6 +144,48 @@ def _of_backtest(
             )
         paths.append(_save(workspace, figure, output, f"{kind}-{manifest.backtest}-{label}"))
     return paths
+
+
+def _skill_chart(
+    own: pd.DataFrame,
+    rows: pd.DataFrame,
+    hardest: str | None,
+    *,
+    folds: Sequence[pd.Timestamp],
+    title: str,
+    note: str | None,
+) -> Figure:
+    """Draw the skill of a recipe against the baseline of its verdict, from stored forecasts.
+
+    Raises:
+        NoDataError: there are too few sessions for a test, or no baseline.
+    """
+    base = rows.iloc[:0] if hardest is None else of_recipe(rows, hardest, calibrated=False)
+    of = numbered(outcomes(pd.concat([own, base])))
+    mine = of["recipe"] == own["recipe"].iloc[0]
+    overlaps, _ = judged_steps_of(of[mine])
+    if not overlaps or mine.all():
+        raise NoDataError(
+            f"Expected a backtest with enough sessions for a test. Received: "
+            f"{own['made_on'].nunique():,} of {title}.",
+            hint="lstm backtest --set backtest.folds=4",
+        )
+    beside = Comparison(of[mine], of[~mine])
+    losses = beside.losses(overlaps)
+    skills = [
+        {"step": step, **beside.numbers({step: overlap}, alpha=SIGNIFICANCE / 2)[0]}
+        for step, overlap in overlaps.items()
+    ]
+    # Versions before 0.3 stored no volatility beside a forecast.
+    unit = " in units of volatility" if "unit" in rows else ""
+    return charts.backtest_chart(
+        cumulative_skill(losses["scaled"], losses["base_scaled"], overlap=max(overlaps.values())),
+        pd.DataFrame(skills)[["step", "skill", "low", "high"]],
+        folds=folds,
+        title=title,
+        line=f"CRPS skill{unit} against {plain_name(str(hardest))}; above zero is better",
+        note=note,
+    )
 
 
 def _forecast(prediction: Prediction) -> Figure:

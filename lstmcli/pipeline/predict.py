@@ -20,6 +20,7 @@ from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, check_market, find_inputs, panel_of_run
 from lstmcli.pipeline.prices import in_prices, with_baseline
 from lstmcli.pipeline.session import Session
+from lstmcli.report.verdict import hardest_baseline
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.runs import Manifest
@@ -35,9 +36,9 @@ class Prediction:
         forecast: a calibrated Forecast in log returns, H rows.
         raw: the same before calibration.
         prices: the same with quantiles and intervals in the ticker's currency.
-        baseline: prices of the strongest baseline of the run's test block; None where
-            its history is too short.
-        beside: Forecasts of baselines in log returns, by name; the strongest and those asked for.
+        baseline: prices of the hardest baseline of the run's verdict; None where its
+            history is too short.
+        beside: Forecasts of baselines in log returns, by name; the hardest and those asked for.
         sessions_behind: settled sessions after the origin that have no bar here; 0 is
             fresh, None where the user chose the origin.
         seen: whether the networks were fitted on sessions after the origin.
@@ -97,7 +98,7 @@ def predict(
         run: else of each ticker the newest that knows it.
         as_of: forecast from the last session up to this date.
         with_keras: load what can be explained, too, which takes seconds.
-        beside: names of baselines that are wanted besides the strongest.
+        beside: names of baselines that are wanted besides the hardest.
 
     Raises:
         NoDataError, DataError: no ticker is named, and there is no usable run.
@@ -121,17 +122,17 @@ def predict(
             series = series_of(fitted.network.recipe.features)
             here = pd.DatetimeIndex([origin])
             raw, published = FittedCalibrated(fitted).with_inner(panel, here)
-            strongest = (asked[0].manifest.verdict or {}).get("strongest", "ewma")
+            hardest = hardest_baseline(asked[0].manifest.verdict) or "ewma"
             baselines = {
                 baseline: _baseline(baseline, fitted, panel, here)
-                for baseline in dict.fromkeys((strongest, *beside))
+                for baseline in dict.fromkeys((hardest, *beside))
             }
         except LstmError as error:
             failed |= {inputs.ticker: Failure(inputs.ticker, error) for inputs in asked}
             continue
         of_published, of_raw = _by_ticker(published), _by_ticker(raw)
         of_prices, beside_prices = (
-            _by_ticker(in_prices(rows)) for rows in (published, baselines[strongest])
+            _by_ticker(in_prices(rows)) for rows in (published, baselines[hardest])
         )
         of_baselines = {baseline: _by_ticker(rows) for baseline, rows in baselines.items()}
         for inputs in asked:

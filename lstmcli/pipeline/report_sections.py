@@ -19,6 +19,7 @@ from lstmcli.pipeline.prices import in_prices
 from lstmcli.pipeline.report_record import record_of
 from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
+from lstmcli.report.verdict import hardest_baseline
 from lstmcli.sessions import sessions_behind
 from lstmcli.store.runs import Manifest
 from lstmcli.trading import readable, suspension
@@ -97,10 +98,10 @@ def section_of(
     )
     section.tables.append(_steps(prices, "The forecast"))
     manifest = _manifest(session, str(last["run"].iloc[0]))
-    strongest = None
+    hardest = None
     if manifest is not None:
         verdict = manifest.verdict or {}
-        strongest = verdict.get("strongest")
+        hardest = hardest_baseline(verdict)
         section.verdict = verdict.get("headline")
         section.facts += [
             ("run", manifest.run),
@@ -121,7 +122,7 @@ def section_of(
         workspace = session.workspace
         workspace.write(workspace.chart_path(f"daily-{ticker}.svg"), picture.svg.encode())
         section.pictures.append(picture)
-    _add_outcomes(section, live, strongest)
+    _add_outcomes(section, live, hardest)
     return section
 
 
@@ -182,7 +183,7 @@ def error_sentence(error: Mapping[str, Any]) -> str:
     return f"{error.get('error')}" + (f" Next: {error['hint']}." if error.get("hint") else "")
 
 
-def _add_outcomes(section: report.Section, live: Live, strongest: str | None) -> None:
+def _add_outcomes(section: report.Section, live: Live, hardest: str | None) -> None:
     """Add the record of a ticker, and its last outcomes as a table and a chart."""
     remarks, tables = record_of(live)
     section.remarks += remarks
@@ -206,7 +207,7 @@ def _add_outcomes(section: report.Section, live: Live, strongest: str | None) ->
         )
         for n, (_, row) in enumerate(recent.iterrows())
     )
-    against = _against(scored, strongest)
+    against = _against(scored, hardest)
     if against is not None:
         losses = own.assign(crps=crps(own)).set_index("made_on")["crps"]
         other = of_recipe(scored, against, calibrated=False).sort_values("made_on")
@@ -238,7 +239,7 @@ def _add_outcomes(section: report.Section, live: Live, strongest: str | None) ->
     section.tables += tables
 
 
-def _against(scored: pd.DataFrame, strongest: str | None) -> str | None:
+def _against(scored: pd.DataFrame, hardest: str | None) -> str | None:
     """Return the baseline that the skill is drawn against."""
     names = set(scored.loc[~scored["calibrated"], "recipe"])
-    return next((name for name in (strongest, "ewma", "random_walk") if name in names), None)
+    return next((name for name in (hardest, "ewma", "random_walk") if name in names), None)

@@ -13,6 +13,7 @@ import pandas as pd
 from lstmcli import clock
 from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.evaluation.backtest import judged_steps
+from lstmcli.evaluation.direction import usual_signs
 from lstmcli.evaluation.metrics import realise, score, summary
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
@@ -28,7 +29,7 @@ from lstmcli.pipeline.saved import stored_config
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.training_plan import TrainPlan, plan_training
 from lstmcli.pipeline.versions import versions
-from lstmcli.report.wording import verdict_json
+from lstmcli.report.verdict import verdict_json
 from lstmcli.store import Workspace
 from lstmcli.store.checkpoints import Checkpoints
 from lstmcli.store.records import to_json
@@ -236,11 +237,13 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
     beside = (baseline.forecast(panel, test) for baseline in baselines)
     rows = _realised([raw, published, *beside], panel)
     scores.append(score(rows).assign(block="test"))
+    rows["usual_sign"] = rows["ticker"].map(usual_signs(panel, plan.until))
     judged = judge(
         outcomes(rows[rows["step"].isin(judged_steps(horizon))]),
         [scored.name],
         [baseline.name for baseline in baselines],
         calibrated=True,
+        fits=1,
     )
     every = pd.concat(scores, ignore_index=True)
     return every[["block", *every.columns.drop("block")]], judged[scored.name]
