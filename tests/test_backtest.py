@@ -132,7 +132,7 @@ def test_every_forecast_is_written_with_what_came(proven):
     assert [*columns, *QUANTILE_COLUMNS, *INTERVAL_COLUMNS, "realised"] == [
         name for name in rows.columns if name not in ("variance", "naive")
     ]
-    recipes = {"smoke", *BASELINES}
+    recipes = {"smoke", "smoke-untrained", *BASELINES}
     # Every recipe on the same origins, each fold's after its fit.
     sizes = rows.groupby(["recipe", "calibrated"]).size()
     assert set(sizes.index) == {(name, kind) for name in recipes for kind in (False, True)}
@@ -177,7 +177,7 @@ def test_anybody_can_score_the_forecasts_again(proven):
     for key, losses in total.items():
         assert crps[key] == pytest.approx(sum(losses) / len(losses), abs=1e-12)
     told = json.loads(answer.out)
-    assert len(told["scores"]) == 2 * (1 + len(BASELINES))
+    assert len(told["scores"]) == 2 * (2 + len(BASELINES))
     for row in told["scores"].values():
         mean = crps[row["recipe"], row["calibrated"]].mean()
         assert row["crps"] == pytest.approx(mean, abs=1e-12)
@@ -194,6 +194,7 @@ def test_the_answer_says_what_was_compared_and_how_it_ended(proven):
     assert set(verdict["verdict"]) == set(BASELINES)
     assert set(verdict["verdict"].values()) <= {"BEATS", "LOSES", "TIES", "MIXED"}
     assert told["evaluations"] == 1
+    assert list(told["best_epochs"]) == ["smoke-01", "smoke-02", "smoke-03"]
     assert "smoke, fold 3: " in answer.err
     assert "gradient_boosting, fold 3: " in answer.err
 
@@ -362,9 +363,22 @@ def test_two_configs_are_compared_on_the_same_origins(lstm: Lstm, fresh):
     line.remove("training.epochs=1")
     line.remove("--set")
     line[line.index("model.units=4") - 1 : line.index("model.units=4") + 1] = []
-    answer = lstm("backtest", "AAA", *line, "--set", "training.epochs=1", "--json")
+    answer = lstm("backtest", "AAA", *line, "--set", "training.epochs=1")
     assert answer.code == 0, answer.err
-    assert set(json.loads(answer.out)["verdicts"]) == {"smoke", "other"}
+    kept = json.loads((_finished(fresh) / "manifest.json").read_text("utf-8"))
+    assert set(kept["verdicts"]) == {"smoke", "other"}
+    for label, members in (("smoke", 1), ("other", 3)):
+        left = kept["best_epochs"][f"{label}-01"].count(0)
+        said = f"{label}: {left} of {members} members stayed at epoch 0, the untrained baseline."
+        assert said in answer.out.splitlines()
+
+
+def test_a_config_may_not_be_called_as_the_untrained_self_of_another(lstm: Lstm, fresh):
+    Path("smoke-untrained.yaml").write_text("model: {name: dense}\n")
+    configs = ["--config", "smoke", "--config", "smoke-untrained.yaml"]
+    answer = lstm("backtest", *configs, "--set", "backtest.folds=1", "--set", "window.horizon=2")
+    assert answer.code == 2
+    assert "Expected a config with a name of its own. Received: smoke-untrained." in answer.err
 
 
 @pytest.mark.parametrize(

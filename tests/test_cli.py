@@ -62,11 +62,13 @@ def test_train_ends_with_the_network_beside_the_baselines(first_run):
     assert f"NOTE: {LABEL}" in out
     table = out.partition("\n\n")[2].partition("\n\n")[0].splitlines()[1:]
     rows = {line.split()[0]: line.split()[1:] for line in table}
-    assert list(rows) == ["smoke", "smoke+calibrated", "random_walk", "ewma", "har"]
+    assert list(rows) == [
+        *("smoke", "smoke+calibrated", "smoke-untrained", "random_walk", "ewma", "har")
+    ]
     assert len(rows["random_walk"]) == 5  # two CRPS and three coverages: no skill against itself
     # Calibration begins after the validation block.
     assert len(rows["smoke+calibrated"]) == 5
-    for recipe in ("smoke", "ewma", "har"):
+    for recipe in ("smoke", "smoke-untrained", "ewma", "har"):
         validation, skill, test, _, *coverages = map(float, rows[recipe])
         assert 0 < validation < 20
         assert 0 < test < 20

@@ -322,6 +322,24 @@ def test_the_untrained_network_is_kept_when_no_epoch_is_better():
     )
 
 
+@pytest.mark.parametrize("name", ["lstm", "scaled", "blended", "informed"])
+def test_the_untrained_self_of_a_network_is_its_epoch_0(name: str):
+    """That of a hopeless training, which keeps its untrained network."""
+    recipe = RECIPES[name]
+    training = TrainingConfig(epochs=1, members=1, learning_rate=1.0, patience=1)
+    hopeless = replace(recipe.network, training=training)
+    if name == "blended":
+        hopeless = replace(recipe, recipes=(hopeless, *recipe.recipes[1:]))
+    found = hopeless.fit(panel(), UNTIL)
+    assert found.network.state.best_epochs == (0,)
+    rows = shaken(hopeless.fit(panel(), UNTIL)).untrained().forecast(panel(), ORIGINS)
+    assert set(rows["recipe"]) == {f"{name}-untrained"}
+    epoch_0 = found.forecast(panel(), ORIGINS)
+    np.testing.assert_allclose(rows[LEVELS], epoch_0[LEVELS], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(rows["sigma"], epoch_0["sigma"], rtol=1e-4)
+    assert not np.allclose(forecast(name)[LEVELS], rows[LEVELS], rtol=1e-3)
+
+
 def test_a_network_finds_volatility_that_follows_the_range():
     """Calm and wild spells of ten sessions: EWMA is too slow to follow them."""
     generator = np.random.default_rng(3)

@@ -147,7 +147,7 @@ def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
     from lstmcli.cli.verdict import print_verdict
     from lstmcli.evaluation.metrics import skill, summary
     from lstmcli.frames import IDENTITY
-    from lstmcli.report.wording import recipe_name
+    from lstmcli.report.wording import recipe_name, untrained_members
 
     manifest = result.manifest
     tickers = manifest.tickers
@@ -194,6 +194,14 @@ def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
         for name in sorted(set(served.values())):
             failed = " ".join(ticker for ticker in served if served[ticker] == name)
             print(f"{key}: no convergence, {name} instead: {failed}")
+    for label in plan.configs:
+        best = [
+            epoch
+            for key, epochs in manifest.best_epochs.items()
+            if key.rpartition("-")[0] == label
+            for epoch in epochs
+        ]
+        print(f"{label}: {untrained_members(best)}")
     for verdict in result.verdicts.values():
         print()
         print_verdict(verdict)
@@ -213,6 +221,7 @@ def _answer(result: BacktestResult) -> dict[str, object]:
         "folds": [list(fold) for fold in result.manifest.record.folds],
         "evaluations": result.manifest.evaluations,
         "fallbacks": result.manifest.fallbacks,
+        "best_epochs": result.manifest.best_epochs,
         "labels": result.manifest.labels,
         "scores": {
             recipe_name(row["recipe"], calibrated=row["calibrated"]): {

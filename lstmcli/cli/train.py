@@ -125,7 +125,7 @@ def _print_plan(plan: TrainPlan) -> None:
 
 def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     from lstmcli.cli.verdict import print_verdict
-    from lstmcli.report.wording import recipe_name
+    from lstmcli.report.wording import recipe_name, untrained_members
 
     manifest = result.manifest
     first, last, evaluations = manifest.test
@@ -161,6 +161,8 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     print_verdict(result.verdict)
     if not any(result.best_epochs):
         print("No epoch was better than the untrained baseline, which therefore forecasts.")
+    elif 0 in result.best_epochs:
+        print(untrained_members(result.best_epochs))
     print(DISCLAIMER)
 
 

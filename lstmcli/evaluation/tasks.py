@@ -40,6 +40,7 @@ class FoldTask:
     def run(self, panel: Panel) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Return the realised forecasts, raw and calibrated, and notes on the fit.
 
+        Those of a network include the rows of its untrained self.
         The notes have `fallbacks`, what serves the tickers whose fit failed, by ticker, and
         for a network `best_epochs`, one per member.
 
@@ -52,6 +53,8 @@ class FoldTask:
         notes: dict[str, Any] = {"fallbacks": dict(getattr(fitted, "fallbacks", {}))}
         if isinstance(fitted, FittedNetwork | FittedBlend):
             notes["best_epochs"] = list(fitted.network.state.best_epochs)
+            base = forecast_fold(fitted.untrained(), panel, self.fold, self.steps)
+            rows = pd.concat([rows, base], ignore_index=True)
         return rows, notes
 
 

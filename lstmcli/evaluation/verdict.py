@@ -33,6 +33,7 @@ from lstmcli.evaluation.significance import (
     model_confidence_set,
 )
 from lstmcli.forecasters.baselines import LADDER
+from lstmcli.forecasters.network import UNTRAINED
 from lstmcli.frames import COVERAGES, IDENTITY, of_recipe
 
 __all__ = [
@@ -45,9 +46,6 @@ __all__ = [
     "judge",
     "outcomes",
 ]
-
-UNTRAINED = "-untrained"
-"""Ends the name of a network's recipe as it was before its first epoch."""
 
 Key = tuple[str, bool]
 """A recipe, and whether it is calibrated."""

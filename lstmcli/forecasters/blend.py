@@ -73,7 +73,11 @@ class FittedBlend:
 
     @property
     def name(self) -> str:
-        return self.recipe.name
+        return self.network.name
+
+    def untrained(self) -> FittedBlend:
+        """Return the blend with its network as it was at epoch 0."""
+        return FittedBlend(self.recipe, (self.network.untrained(), *self.parts[1:]))
 
     @property
     def fit_end(self) -> pd.Timestamp:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Scale = Literal["ewma", "har"]
 """The volatility by which a network's target is divided."""
+
+UNTRAINED = "-untrained"
+"""Ends the name of a recipe as it was before its first epoch."""
 
 _SPREAD = QUANTILES.index(0.15), QUANTILES.index(0.85)
 
@@ -210,6 +213,11 @@ class FittedNetwork:
         """Itself; of a blend, the network in it."""
         return self
 
+    def untrained(self) -> UntrainedNetwork:
+        """Return what the network was at epoch 0: its baseline, where training starts."""
+        kept = {name.name: getattr(self, name.name) for name in fields(self)}
+        return UntrainedNetwork(**kept | {"networks": (), "lite": None})
+
     @property
     def parameters(self) -> int:
         """Trainable numbers of one member."""
@@ -291,3 +299,18 @@ class FittedNetwork:
         spread, usual = scaled[:, :, high] - scaled[:, :, low], base[:, high] - base[:, low]
         # Of a ticker that mostly does not move, the base quantiles are equal.
         return np.divide(spread, usual, out=np.ones_like(spread), where=usual > 0)
+
+
+@dataclass(frozen=True)
+class UntrainedNetwork(FittedNetwork):
+    """A network at epoch 0, which needs no network: the base quantiles times the volatility."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe.name}{UNTRAINED}"
+
+    def scaled_quantiles(self, windows: Windows, rows: np.ndarray) -> np.ndarray:
+        """Return the base quantiles of each row, (N, H, Q)."""
+        del windows
+        base = np.asarray(self.state.base_quantiles)
+        return np.broadcast_to(base, (len(rows), *base.shape))

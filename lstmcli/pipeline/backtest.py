@@ -27,6 +27,7 @@ from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.executors import Failure, open_executor, run_tasks, task_error
 from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.forecasters.network import UNTRAINED
 from lstmcli.frames import IDENTITY
 from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.session import Loaded, Session
@@ -111,7 +112,8 @@ def plan_backtest(
             hint="--set window.horizon=20 sets it for all",
         )
     first = next(iter(configs.values()))
-    clash = [label for label in configs if label in BASELINES]
+    taken = {*BASELINES, *(f"{label}{UNTRAINED}" for label in configs)}
+    clash = [label for label in configs if label in taken]
     if clash:
         raise ConfigError(f"Expected a config with a name of its own. Received: {clash[0]}.")
     loaded = session.panel_to_learn_from(tickers or first.tickers, tuple(configs.values()))
@@ -243,6 +245,9 @@ def _judge(
         seconds={key: note["seconds"] for key, note in notes.items()},
         left_out=plan.left_out,
         fallbacks={key: note["fallbacks"] for key, note in notes.items() if note["fallbacks"]},
+        best_epochs={
+            key: note["best_epochs"] for key, note in notes.items() if "best_epochs" in note
+        },
         labels=plan.loaded.labels,
         verdicts={label: verdict_json(verdict) for label, verdict in verdicts.items()},
     )

@@ -217,7 +217,8 @@ def _exported(fitted: FittedNetwork, on_stage: Stage) -> bytes | None:
 def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verdict]:
     """Return Scores on validation and test origins, and the verdict on the test block.
 
-    Of the network, of what is published (the network, calibrated) and of the baselines.
+    Of the network, of what is published (the network, calibrated), of the network before
+    its first epoch, and of the baselines.
     """
     panel, horizon = _sample(plan.panel), plan.config.window.horizon
     baselines = []
@@ -228,13 +229,14 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
             # HAR needs a longer history than a network may do with.
             log.info("%s: too few sessions, left out of the table", name)
     validation = plan.scored["validation"].origins
-    forecasts = (fitted.forecast(panel, validation) for fitted in (scored, *baselines))
+    others = (scored.untrained(), *baselines)
+    forecasts = (fitted.forecast(panel, validation) for fitted in (scored, *others))
     # Without names for what a universe makes large: the next block needs the room.
     scores = [score(_realised(list(forecasts), panel)).assign(block="validation")]
 
     test = plan.scored["test"].origins
     raw, published = FittedCalibrated(scored).with_inner(panel, test)
-    beside = (baseline.forecast(panel, test) for baseline in baselines)
+    beside = (fitted.forecast(panel, test) for fitted in others)
     rows = _realised([raw, published, *beside], panel)
     scores.append(score(rows).assign(block="test"))
     rows["usual_sign"] = rows["ticker"].map(usual_signs(panel, plan.until))

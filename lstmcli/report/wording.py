@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lstmcli.evaluation.ladder import NO_VERDICT
 from lstmcli.evaluation.live import ALARM, MIN_OUTCOMES, Evidence
 
@@ -9,6 +11,12 @@ from lstmcli.evaluation.live import ALARM, MIN_OUTCOMES, Evidence
 def recipe_name(recipe: str, *, calibrated: bool) -> str:
     """Return the name of a recipe as users read it, such as `lstm+calibrated`."""
     return f"{recipe}+calibrated" if calibrated else recipe
+
+
+def untrained_members(best_epochs: Sequence[int]) -> str:
+    """Return how many members of a network no epoch has made better, as a sentence."""
+    left = list(best_epochs).count(0)
+    return f"{left} of {len(best_epochs)} members stayed at epoch 0, the untrained baseline."
 
 
 def live_phrase(word: str) -> str:

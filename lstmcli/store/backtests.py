@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from lstmcli.errors import DataError, NoDataError
 from lstmcli.frames import Section
@@ -54,6 +54,8 @@ class BacktestManifest(Record):
             tickers in an overlapping span by then, this one included.
         left_out: tickers that a fold had no use for, by fold.
         fallbacks: what served the tickers whose fit failed, by recipe and fold, then ticker.
+        best_epochs: of the members of each network and fold; 0 is the untrained baseline. Empty
+            in backtests up to version 0.2.
         labels: notes that must show with every score, such as "sample data".
     """
 
@@ -65,6 +67,7 @@ class BacktestManifest(Record):
     seconds: dict[str, float]
     left_out: dict[str, tuple[str, ...]]
     fallbacks: dict[str, dict[str, str]]
+    best_epochs: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     labels: dict[str, str]
     verdicts: dict[str, dict[str, Any]]
 
