@@ -21,6 +21,7 @@ from lstmcli.frames import (
     log_returns,
     of_recipe,
 )
+from lstmcli.trading import least_volatility
 
 LEVELS = list(QUANTILE_COLUMNS)
 H = 3
@@ -54,6 +55,33 @@ def test_realised_is_the_return_between_the_two_sessions(rows, panel):
     assert row["variance"] == pytest.approx(garman_klass_variance(bars)[returns.index].sum())
     before = bars.loc[: row["made_on"], "close"].diff().abs().iloc[1:]
     assert row["naive"] == pytest.approx(before.mean())
+
+
+def test_the_unit_of_losses_is_volatility_that_was_known_at_the_origin(rows, panel):
+    row = rows[rows["step"] == 3].sample(1, random_state=1).iloc[0]
+    known = panel[row["ticker"]].loc[: row["made_on"]]
+    squares = 0.0
+    weights = 0.0
+    for value in log_returns(known).to_numpy()[1:]:
+        squares, weights = 0.94 * squares + value**2, 0.94 * weights + 1
+    assert row["unit"] == pytest.approx(np.sqrt(squares / weights * row["step"]))
+    same = rows.groupby(["ticker", "made_on", "step"])["unit"].nunique()
+    assert (same == 1).all()
+
+
+def test_the_unit_of_losses_is_above_zero_from_the_first_session_on():
+    bars = simulate_bars(60, seed=3)
+    found = metrics.loss_unit(bars, 4)
+    assert found.shape == (60, 4)
+    returns = log_returns(bars).to_numpy()
+    assert found[0, 0] == pytest.approx(least_volatility(bars)[0])
+    assert found[10, 3] == pytest.approx(2 * np.sqrt(np.mean(returns[1:11] ** 2)))
+    # Later sessions change nothing.
+    np.testing.assert_array_equal(metrics.loss_unit(bars.iloc[:30], 4), found[:30])
+    # A price in ticks of 1 that hardly ever moves.
+    close = np.where(np.arange(60) == 1, 101.0, 100.0)
+    still = bars.assign(open=close, high=close, low=close, close=close)
+    assert (metrics.loss_unit(still, 1)[2:, 0] >= 0.5 / 101).all()
 
 
 def test_a_row_across_a_hole_has_no_outcome(panel):

@@ -66,7 +66,9 @@ def realised(
                         ticker=f"T{ticker}",
                         made_on=days,
                         step=step,
+                        target_on=days + pd.Timedelta(step, "D"),
                         realised=outcome,
+                        unit=np.sqrt(step),
                     )
                 )
     return pd.concat(parts, ignore_index=True)
@@ -79,6 +81,16 @@ def verdict(rows: pd.DataFrame, *baselines: str) -> Verdict:
 def words(found: Verdict, baseline: str) -> list[str]:
     table = found.table
     return table.loc[table["baseline"] == baseline, "word"].tolist()
+
+
+def test_losses_are_scaled_by_the_unit_where_a_forecast_has_one():
+    rows = realised({"net": 1.0, "base": 1.0}, origins=20)
+    of = outcomes(rows)
+    np.testing.assert_allclose(of["scaled"], of["crps"] / np.sqrt(rows["step"]), rtol=1e-12)
+    assert (of["target_on"] == rows["target_on"]).all()
+    # A backtest that an older version stored.
+    old = outcomes(rows.drop(columns="unit"))
+    assert (old["scaled"] == of["crps"]).all()
 
 
 def test_the_truth_beats_what_is_too_wide_and_ties_its_equal():

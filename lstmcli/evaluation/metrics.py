@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.features import VARIANCE_FLOOR, garman_klass_variance
+from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, ewma_scale, root_of_steps
 from lstmcli.frames import (
     COVERAGES,
     IDENTITY,
@@ -19,6 +20,7 @@ from lstmcli.frames import (
     SCORE_COLUMNS,
     cumulative_returns,
     endpoints,
+    log_returns,
     of_recipe,
     quantile_column,
 )
@@ -40,8 +42,9 @@ def realise(forecast: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     """Return the rows of a forecast that have an outcome, with their outcomes.
 
     Adds `realised`, the outcome as a log return; `variance`, the Garman–Klass variance
-    summed over its sessions; and `naive`, the mean absolute daily change of the close
-    up to the origin, in the ticker's currency.
+    summed over its sessions; `unit`, the volatility of the outcome as `loss_unit` returns it;
+    and `naive`, the mean absolute daily change of the close up to the origin, in the ticker's
+    currency.
 
     A row has no outcome where the bars end too early, or where a session is missing
     before the one that is forecast.
@@ -51,7 +54,8 @@ def realise(forecast: pd.DataFrame, panel: Panel) -> pd.DataFrame:
         bars = panel[str(ticker)]
         at = bars.index.get_indexer(pd.DatetimeIndex(rows["made_on"]))
         step = rows["step"].to_numpy(int)
-        outcome = cumulative_returns(bars, int(step.max()))[at, step - 1]
+        horizon = int(step.max())
+        outcome = cumulative_returns(bars, horizon)[at, step - 1]
         end = np.minimum(at + step, len(bars) - 1)
         as_dated = (bars.index[end] == rows["target_on"]) & np.isfinite(outcome)
         total = garman_klass_variance(bars).fillna(0.0).cumsum().to_numpy()
@@ -59,10 +63,24 @@ def realise(forecast: pd.DataFrame, panel: Panel) -> pd.DataFrame:
         realised = rows.assign(
             realised=outcome,
             variance=np.maximum(total[end] - total[at], VARIANCE_FLOOR),
+            unit=loss_unit(bars, horizon)[at, step - 1],
             naive=naive[at],
         )
         parts.append(realised[as_dated])
     return pd.concat(parts, ignore_index=True) if parts else forecast.assign(realised=np.nan)
+
+
+def loss_unit(bars: pd.DataFrame, horizon: int) -> np.ndarray:
+    """Return the volatility that losses are divided by, (T, H), a log return above 0.
+
+    EWMA volatility times √h, never below half a tick. It is the same for every recipe and
+    known at the origin, so that a proper score stays proper: a calm year then counts as much
+    as a wild one. While EWMA warms up, it is the root mean square of the returns so far.
+    """
+    so_far = np.sqrt((log_returns(bars) ** 2).expanding().mean()).fillna(0.0).to_numpy()
+    ewma = ewma_scale(bars, horizon)
+    scale = np.where(np.isfinite(ewma), ewma, so_far[:, None] * root_of_steps(horizon))
+    return at_least_half_a_tick(scale, bars)
 
 
 def pinball(rows: pd.DataFrame) -> pd.DataFrame:
