@@ -3,10 +3,11 @@
     python benchmarks/equal_recipes.py
 
 Writes results/equal_recipes.csv: 400 backtests of ten recipes beside the six baselines of
-the ladder, judged as `lstm backtest` judges them. Either all sixteen are equally good, or the
-baselines become better along the ladder and each recipe is as good as one of them: then
-whatever it claims to beat above its own rung, or on it, is false. Losses of a date have a
-common part (20 %), and a part of each recipe's own (3 %) that lasts for sessions.
+the ladder, on 20 simulated tickers and 1,000 dates, judged as `lstm backtest` judges them.
+The recipes are those of benchmarks/sizes.py: each misses the scale of the distribution by an
+error of its own. Either all sixteen errors are equally large. Or they become smaller along
+the ladder, and each recipe is as good as one of the baselines: then whatever it claims to
+beat on its own rung or above is false.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.signal import lfilter
+from sizes import ERROR, PERSISTENCE, Simulation
 
 from lstmcli.evaluation.ladder import BEATS, climb
 from lstmcli.evaluation.significance import SIGNIFICANCE, skill_test
@@ -27,12 +28,11 @@ OUTPUT = Path(__file__).parent.parent / "results" / "equal_recipes.csv"
 
 SEED = 20260102
 RECIPES = 10
+TICKERS = 20
 DATES = 1000
-COMMON, OWN = 0.20, 0.03
-"""Standard deviations of the loss of a date and of the part that a recipe has of its own."""
-PERSISTENCE = (0.0, 0.9, 0.98)
-STEP_UP = 0.01
-"""How much lower, as a share, the loss of a baseline is than that of the one before."""
+STEPS = (1, 5, 10, 20)
+WEAKEST = 0.30
+"""Error of the first rung's log scale where rungs differ; the last one's is `ERROR`."""
 
 
 def main() -> None:
@@ -41,23 +41,17 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
     found = []
-    for strength in ("equal", "different"):
-        for persistence in PERSISTENCE:
-            generator = np.random.default_rng(
-                [SEED, strength == "different", round(100 * persistence)]
-            )
-            false = np.array(
-                [
-                    false_claims(generator, strength, persistence)
-                    for _ in range(arguments.backtests)
-                ]
-            )
-            share, alone = false.mean(0)
+    for strength, weakest in (("equal", ERROR), ("different", WEAKEST)):
+        errors = np.linspace(weakest, ERROR, len(LADDER))
+        for phi in PERSISTENCE:
+            generator = np.random.default_rng([SEED, strength == "equal", round(100 * phi)])
+            false = [false_claims(generator, errors, phi) for _ in range(arguments.backtests)]
+            share, alone = np.mean(false, axis=0)
             found.append(
                 {
                     "recipes": RECIPES,
                     "strength": strength,
-                    "phi": persistence,
+                    "phi": phi,
                     "backtests": arguments.backtests,
                     "any_false_beats": share,
                     "error": np.sqrt(share * (1 - share) / arguments.backtests),
@@ -71,27 +65,31 @@ def main() -> None:
 
 
 def false_claims(
-    generator: np.random.Generator, strength: str, persistence: float
+    generator: np.random.Generator, errors: np.ndarray, phi: float
 ) -> tuple[bool, bool]:
-    """Return whether any of ten recipes falsely BEATS, at 5 %/10 and at 5 % each."""
-    rungs = len(LADDER)
-    level = np.zeros(rungs) if strength == "equal" else -STEP_UP * np.arange(rungs)
-    rung_of = np.arange(RECIPES) % rungs
-    noise = generator.standard_normal((DATES + 200, RECIPES + rungs))
-    own = lfilter([np.sqrt(1 - persistence**2)], [1, -persistence], noise, axis=0)[200:]
-    common = COMMON * generator.standard_normal((DATES, 1))
-    losses = 1 + np.r_[level[rung_of], level] + common + OWN * own
-    false = np.zeros(2, bool)
-    for recipe in range(RECIPES):
+    """Return whether any of ten recipes falsely BEATS, at 5 %/10 and at 5 % each.
+
+    Args:
+        errors: of the log scale of each rung, which ten recipes repeat.
+    """
+    world = Simulation(generator, DATES, TICKERS, STEPS)
+    rung_of = np.arange(RECIPES) % len(errors)
+    # In units of volatility, the mean over steps.
+    recipes, rungs = (
+        [world.losses(generator, phi, error)[1].mean(0) for error in of]
+        for of in (errors[rung_of], errors)
+    )
+    false = [False, False]
+    for own, rung in zip(recipes, rung_of, strict=True):
         tests = {
-            name: skill_test(losses[:, recipe], losses[:, RECIPES + rung])
-            for rung, name in enumerate(LADDER)
+            name: skill_test(own, base, overlap=max(STEPS))
+            for name, base in zip(LADDER, rungs, strict=True)
         }
+        not_better = LADDER if np.ptp(errors) == 0 else LADDER[rung:]
         for place, shared in enumerate((RECIPES, 1)):
             words = climb(tests, alpha=SIGNIFICANCE / 2 / shared, covers=True)
-            not_better = LADDER if strength == "equal" else LADDER[rung_of[recipe] :]
             false[place] |= any(words[name].word == BEATS for name in not_better)
-    return bool(false[0]), bool(false[1])
+    return false[0], false[1]
 
 
 if __name__ == "__main__":

@@ -79,31 +79,51 @@ def main() -> None:
 def simulate(
     generator: np.random.Generator, replications: int, tickers: int, persistence: float
 ) -> np.ndarray:
-    """Return the losses of two recipes, (2 units, 2 recipes, S steps, R, n).
-
-    Means over tickers, by date; CRPS first as a log return, then in units of volatility.
-    """
-    n, longest = max(ORIGINS), max(STEPS)
-    losses = np.empty((2, 2, len(STEPS), replications, n), np.float32)
-    z = student.ppf(LEVELS, DEGREES) / np.sqrt(DEGREES / (DEGREES - 2))
-    # CRPS is piecewise linear in the outcome, with slopes ∓1 beyond the outermost quantiles.
-    knots = np.r_[-1e4, z, 1e4]
-    difference = knots[:, None] - z
-    values = 2 * np.maximum(LEVELS * difference, (LEVELS - 1) * difference).mean(1)
+    """Return the losses of two recipes, (2 units, 2 recipes, S steps, R, n)."""
+    losses = np.empty((2, 2, len(STEPS), replications, max(ORIGINS)), np.float32)
     for number in range(replications):
-        returns, sigma, unit = tickers_of(generator, n + longest, tickers)
-        total = np.vstack([np.zeros((1, tickers)), returns.cumsum(0)])
+        world = Simulation(generator, max(ORIGINS), tickers, STEPS)
         for recipe in range(2):
-            common = autoregressive(generator, n, 1, persistence)
-            own = autoregressive(generator, n, tickers, persistence)
-            scale = sigma[:n] * np.exp(ERROR * np.sqrt(0.5) * (common + own))
-            for place, step in enumerate(STEPS):
-                width = scale * np.sqrt(step)
-                outcome = total[step : step + n] - total[:n]
-                crps = width * np.interp(outcome / width, knots, values)
-                losses[0, recipe, place, number] = crps.mean(1)
-                losses[1, recipe, place, number] = (crps / (unit[:n] * np.sqrt(step))).mean(1)
+            losses[:, recipe, :, number] = world.losses(generator, persistence, ERROR)
     return losses
+
+
+class Simulation:
+    """Simulated tickers, and the losses of recipes that miss their scale."""
+
+    def __init__(
+        self, generator: np.random.Generator, n: int, tickers: int, steps: tuple[int, ...]
+    ) -> None:
+        self.n, self.tickers, self.steps = n, tickers, steps
+        returns, self.sigma, self.unit = tickers_of(generator, n + max(steps), tickers)
+        total = np.vstack([np.zeros((1, tickers)), returns.cumsum(0)])
+        self.outcomes = [total[step : step + n] - total[:n] for step in steps]
+        z = student.ppf(LEVELS, DEGREES) / np.sqrt(DEGREES / (DEGREES - 2))
+        # CRPS is piecewise linear in the outcome, and straight beyond the outermost quantiles.
+        self.knots = np.r_[-1e4, z, 1e4]
+        difference = self.knots[:, None] - z
+        self.values = 2 * np.maximum(LEVELS * difference, (LEVELS - 1) * difference).mean(1)
+
+    def losses(
+        self, generator: np.random.Generator, persistence: float, error: float
+    ) -> np.ndarray:
+        """Return the losses of one recipe, (2 units, S steps, n), means over tickers.
+
+        CRPS first as a log return, then in units of volatility.
+
+        Args:
+            error: standard deviation of the error of its log scale.
+        """
+        common = autoregressive(generator, self.n, 1, persistence)
+        own = autoregressive(generator, self.n, self.tickers, persistence)
+        scale = self.sigma[: self.n] * np.exp(error * np.sqrt(0.5) * (common + own))
+        found = np.empty((2, len(self.steps), self.n))
+        for place, (step, outcome) in enumerate(zip(self.steps, self.outcomes, strict=True)):
+            width = scale * np.sqrt(step)
+            crps = width * np.interp(outcome / width, self.knots, self.values)
+            found[0, place] = crps.mean(1)
+            found[1, place] = (crps / (self.unit[: self.n] * np.sqrt(step))).mean(1)
+        return found
 
 
 def tickers_of(

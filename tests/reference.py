@@ -209,29 +209,17 @@ def crps(levels: list[float], quantiles: list[float], outcome: float) -> float:
     return 2 * sum(losses) / len(losses)
 
 
-def standard_error(values: list[float], step: int) -> float:
-    """Return the error of a mean whose values overlap for `step` − 1 dates.
-
-    With the correction of Harvey, Leybourne and Newbold for small samples.
-    """
+def ewc(values: list[float]) -> tuple[float, float, int]:
+    """Return the mean, its standard error and the degrees of freedom, by equal-weighted cosines."""
     n = len(values)
+    count = 4
+    while (5 * (count + 1)) ** 3 <= n**2:  # count + 1 ≤ 0.2·n^(2/3), in whole numbers
+        count += 1
     mean = sum(values) / n
-    total = 0.0
-    for one in range(n):
-        for other in range(n):
-            if abs(one - other) < step:
-                total += (values[one] - mean) * (values[other] - mean)
-    correction = (n + 1 - 2 * step + step * (step - 1) / n) / n
-    return math.sqrt(total / n / n / correction)
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Correct p-values one after the other, from the smallest on."""
-    corrected = [0.0] * len(p_values)
-    highest = 0.0
-    left = len(p_values)
-    for place in sorted(range(len(p_values)), key=lambda place: p_values[place]):
-        highest = max(highest, min(1.0, left * p_values[place]))
-        corrected[place] = highest
-        left -= 1
-    return corrected
+    squares = 0.0
+    for j in range(1, count + 1):
+        total = 0.0
+        for t, value in enumerate(values, start=1):
+            total += value * math.cos(math.pi * j * (t - 0.5) / n)
+        squares += 2 / n * total**2
+    return mean, math.sqrt(squares / count / n), count

@@ -138,7 +138,7 @@ def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
     answer = lstm("predict", "GOOG", "--json")
     assert answer.code == 0
     parsed = json.loads(answer.out, parse_constant=pytest.fail)  # no NaN, no Infinity
-    assert parsed["schema"] == 1
+    assert parsed["schema"] == 2
     (forecast,) = parsed["forecasts"]
     assert (forecast["ticker"], forecast["made_on"]) == ("GOOG", "2008-10-14")
     assert (forecast["label"], forecast["sessions_behind"]) == (LABEL, 0)
@@ -312,7 +312,7 @@ def test_models_lists_every_variant_and_config(lstm):
         assert re.search(rf"^{name} +{re.escape(variant.summary())}$", out, re.MULTILINE)
     assert out.endswith(f"configs: {', '.join(shipped_configs())}\n")
     parsed = json.loads(lstm("models", "--json").out)
-    assert (set(parsed["variants"]), parsed["schema"]) == (set(VARIANTS), 1)
+    assert (set(parsed["variants"]), parsed["schema"]) == (set(VARIANTS), 2)
 
 
 def test_runs_lists_what_was_trained(lstm, workspace, empty):

@@ -111,7 +111,7 @@ def test_one_failing_ticker_leaves_the_others_and_the_highest_code(lstm, workspa
     assert answer.code == 6
     assert [each["ticker"] for each in json.loads(answer.out)["forecasts"]] == ["SIM"]
     errors = [json.loads(line) for line in answer.err.splitlines() if line.startswith("{")]
-    assert [(error["schema"], error["exit_code"]) for error in errors] == [(1, 3), (1, 6)]
+    assert [(error["schema"], error["exit_code"]) for error in errors] == [(2, 3), (2, 6)]
     answer = lstm("fetch", "NOSUCH", "GOOG", "--source", "sample")
     assert answer.code == 3
     assert "GOOG: new" in answer.err

@@ -168,7 +168,7 @@ def test_a_file_is_imported_and_listed(lstm, empty):
         assert lines[1].split() == [KIND, "7203.T", "MRK", "2", "2008-03-10", "2008-03-10"]
     listed = json.loads(lstm("events", "--json").out)
     of_one = json.loads(lstm("events", "list", "mrk", "--json").out)
-    assert listed["schema"] == 1
+    assert listed["schema"] == 2
     assert [entry["tickers"] for entry in listed["events"]] == [["7203.T", "MRK"]]
     assert of_one["events"] == [
         {

@@ -1,88 +1,140 @@
-"""Tests of significance against arch, statsmodels, scipy, and their own size."""
+"""Tests of significance against slow loops, scipy, statsmodels, and their own size."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
+import reference
+from scipy.stats import norm, ttest_1samp
+from scipy.stats import t as student
 
 from lstmcli.evaluation import significance
-from lstmcli.evaluation.significance import diebold_mariano, model_confidence_set, skill_test
+from lstmcli.evaluation.direction import needed_direction, pesaran_timmermann
+from lstmcli.evaluation.significance import Test as MeanTest
+from lstmcli.evaluation.significance import (
+    cosines,
+    cumulative_skill,
+    ewc,
+    model_confidence_set,
+    skill_test,
+)
 
 
-def overlapping(n: int, step: int, generator: np.random.Generator) -> np.ndarray:
-    """Return sums over `step` sessions of noise: what losses of h-step forecasts look like."""
-    noise = generator.standard_normal(n + step - 1)
-    return np.convolve(noise, np.ones(step), mode="valid")
+def equal_recipes(n: int, generator: np.random.Generator) -> np.ndarray:
+    """Return loss differences (n,) of two recipes of equal strength, means over 20 tickers.
+
+    Each misses the scale of normal outcomes by 15 %, for weeks on end.
+    """
+    from scipy.signal import lfilter
+
+    common, own = generator.standard_normal((n, 1)), generator.standard_normal((n, 20))
+    outcome = np.sqrt(0.35) * common + np.sqrt(0.65) * own
+    losses = []
+    for _ in range(2):
+        noise = generator.standard_normal((n + 200, 21)) * np.sqrt(1 - 0.98**2)
+        error = lfilter([1], [1, -0.98], noise, axis=0)[200:]
+        sigma = np.exp(0.15 * np.sqrt(0.5) * (error[:, :1] + error[:, 1:]))
+        z = outcome / sigma
+        crps = sigma * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
+        losses.append(crps.mean(1))
+    return losses[1] - losses[0]
 
 
-def test_diebold_mariano_at_one_step_is_a_t_test():
-    from scipy.stats import ttest_1samp
-
-    values = np.random.default_rng(1).standard_normal(300) + 0.1
-    found = diebold_mariano(values, 1)
-    # The correction of Harvey, Leybourne, Newbold is that of the degrees of freedom.
-    expected = ttest_1samp(values, 0)
-    assert found.statistic == pytest.approx(expected.statistic, rel=1e-9)
-    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
-    assert found.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
-
-
-def test_diebold_mariano_is_the_formula_of_harvey_leybourne_and_newbold():
-    values = overlapping(400, 5, np.random.default_rng(2)) + 0.4
-    n, h = len(values), 5
-    centred = values - values.mean()
-    gamma = [sum(centred[t] * centred[t - k] for t in range(k, n)) / n for k in range(h)]
-    variance = (gamma[0] + 2 * sum(gamma[1:])) / n
-    statistic = values.mean() / np.sqrt(variance)
-    statistic *= np.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
-    found = diebold_mariano(values, h)
-    assert found.statistic == pytest.approx(statistic)
+@pytest.mark.parametrize("n", [10, 98, 125, 250, 1000])
+def test_ewc_is_the_formula(n: int):
+    values = equal_recipes(n, np.random.default_rng(1)) + 0.01
+    mean, error, freedom = reference.ewc(list(values))
+    found = ewc(values)
+    assert (found.mean, found.error) == pytest.approx((mean, error), rel=1e-9)
+    assert found.freedom == freedom
+    assert found.p_value == pytest.approx(2 * student.sf(abs(mean / error), freedom))
+    assert found.p_above == pytest.approx(student.sf(mean / error, freedom))
+    assert found.p_below == pytest.approx(student.cdf(mean / error, freedom))
 
 
-@pytest.mark.parametrize("step", [1, 5, 20])
-def test_diebold_mariano_rejects_a_true_null_as_often_as_it_says(step: int):
+def test_the_number_of_cosines_is_exact_where_a_power_is_a_whole_number():
+    assert [cosines(n) for n in (10, 98, 125, 250, 1000, 8000)] == [4, 4, 5, 7, 20, 80]
+
+
+def test_a_p_value_and_an_interval_agree():
+    generator = np.random.default_rng(2)
+    said = set()
+    for _ in range(300):
+        test = ewc(generator.standard_normal(100) + generator.uniform(-0.4, 0.4))
+        low, high = test.interval()
+        assert (test.p_value < 0.05) == (low > 0 or high < 0)
+        assert (test.p_above < 0.005) == (test.interval(0.99)[0] > 0)
+        assert (test.p_below < 0.005) == (test.interval(0.99)[1] < 0)
+        said.add(test.p_value < 0.05)
+    assert said == {True, False}
+
+
+def test_ewc_holds_its_size_where_errors_last_for_weeks():
     generator = np.random.default_rng(3)
-    p_values = [diebold_mariano(overlapping(1000, step, generator), step).p_value
-                for _ in range(1000)]  # fmt: skip
-    assert np.mean(np.array(p_values) < 0.05) == pytest.approx(0.05, abs=0.025)
+    differences = [equal_recipes(250, generator) for _ in range(1000)]
+    size = np.mean([ewc(values).p_value < 0.05 for values in differences])
+    assert size <= 0.08
+    # The test of Diebold and Mariano at one step, which counts no lags, does not.
+    assert np.mean([ttest_1samp(values, 0).pvalue < 0.05 for values in differences]) > 0.15
 
 
-def test_a_variance_that_is_not_positive_gets_a_bartlett_kernel():
-    # Moving average with a unit root: what is gained on a day is lost on the next.
-    noise = np.random.default_rng(4).standard_normal(201)
-    values = np.diff(noise)
-    found = diebold_mariano(values, 2)
-    lags = 8
-    centred = values - values.mean()
-    gamma = [centred[k:] @ centred[: 200 - k] / 200 for k in range(lags + 1)]
-    variance = gamma[0] + 2 * sum((1 - k / (lags + 1)) * gamma[k] for k in range(1, lags + 1))
-    assert found.error == pytest.approx(np.sqrt(variance / 200))
-    assert found.critical > 1.96
-    assert 0 < found.p_value <= 1
+def test_ewc_rejects_independent_noise_as_often_as_it_says():
+    generator = np.random.default_rng(4)
+    tests = [ewc(generator.standard_normal(250)) for _ in range(2000)]
+    assert np.mean([test.p_value < 0.05 for test in tests]) == pytest.approx(0.05, abs=0.015)
+    assert np.mean([test.p_above < 0.025 for test in tests]) == pytest.approx(0.025, abs=0.01)
 
 
-def test_bartlett_with_fixed_b_rejects_as_often_as_it_says():
+def test_the_detectable_mean_is_found_four_times_out_of_five():
     generator = np.random.default_rng(5)
-    tests = [significance._fixed_b(generator.standard_normal(200), 20) for _ in range(1000)]
-    assert np.mean([test.p_value < 0.05 for test in tests]) == pytest.approx(0.05, abs=0.02)
-    held = [test.interval[0] <= 0 <= test.interval[1] for test in tests]
-    assert np.mean(held) == pytest.approx(0.95, abs=0.02)
+    plain = [ewc(generator.standard_normal(1000)) for _ in range(200)]
+    needed = np.mean([test.detectable() for test in plain])
+    found = [ewc(generator.standard_normal(1000) + needed).p_above < 0.025 for _ in range(1000)]
+    assert np.mean(found) == pytest.approx(0.80, abs=0.05)
+    test = MeanTest(0.0, 0.002, 20)
+    assert test.detectable(0.01) == pytest.approx(
+        (student.ppf(0.99, 20) + norm.ppf(0.8)) * 0.002, rel=1e-9
+    )
 
 
-def test_no_test_below_ten_origins_per_step():
+def test_no_test_below_ten_origins_for_each_date_that_overlaps():
     values = np.random.default_rng(6).standard_normal(199)
-    assert diebold_mariano(values, 20) is None
-    assert diebold_mariano(np.append(values, 0.0), 20) is not None
+    assert ewc(values, overlap=20) is None
+    assert ewc(np.append(values, 0.0), overlap=20) is not None
+    assert ewc(values[:9]) is None
+    assert ewc(values[:1]) is None
+    assert ewc(values[:0]) is None
 
 
-def test_equal_losses_are_a_tie():
-    found = diebold_mariano(np.zeros(100), 1)
-    assert (found.p_value, found.mean) == (1.0, 0.0)
-    # Losses that differ by rounding alone are equal, too.
+@pytest.mark.parametrize("difference", [0.0, 0.3])
+def test_the_same_difference_on_every_date_is_a_tie(difference: float):
+    found = ewc(np.full(100, difference))
+    assert (found.mean, found.error, found.statistic) == (pytest.approx(difference), 0.0, 0.0)
+    assert (found.p_value, found.p_above, found.p_below) == (1.0, 1.0, 1.0)
+    assert found.interval() == (found.mean, found.mean)
+
+
+def test_losses_that_differ_by_rounding_are_equal():
     losses = np.random.default_rng(7).uniform(1, 2, 100)
-    found = skill_test(losses * (1 + 1e-16), losses, 1)
-    assert found.p_value == 1.0
+    found = skill_test(losses * (1 + 3e-16), losses)
+    assert not np.array_equal(losses * (1 + 3e-16), losses)
+    assert (found.mean, found.p_value) == (0.0, 1.0)
+    found = skill_test(losses * (1 + 1e-9), losses)
+    assert found.mean == pytest.approx(-1e-9, rel=1e-3)
+
+
+def test_a_baseline_without_loss_has_no_skill_against_it():
+    assert skill_test(np.ones(100), np.zeros(100)) is None
+
+
+def test_a_skill_is_the_mean_difference_over_the_mean_loss_of_the_baseline():
+    generator = np.random.default_rng(8)
+    losses, baseline = generator.gamma(4, 1, (2, 300))
+    found, plain = skill_test(losses, baseline), ewc(baseline - losses)
+    assert found.mean == pytest.approx(1 - losses.mean() / baseline.mean())
+    assert found.p_value == pytest.approx(plain.p_value)
+    assert found.interval() == pytest.approx(tuple(np.divide(plain.interval(), baseline.mean())))
 
 
 def test_the_interval_of_a_skill_holds_the_truth_as_often_as_it_says():
@@ -94,7 +146,7 @@ def test_the_interval_of_a_skill_holds_the_truth_as_often_as_it_says():
             level * generator.gamma(4, 0.95 / 4, 400),
             level * generator.gamma(4, 1 / 4, 400),
         )
-        low, high = skill_test(losses, baseline, 1).interval
+        low, high = skill_test(losses, baseline).interval()
         held += low <= 0.05 <= high
     assert held / 400 == pytest.approx(0.95, abs=0.03)
 
@@ -114,14 +166,13 @@ def test_the_confidence_set_keeps_the_best_and_its_twins_and_drops_the_worst():
     assert model_confidence_set(losses, 1) == {"good", "tied", "twin of good"}
     assert model_confidence_set(losses, 1) == model_confidence_set(losses, 1)
     assert model_confidence_set(losses[["good", "twin of good"]], 1) == {"good", "twin of good"}
+    assert model_confidence_set(losses, 51) == set(losses)
 
 
-def test_holm_and_benjamini_hochberg_are_those_of_statsmodels():
+def test_the_false_discovery_rate_is_that_of_statsmodels():
     from statsmodels.stats.multitest import multipletests
 
     p_values = np.random.default_rng(10).uniform(0, 0.2, 12)
-    holm = multipletests(p_values, method="holm")[1]
-    np.testing.assert_allclose(significance.holm(p_values), holm)
     rate = multipletests(p_values, method="fdr_bh")[1]
     np.testing.assert_allclose(significance.false_discovery(p_values), rate)
 
@@ -131,11 +182,11 @@ def test_pesaran_timmermann_finds_a_direction_and_no_base_rate():
     came = generator.standard_normal(2000) + 0.3  # mostly up
     blind = generator.standard_normal(2000) + 0.3
     sees = np.where(generator.uniform(size=2000) < 0.2, came, blind)
-    assert significance.pesaran_timmermann(blind, came) > 0.05
-    assert significance.pesaran_timmermann(sees, came) < 0.001
-    assert significance.pesaran_timmermann(np.ones(2000), came) is None
+    assert pesaran_timmermann(blind, came) > 0.05
+    assert pesaran_timmermann(sees, came) < 0.001
+    assert pesaran_timmermann(np.ones(2000), came) is None
     size = [
-        significance.pesaran_timmermann(
+        pesaran_timmermann(
             generator.standard_normal(300) + 0.3, generator.standard_normal(300) + 0.3
         )
         < 0.05
@@ -145,10 +196,21 @@ def test_pesaran_timmermann_finds_a_direction_and_no_base_rate():
 
 
 def test_a_year_of_days_needs_much_to_tell_from_a_coin():
-    assert significance.needed_direction(252) == pytest.approx(0.5617, abs=1e-3)
+    assert needed_direction(252) == pytest.approx(0.5617, abs=1e-3)
 
 
 def test_a_date_counts_once_however_many_tickers_it_has():
     days = pd.DatetimeIndex(["2020-01-02", "2020-01-02", "2020-01-02", "2020-01-03"])
     found = significance.date_means(np.array([1.0, 2.0, 3.0, 8.0]), pd.DataFrame({"made_on": days}))
     assert found.tolist() == [2.0, 8.0]
+
+
+def test_a_cumulative_skill_ends_at_the_skill_and_its_interval():
+    generator = np.random.default_rng(13)
+    days = pd.date_range("2020-01-01", periods=120)
+    losses, baseline = (pd.Series(generator.gamma(4, 1, 120), days) for _ in range(2))
+    found = cumulative_skill(losses, baseline, overlap=5)
+    test = skill_test(losses.to_numpy(), baseline.to_numpy(), overlap=5)
+    assert found["gain"].iloc[-1] == pytest.approx(test.mean)
+    assert tuple(found[["low", "high"]].iloc[-1]) == pytest.approx(test.interval())
+    assert found["low"].isna().sum() == 49

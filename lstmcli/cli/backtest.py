@@ -167,12 +167,13 @@ def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
         against: skill(result.scores, against).groupby(list(IDENTITY))["value"].mean()
         for against in ("random_walk", "garch")
     }
+    confident = next(iter(result.verdicts.values())).confident
     rows = []
     for key in table.sort_values("crps").index:
         row = table.loc[key, :]
         rows.append(
             [
-                recipe_name(key[0], calibrated=key[1]),
+                recipe_name(key[0], calibrated=key[1]) + (" *" if key in confident else ""),
                 f"{row['crps'] * 100:.4f}",
                 *(
                     "" if key == (against, False) else f"{values[key] * 100:+.2f}"
@@ -186,10 +187,15 @@ def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
     steps = ", ".join(map(str, plan.steps))
     mean = f"mean of steps {steps}" if len(plan.steps) > 1 else f"step {steps}"
     print(
-        f"\nCRPS in % of the price, {mean}; lower is better. 'vs' is the\n"
-        "skill in %: how much lower than the random walk's or GARCH's. '80 %' is how\n"
-        "often the outcome lay in that cone."
+        f"\nCRPS in % of the price, {mean}; lower is better. 'vs' is\n"
+        "the skill in %: how much lower than the random walk's or GARCH's. '80 %' is\n"
+        "how often the outcome lay in that cone. '*': it may be the best (model\n"
+        "confidence set, 90 %)."
     )
+    for recipe, missing in result.lacking.items():
+        some = ", ".join(list(missing)[:5]) + (" …" if len(missing) > 5 else "")
+        count = sum(missing.values())
+        print(f"{recipe} lacks {count:,} forecasts of {some}; all are compared on the others.")
     for key, served in manifest.fallbacks.items():
         for name in sorted(set(served.values())):
             failed = " ".join(ticker for ticker in served if served[ticker] == name)

@@ -20,7 +20,7 @@ from lstmcli.errors import ConfigError, DiskError, LstmError
 BUG = LstmError.exit_code
 INTERRUPTED = 130
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of every `--json` answer; it changes when a key changes its meaning."""
 
 DISCLAIMER = "Returns include dividends, taken as reinvested. Not investment advice."

@@ -176,14 +176,23 @@ def model_confidence_set(losses: pd.DataFrame, overlap: int, *, seed: int = 0) -
     with without_numba():
         from arch.bootstrap import MCS
 
-    # The bootstrap divides by the variance of differences, which is zero for equal columns.
-    twin = {
-        name: next(other for other in losses if np.array_equal(losses[other], losses[name]))
+    if len(losses) < MIN_ORIGINS * overlap:
+        return set(losses)
+    # The bootstrap divides by the variance of differences. Of columns that differ by a
+    # constant the lowest stands for all that are equal to it; the others are not the best.
+    ascending = losses[losses.mean().sort_values(kind="stable").index]
+    best = {
+        name: next(other for other in ascending if _parallel(losses[other], losses[name]))
         for name in losses
     }
+    twin = {
+        name: first
+        for name, first in best.items()
+        if np.allclose(losses[name], losses[first], rtol=_ROUNDING, atol=0.0)
+    }
     distinct = losses[list(dict.fromkeys(twin.values()))]
-    if distinct.shape[1] == 1 or len(losses) < MIN_ORIGINS * overlap:
-        return set(losses)
+    if distinct.shape[1] == 1:
+        return set(twin)
     test = MCS(
         distinct.set_axis(range(distinct.shape[1]), axis=1),  # it takes no columns of two levels
         size=MCS_SIZE,
@@ -195,6 +204,11 @@ def model_confidence_set(losses: pd.DataFrame, overlap: int, *, seed: int = 0) -
     test.compute()
     included = {distinct.columns[number] for number in test.included}
     return {name for name, first in twin.items() if first in included}
+
+
+def _parallel(one: pd.Series, other: pd.Series) -> bool:
+    """Return whether two columns of losses differ by a constant."""
+    return bool(np.ptp(one - other) <= _ROUNDING * np.abs(one).max())
 
 
 def false_discovery(p_values: np.ndarray) -> np.ndarray:

@@ -230,7 +230,7 @@ def _verdict(
             steps.append({"baseline": name, "step": step, **numbers})
     coverage = check_coverage(own, overlaps)
     words = climb(tests, alpha=alpha, covers=bool(coverage["kept"].all()))
-    table = pd.DataFrame(rows, columns=["baseline", "tested", *NUMBERS])
+    table = pd.DataFrame(rows, columns=["baseline", "tested", *NUMBERS]).astype({"tested": bool})
     for place, what in enumerate(("word", "why"), start=2):
         filled = [getattr(words[n], what) if n in words else "" for n in table["baseline"]]
         table.insert(place, what, filled)

@@ -66,7 +66,7 @@ def plain_name(baseline: str) -> str:
 
 
 def _first_sentences(verdict: Verdict) -> list[str]:
-    subject = recipe_name(verdict.recipe, calibrated=verdict.calibrated)
+    subject = name = recipe_name(verdict.recipe, calibrated=verdict.calibrated)
     rungs = verdict.ladder[verdict.ladder["tested"]].to_dict("records")
     if not verdict.steps:
         return [_too_few(subject, verdict)]
@@ -86,7 +86,9 @@ def _first_sentences(verdict: Verdict) -> list[str]:
             subject = "It"
     if of[TIES]:
         power, took = _power(of[TIES], verdict)
-        said += [f"{power}."] if power else []
+        if power:
+            said.append(f"{power}.")
+            subject = name
         said.append(f"{subject} cannot be told from {_listed(of[TIES])}{took}.")
         subject = "It"
     if of[LOSES]:
@@ -146,16 +148,16 @@ def _stop(row: Row, verdict: Verdict) -> str:
         case "equal":
             return f"forecasts as {name} does: their losses are equal"
         case "constant":
-            by = f"{abs(row['skill']):.2%}".replace("%", " %")
+            by = f"{100 * abs(row['skill']):.2f} %"
             side = "below" if row["skill"] > 0 else "above"
             return f"has a loss {by} {side} that of {name} on every date, which no test can judge"
         case "small":
-            return f"is better than {name} by less than {MIN_SKILL:.1%}, too little to matter"
+            return f"is better than {name} by less than {_percent(MIN_SKILL)}, too little to matter"
     off = verdict.coverage[~verdict.coverage["kept"]]
     worst = off.loc[(off["coverage"] - off["nominal"]).abs().idxmax()]
     return (
         f"does not beat {name}, though its loss is {_percent(row['skill'])} lower: its cones do "
-        f"not cover what they promise ({worst['nominal']:.0%} cone: {worst['coverage']:.1%} at "
+        f"not cover what they promise ({_cone(worst['nominal'], worst['coverage'])} at "
         f"{_sessions(int(worst['step']))})"
     )
 
@@ -196,7 +198,7 @@ def _details(verdict: Verdict) -> list[str]:
             )
     if verdict.steps:
         shares = verdict.coverage.groupby("nominal")["coverage"].mean()
-        cones = ", ".join(f"{share:.0%} cone {shares[share]:.1%}" for share in COVERAGES)
+        cones = ", ".join(_cone(share, shares[share]) for share in COVERAGES)
         said.append(f"Outcomes inside: {cones}.")
     said.append(f"Direction: {direction_sentence(verdict.direction)}.")
     return said
@@ -204,15 +206,15 @@ def _details(verdict: Verdict) -> list[str]:
 
 def direction_sentence(direction: Direction) -> str:
     """Return what is known about the direction of the median, without a full stop."""
-    usual = f"the usual direction of the training years is right {direction.usual:.1%}"
+    usual = f"the usual direction of the training years is right {_share(direction.usual)}"
     if direction.edge is None:
         known = "" if np.isnan(direction.usual) else f"; {usual}"
         return f"n/a, the median never changes its sign{known}"
     evidence = "evidence of an edge" if direction.edge else "no evidence of an edge"
     needed = needed_direction(_SESSIONS_A_YEAR)
     return (
-        f"{evidence}, right {direction.right:.1%} where {usual} "
-        f"(a year of days needs {needed:.1%} to tell from a coin)"
+        f"{evidence}, right {_share(direction.right)} where {usual} "
+        f"(a year of days needs {_share(needed)} to tell from a coin)"
     )
 
 
@@ -237,8 +239,8 @@ def table_rows(verdict: Verdict) -> list[list[str]]:
 
 TABLE_LEGEND = (
     "Skill: how much lower the loss is than the baseline's, in units of volatility;\n"
-    "CRPS: the same in % of the price. 'shows': the skill that is told from luck four\n"
-    "times out of five. 'shown': for comparison, never tested."
+    "CRPS: the same in % of the price. 'shows': the skill that is told from luck\n"
+    "four times out of five. 'shown': for comparison, never tested."
 )
 
 
@@ -320,7 +322,16 @@ def _range(shares: Sequence[float]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"
+    digits = 0 if share >= 0.0995 else 1 if share >= 0.00095 else 2
+    return f"{100 * share:.{digits}f} %"
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _cone(nominal: float, coverage: float) -> str:
+    return f"{100 * nominal:.0f} % cone {_share(coverage)}"
 
 
 def _signed(share: float) -> str:
