@@ -22,7 +22,8 @@ import pandas as pd
 
 from lstmcli.config import load_config, shipped_configs
 from lstmcli.evaluation.metrics import skill
-from lstmcli.evaluation.significance import diebold_mariano
+from lstmcli.evaluation.comparison import Comparison, numbered, overlaps_of
+from lstmcli.evaluation.significance import SIGNIFICANCE
 from lstmcli.evaluation.verdict import outcomes
 from lstmcli.frames import IDENTITY, of_recipe
 from lstmcli.report.wording import recipe_name
@@ -106,7 +107,8 @@ def table_of(workspace: Workspace, manifest: BacktestManifest) -> pd.DataFrame:
     """Return one row per recipe and step; CRPS, widths and Winkler in % of the price."""
     scores = workspace.backtests.scores(manifest.backtest)
     rows = workspace.backtests.forecasts(manifest.backtest)
-    of = outcomes(rows)
+    of = numbered(outcomes(rows))
+    overlaps = overlaps_of(of)
     table = (
         scores[scores["ticker"] != "*"]
         .groupby([*IDENTITY, "step", "metric"])["value"]
@@ -126,9 +128,9 @@ def table_of(workspace: Workspace, manifest: BacktestManifest) -> pd.DataFrame:
     ]
     table = table[kept].assign(crps=100 * table["crps"], winkler80=100 * table["winkler80"])
     words = {
-        (verdict["recipe"], verdict["calibrated"], row["step"], row["baseline"]): row["word"]
+        (verdict["recipe"], verdict["calibrated"], baseline): word
         for verdict in manifest.verdicts.values()
-        for row in verdict["steps"]
+        for baseline, word in verdict["verdict"].items()
     }
     seconds = pd.Series(manifest.seconds)
     for against in AGAINST:
@@ -139,18 +141,16 @@ def table_of(workspace: Workspace, manifest: BacktestManifest) -> pd.DataFrame:
     found = []
     for recipe, calibrated, step in table[[*IDENTITY, "step"]].itertuples(index=False):
         of_step = of[of["step"] == step]
-        by_date = of_step.groupby(["made_on", *IDENTITY], observed=True)["crps"]
-        losses = by_date.mean().unstack(list(IDENTITY))
-        own = losses[recipe, calibrated].to_numpy()
-        line: dict[str, object] = {
-            "forecasts": len(of_recipe(of_step, recipe, calibrated=calibrated))
-        }
+        own = of_recipe(of_step, recipe, calibrated=calibrated)
+        line: dict[str, object] = {"forecasts": len(own)}
         for against in AGAINST:
-            base = losses[against, False].to_numpy()
-            test = diebold_mariano(base - own, step)
+            beside = Comparison(own, of_recipe(of_step, against, calibrated=False))
+            numbers, test = beside.numbers({step: overlaps[step]}, alpha=SIGNIFICANCE / 2)
             same = (recipe, calibrated) == (against, False)
+            line[f"scaled_{against}"] = np.nan if same else 100 * numbers["skill"]
             line[f"t_{against}"] = np.nan if test is None or same else test.statistic
-            line[f"verdict_{against}"] = words.get((recipe, calibrated, step, against), "")
+            # One word for all steps: the ladder's.
+            line[f"verdict_{against}"] = words.get((recipe, calibrated, against), "")
         found.append(line)
     table = table.join(pd.DataFrame(found))
     table["seconds"] = [

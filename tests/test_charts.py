@@ -112,7 +112,7 @@ def awkward_forecast_chart(*, price: float, horizon: int, sigma: float = 0.015) 
 def simulated_growth(origins: int) -> pd.DataFrame:
     rng = np.random.default_rng(8)
     losses = pd.Series(rng.gamma(4, 1, origins), pd.bdate_range("2019-01-01", periods=origins))
-    return cumulative_skill(losses, losses * 1.01 + 0.05 * rng.standard_normal(origins), 1)
+    return cumulative_skill(losses, losses * 1.01 + 0.05 * rng.standard_normal(origins), overlap=1)
 
 
 def usual_backtest_chart(origins: int = 1000, **options) -> Figure:
@@ -122,11 +122,10 @@ def usual_backtest_chart(origins: int = 1000, **options) -> Figure:
             "skill": [0.011, 0.004, -0.002, -0.013],
             "low": [0.008, -0.002, -0.012, -0.02],
             "high": [0.014, 0.01, 0.008, -0.006],
-            "word": ["BEATS", "TIES", "TIES", "LOSES"],
         }
     )
     growth = simulated_growth(origins)
-    options = {"title": "lstm: MRK", "against": "garch, the strongest", "step": 1} | options
+    options = {"title": "lstm: MRK", "line": "CRPS skill against the HAR ridge"} | options
     return backtest_chart(growth, skills, folds=list(growth.index[::250]), **options)
 
 
@@ -494,16 +493,20 @@ def test_a_backtest_ends_at_the_skill_of_its_span_inside_its_band():
     rng = np.random.default_rng(8)
     losses = pd.Series(rng.gamma(4, 1, 300), pd.bdate_range("2019-01-01", periods=300))
     base = losses * 1.02 + 0.1 * rng.standard_normal(300)
-    growth = cumulative_skill(losses, base, 5)
-    test = skill_test(losses.to_numpy(), base.to_numpy(), 5)
+    growth = cumulative_skill(losses, base, overlap=5)
+    test = skill_test(losses.to_numpy(), base.to_numpy(), overlap=5)
     assert growth["gain"].iloc[-1] == pytest.approx(test.mean)
     assert growth["low"].iloc[:49].isna().all()
     assert (growth["low"].iloc[49:] < growth["gain"].iloc[49:]).all()
     figure = usual_backtest_chart()
     line = figure.axes[0].lines[0].get_ydata()
     assert line[-1] == pytest.approx(100 * simulated_growth(1000)["gain"].iloc[-1])
-    words = [text.get_text() for text in figure.axes[1].texts]
-    assert words == ["BEATS", "TIES", "TIES", "LOSES"]
+    assert figure.axes[0].get_title("left") == (
+        "gained so far at 1, 5, 10, 20 sessions\n(dotted: a new fit)"
+    )
+    whiskers = [line.get_ydata() for line in figure.axes[1].lines[:-1:2]]
+    expected = [[0.8, 1.4], [-0.2, 1.0], [-1.2, 0.8], [-2, -0.6]]
+    np.testing.assert_allclose(whiskers, expected)
 
 
 def test_a_calibration_chart_marks_the_worst_year_of_the_80_percent_cone():
@@ -521,7 +524,7 @@ def test_a_calibration_chart_marks_the_worst_year_of_the_80_percent_cone():
 def test_charts_of_nothing_are_refused():
     nothing = simulated_growth(20).iloc[:0]
     with pytest.raises(NoDataError):
-        backtest_chart(nothing, pd.DataFrame(), folds=[], title="", against="", step=1)
+        backtest_chart(nothing, pd.DataFrame(), folds=[], title="", line="")
     with pytest.raises(NoDataError):
         calibration_chart(np.array([]), pd.DataFrame(), pd.DataFrame(), title="", line="",
                           sessions=250)  # fmt: skip
