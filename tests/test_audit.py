@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 
+import faults
 import numpy as np
 import pandas as pd
 import pytest
 from command import TINY, Lstm
-from scipy.stats import norm
+from faults import Clairvoyant
 from simulate import panel_of, simulate_bars
 
-from lstmcli.evaluation import leaks, simulation
-from lstmcli.features import feature_matrix
-from lstmcli.forecasters.base import Fitted, forecast_rows, join_forecasts
-from lstmcli.forecasters.baselines import Ewma, Garch, Historical, RandomWalk
-from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
+from lstmcli.evaluation import leaks, simulated_checks, simulation
+from lstmcli.forecasters.baselines import BASELINES, Ewma, Garch, Historical, RandomWalk
+from lstmcli.forecasters.blend import Blend
+from lstmcli.forecasters.network import NetworkRecipe
 from lstmcli.forecasters.training import TrainingConfig
-from lstmcli.frames import (
-    EVENT_COLUMNS,
-    QUANTILE_COLUMNS,
-    QUANTILES,
-    check_bars,
-    cumulative_returns,
-    log_returns,
-)
+from lstmcli.frames import check_bars, check_events, log_returns
 from lstmcli.models import VARIANTS
-from lstmcli.panel import MarketSeries, Panel, View
+from lstmcli.panel import Panel
 from lstmcli.splits import SplitConfig
-from lstmcli.windows import WindowConfig, target_sessions
+from lstmcli.windows import WindowConfig
 
 pytestmark = pytest.mark.tensorflow
 
@@ -43,23 +35,8 @@ def panel() -> Panel:
 
 
 @cache
-def with_dividends() -> Panel:
-    """Return a panel that pays a dividend every sixty sessions."""
-    bars = {ticker: bars.copy() for ticker, bars in panel().items()}
-    for table in bars.values():
-        table.loc[table.index[30::60], "dividend"] = 1.0
-    return panel().with_(bars=bars)
-
-
-@cache
 def with_everything() -> Panel:
-    """Return a panel with dividends, a market series, and events known five days ahead."""
-    sessions = panel()["A"].index[20::20]
-    one = pd.DataFrame({"session": sessions, "known_on": sessions - pd.Timedelta(5, "D")})
-    one = one.assign(kind="earnings", timing="after", status="expected", amount=1.0, source="test")
-    events = pd.concat([one.assign(ticker=ticker) for ticker in panel()], ignore_index=True)
-    vix = MarketSeries("^VIX", simulate_bars(600, seed=3), "XNYS")
-    return with_dividends().with_(market={"vix": vix}, events=events[list(EVENT_COLUMNS)])
+    return faults.with_everything(panel(), simulate_bars(600, seed=3))
 
 
 UNTIL = panel().sessions()[450]
@@ -75,93 +52,29 @@ def network(**changes) -> NetworkRecipe:
     return NetworkRecipe(**{**fields, **changes})
 
 
-@dataclass(frozen=True)
-class Clairvoyant:
-    """Its median leans towards what will come; nobody can do that honestly."""
-
-    horizon: int = H
-    lean: float = 0.5
-    name: str = "clairvoyant"
-    fit_end: pd.Timestamp = UNTIL
-    learns_from: pd.Timestamp = UNTIL
-
-    def fit(self, panel: Panel, until: pd.Timestamp) -> Clairvoyant:
-        return replace(self, fit_end=until, learns_from=until)
-
-    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        parts = []
-        for ticker, bars in panel.items():
-            rows = np.flatnonzero(bars.index.isin(origins))
-            made_on = pd.DatetimeIndex(bars.index[rows])
-            sigma = log_returns(bars).std() * np.sqrt(np.arange(1, self.horizon + 1))
-            came = np.nan_to_num(cumulative_returns(bars, self.horizon)[rows])
-            spread = (1 - self.lean) * sigma[:, None] * norm.ppf(QUANTILES)
-            parts.append(
-                forecast_rows(
-                    self.name,
-                    ticker,
-                    made_on=made_on,
-                    target_on=target_sessions(panel, ticker, made_on, self.horizon),
-                    last_close=bars["close"].to_numpy()[rows],
-                    sigma=np.tile(sigma, (len(rows), 1)),
-                    quantiles=self.lean * came[:, :, None] + spread,
-                    least=np.zeros(len(rows)),
-                )
-            )
-        return join_forecasts(parts)
+def test_features_that_look_back_only_pass():
+    assert leaks.check_features(faults.honest_features, panel()).passed
+    assert leaks.check_features(faults.honest_everything, with_everything()).passed
 
 
-def sound(view: View) -> pd.DataFrame:
-    return feature_matrix(view, ("log_return", "range", "rsi", "macd"))
-
-
-def test_a_centred_mean_is_found_among_features():
-    assert leaks.check_features(sound, panel()).passed
-
-    def centred(view: View) -> pd.DataFrame:
-        smooth = log_returns(view.bars).rolling(5, center=True).mean()
-        return sound(view).assign(smooth=smooth)
-
-    found = leaks.check_features(centred, panel())
+@pytest.mark.parametrize("leak", faults.LEAKY_FEATURES)
+def test_a_feature_that_looks_ahead_is_found(leak: str):
+    columns = faults.LEAKY_FEATURES[leak]
+    found = leaks.check_features(columns, with_everything())
     assert not found.passed
-    assert found.figure == "10 of 10 differ; allowed 0"
+    assert found.figure.endswith("of 10 differ; allowed 0")
 
 
 @pytest.mark.parametrize("column", ["dividend", "split"])
-def test_a_feature_that_peeks_at_the_next_dividend_or_split_is_found(column: str):
-    def last(view: View) -> pd.DataFrame:
-        return sound(view).assign(paid=view.bars[column])
-
-    def peeking(view: View) -> pd.DataFrame:
-        return sound(view).assign(paid=view.bars[column].shift(-1))
-
-    assert leaks.check_features(last, with_dividends()).passed
-    for bars in (with_dividends(), panel()):
-        assert not leaks.check_features(peeking, bars).passed
+def test_a_feature_that_peeks_is_found_also_where_nothing_was_ever_paid(column: str):
+    columns = faults.LEAKY_FEATURES[f"tomorrow's {column}"]
+    assert leaks.check_features(columns, panel()).figure == "10 of 10 differ; allowed 0"
 
 
-def test_a_feature_that_peeks_at_a_market_series_is_found():
-    def at_close(view: View) -> pd.DataFrame:
-        return pd.DataFrame({"vix": view.at_close("vix", view.market("vix")["close"])})
-
-    def a_session_too_late(view: View) -> pd.DataFrame:
-        return pd.DataFrame({"vix": view.at_close("vix", view.market("vix")["close"].shift(-1))})
-
-    assert leaks.check_features(at_close, with_everything()).passed
-    assert not leaks.check_features(a_session_too_late, with_everything()).passed
-
-
-def test_a_feature_that_knows_an_event_before_it_is_announced_is_found():
-    def counted(view: View, *, at_once: bool) -> pd.DataFrame:
-        """Count the events of the next 30 days: those that are known, or all of them."""
-        events, sessions = view.events("earnings"), view.sessions.to_numpy()[:, None]
-        days = (events["session"].to_numpy() - sessions) / np.timedelta64(1, "D")  # (T, E)
-        known = events["known_on"].to_numpy() <= sessions
-        count = ((days > 0) & (days <= 30) & (known | at_once)).sum(axis=1)
-        return pd.DataFrame({"events": count}, index=view.sessions)
-
-    assert leaks.check_features(partial(counted, at_once=False), with_everything()).passed
-    assert not leaks.check_features(partial(counted, at_once=True), with_everything()).passed
+def test_a_feature_that_knows_the_next_event_is_found_however_rare_events_are():
+    rare = with_everything().with_(events=with_everything().events.iloc[[0, 40]])
+    found = leaks.check_features(faults.tomorrows_event, rare)
+    assert found.figure == "10 of 10 differ; allowed 0"
 
 
 def test_what_was_known_stays_and_everything_after_changes():
@@ -185,84 +98,90 @@ def test_what_was_known_stays_and_everything_after_changes():
         vix.loc[vix.index > session, "close"], old.loc[old.index > session, "close"]
     ).any()
     unknown = after.events[after.events["known_on"] > session]
-    assert 0 < len(unknown) < (before.events["known_on"] > session).sum()
-    assert (unknown["session"] != before.events.loc[unknown.index, "session"]).all()
+    added, moved = (
+        unknown[unknown["status"] == "confirmed"],
+        unknown[unknown["status"] != "confirmed"],
+    )
+    assert 0 < len(moved) < (before.events["known_on"] > session).sum()
+    assert (moved["session"] != before.events.loc[moved.index, "session"]).all()
+    following = before["A"].index[401]
+    assert set(added["ticker"]) == {"A", "B"}
+    assert set(added["session"]) == set(added["known_on"]) == {following}
+    check_events(after.events)
 
 
 def test_a_target_one_day_short_is_found():
     windows = network().windows(panel())
     assert leaks.check_targets(windows, panel()).passed
-    short = replace(windows, level=np.append(windows.level[1:], np.nan))
-    assert not leaks.check_targets(short, panel()).passed
-
-
-class EverythingScaled(NetworkRecipe):
-    """Its scaler is fitted on every session, those of the test block included."""
-
-    def fit(self, panel: Panel, until: pd.Timestamp, **options) -> FittedNetwork:
-        honest = super().fit(panel, until, **options)
-        values = self.windows(panel).values
-        every = values[np.isfinite(values).all(axis=1)]
-        state = honest.state.model_copy(
-            update={"mean": tuple(every.mean(axis=0)), "scale": tuple(every.std(axis=0))}
-        )
-        return replace(honest, state=state)
-
-
-class StoppedOnTheTest(NetworkRecipe):
-    """Early stopping looks at the test block."""
-
-    def fit(self, panel: Panel, until: pd.Timestamp, **options) -> FittedNetwork:
-        return super().fit(panel, panel.sessions()[-1], **options)
+    assert not leaks.check_targets(faults.short_targets(windows), panel()).passed
 
 
 def test_a_scaler_or_early_stopping_that_sees_the_test_block_is_found():
     assert leaks.check_fit(network(), panel(), UNTIL).passed
     fields = vars(network())
-    for faulty in (EverythingScaled, StoppedOnTheTest):
+    for faulty in (faults.EverythingScaled, faults.StoppedOnTheTest):
         found = leaks.check_fit(faulty(**fields), panel(), UNTIL)
         assert not found.passed, faulty
         assert "allowed 0" in found.figure
 
 
-@dataclass(frozen=True)
-class KnowsTheDividend:
-    """An EWMA whose quantiles fall by the dividend of the session after the origin."""
-
-    inner: Fitted
-    learns_from: pd.Timestamp = UNTIL
-    fit_end: pd.Timestamp = UNTIL
-    name: str = "knows the dividend"
-
-    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        forecast = self.inner.forecast(panel, origins)
-        for ticker, bars in panel.items():
-            rows = forecast["ticker"] == ticker
-            share = (bars["dividend"].shift(-1) / bars["close"]).fillna(0.0)
-            fall = share.loc[forecast.loc[rows, "made_on"]].to_numpy()[:, None]
-            forecast.loc[rows, list(QUANTILE_COLUMNS)] -= fall
-        return forecast
-
-
 def test_a_forecast_that_knows_the_next_dividend_is_found():
     origins = list(panel().sessions()[[460, 500, 560]])
-    for bars in (panel(), with_dividends()):
+    for bars in (panel(), with_everything()):
         ewma = Ewma(H).fit(bars, UNTIL)
         assert leaks.check_forecast(ewma, bars, origins).passed
-        assert not leaks.check_forecast(KnowsTheDividend(ewma), bars, origins).passed
+        assert not leaks.check_forecast(
+            faults.KnowsTheDividend(ewma, UNTIL, UNTIL), bars, origins
+        ).passed
 
 
 def test_a_forecast_that_reads_later_bars_is_found():
     origins = list(panel().sessions()[[460, 500, 560]])
     assert leaks.check_forecast(Ewma(H).fit(panel(), UNTIL), panel(), origins).passed
-    assert not leaks.check_forecast(Clairvoyant().fit(panel(), UNTIL), panel(), origins).passed
+    clairvoyant = Clairvoyant(H).fit(panel(), UNTIL)
+    assert not leaks.check_forecast(clairvoyant, panel(), origins).passed
+
+
+def test_a_volatility_that_peeks_is_found():
+    origins = list(panel().sessions()[[460, 500, 560]])
+    fitted = faults.PeekingVolatility(**vars(network())).fit(panel(), UNTIL)
+    assert not leaks.check_forecast(fitted, panel(), origins).passed
 
 
 def test_skill_on_shuffled_sessions_is_found():
-    assert leaks.check_permuted(Ewma(H), panel(), H).passed
-    found = leaks.check_permuted(Clairvoyant(), panel(), H)
+    assert simulated_checks.check_permuted(network(), panel()).passed
+    patient = TrainingConfig(epochs=10, members=1, learning_rate=0.01, threads=1)
+    leaky = faults.ReadsTomorrow(**vars(network(training=patient)))
+    found = simulated_checks.check_permuted(leaky, panel())
     assert not found.passed
-    assert found.figure.startswith("BEATS at 1 step")
+    assert found.figure.startswith("skill +")
+
+
+def test_a_blend_is_judged_on_shuffled_sessions_against_itself_at_epoch_0():
+    patient = TrainingConfig(epochs=10, members=1, learning_rate=0.01, threads=1)
+    for recipe, sound in (
+        (network(), True),
+        (faults.ReadsTomorrow(**vars(network(training=patient))), False),
+    ):
+        blend = Blend((recipe, BASELINES["har"](H)), (0.5, 0.5))
+        assert simulated_checks.check_permuted(blend, panel()).passed is sound
+
+
+def test_a_network_that_stays_at_epoch_0_has_no_skill_against_itself():
+    idle = network(training=TrainingConfig(epochs=1, members=1, learning_rate=1e-12, threads=1))
+    found = simulated_checks.check_permuted(idle, panel())
+    assert found.passed
+    assert found.figure.startswith("skill +0.00 %")
+
+
+def test_too_few_origins_are_no_evidence_of_a_leak():
+    short = panel_of(A=simulate_bars(320, seed=1))
+    small = network(split=SplitConfig(validation=20, calibration=20, test=20))
+    until, origins = short.sessions()[300], short.sessions()[301:304]
+    fitted = small.fit(short, until)
+    test = simulated_checks.skill_against(fitted, fitted.untrained(), short, origins)
+    assert test is None
+    assert not simulated_checks.beats(test)
 
 
 def test_sessions_in_random_order_keep_their_returns():
@@ -275,12 +194,12 @@ def test_sessions_in_random_order_keep_their_returns():
 
 
 def test_random_walks_that_seem_beaten_are_counted():
-    assert not leaks.random_walk_is_beaten(Ewma(H), H, seed=1)
-    assert leaks.random_walk_is_beaten(Clairvoyant(), H, seed=1)
-    assert leaks.check_random_walks([False] * 20).passed
-    assert leaks.check_random_walks([True] * 3 + [False] * 17).passed
-    assert not leaks.check_random_walks([True] * 5 + [False] * 15).passed
-    assert not leaks.check_random_walks([True] * 20 + [False] * 180).passed
+    assert not simulated_checks.random_walk_is_beaten(Ewma(H), H, seed=1)
+    assert simulated_checks.random_walk_is_beaten(Clairvoyant(H), H, seed=1)
+    assert simulated_checks.check_random_walks([False] * 20).passed
+    assert simulated_checks.check_random_walks([True] * 3 + [False] * 17).passed
+    assert not simulated_checks.check_random_walks([True] * 5 + [False] * 15).passed
+    assert not simulated_checks.check_random_walks([True] * 20 + [False] * 180).passed
 
 
 def test_a_planted_signal_is_found_by_a_network_and_missed_by_who_cannot_see_it():
@@ -289,14 +208,14 @@ def test_a_planted_signal_is_found_by_a_network_and_missed_by_who_cannot_see_it(
         split=SplitConfig(validation=0.1, calibration=0.15),
         training=TrainingConfig(epochs=10, members=1, learning_rate=0.003, threads=1),
     )
-    assert leaks.check_planted(recipe, H).passed
-    assert not leaks.check_planted(Historical(H), H).passed
+    assert simulated_checks.check_planted(recipe, H).passed
+    assert not simulated_checks.check_planted(Historical(H), H).passed
 
 
 def test_simulated_garch_is_forecast_by_garch_and_not_by_a_constant():
-    sound = leaks.check_oracle(Garch(1), 1)
+    sound = simulated_checks.check_oracle(Garch(1), 1)
     assert sound.passed, sound.figure
-    constant = leaks.check_oracle(RandomWalk(1), 1)
+    constant = simulated_checks.check_oracle(RandomWalk(1), 1)
     assert not constant.passed, constant.figure
 
 
@@ -306,11 +225,36 @@ def test_what_knows_the_direction_too_well_is_suspect():
     origins = panel().sessions()[100:500]
     honest = realise(Ewma(H).fit(panel(), UNTIL).forecast(panel(), origins), panel())
     assert leaks.check_plausible(honest).passed
-    knows = realise(Clairvoyant(lean=0.05).forecast(panel(), origins), panel())
+    knows = realise(Clairvoyant(H, lean=0.05).forecast(panel(), origins), panel())
     found = leaks.check_plausible(knows)
     assert not found.passed
-    assert found.figure.endswith("SUSPECT")
+    assert found.figure.endswith(": SUSPECT")
     assert leaks.describe_copying(honest).passed is None
+
+
+def test_tickers_that_move_together_are_one_guess_a_date():
+    """Thirty tickers that rise on the same days: their rows are no thirty outcomes."""
+    days = pd.bdate_range("2020-01-01", periods=50)
+    up = np.where(np.arange(50) % 5 < 3, 1.0, -1.0)  # right on 60 % of the dates
+    rows = pd.DataFrame({"made_on": np.repeat(days, 30), "realised": 0.01 * np.repeat(up, 30)})
+    rows = rows.assign(step=1, q50=1e-5, sigma=0.01)
+    assert leaks.check_plausible(rows).passed
+    alone = rows.assign(made_on=pd.bdate_range("1990-01-01", periods=len(rows)))
+    assert not leaks.check_plausible(alone).passed
+
+
+def test_few_dates_are_never_suspect():
+    for dates in (1, 2, 19):
+        days = pd.bdate_range("2020-01-01", periods=dates)
+        rows = pd.DataFrame(
+            {"made_on": days, "step": 1, "q50": 0.01, "realised": 0.01, "sigma": 0.01}
+        )
+        found = leaks.check_plausible(rows)
+        assert found.passed
+        assert "nan" not in found.figure
+    assert not leaks.check_plausible(
+        pd.concat([rows, rows.tail(1).assign(made_on=pd.Timestamp("2021-01-01"))])
+    ).passed
 
 
 AUDIT = [*TINY, "--set", "window.horizon=2", "--workers", "2"]

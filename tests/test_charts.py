@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -18,11 +19,13 @@ from lstmcli.charts import (
     backtest_chart,
     calibration_chart,
     forecast_chart,
+    live_chart,
     training_chart,
 )
 from lstmcli.charts._style import CONE_BLUES
 from lstmcli.digits import five_digits
 from lstmcli.errors import NoDataError
+from lstmcli.evaluation.sequences import skill_sequence
 from lstmcli.evaluation.significance import cumulative_skill, skill_test
 from lstmcli.frames import COVERAGES, FORECAST_COLUMNS, QUANTILES, cone_columns, quantile_column
 
@@ -146,6 +149,22 @@ def usual_calibration_chart(origins: int = 1000, **options) -> Figure:
     return calibration_chart(rng.uniform(size=origins), steps, rolling, sessions=250, **options)
 
 
+def usual_live_chart(outcomes: int, **options) -> Figure:
+    rng = np.random.default_rng(10)
+    days = pd.bdate_range("2019-01-01", periods=outcomes + 1)
+    rows = pd.DataFrame({"made_on": days[:-1], "target_on": days[1:]})
+    rows["realised"] = 0.012 * rng.standard_normal(outcomes)
+    for share, reach in zip(COVERAGES, (0.008, 0.015, 0.024), strict=True):
+        rows[list(cone_columns(share))] = -reach, reach
+    baseline = pd.Series(rng.gamma(4, 0.15, outcomes), days[:-1])
+    losses = 0.98 * baseline + 0.04 * rng.standard_normal(outcomes)
+    skills = skill_sequence(losses, baseline)
+    options = {"title": "MRK: forecasts and what came", "against": "gradient_boosting"} | options
+    return live_chart(rows, skills, **options)
+
+
+LIVES = (1, 30, 59, 60, 80, 159, 160, 300)
+
 CHARTS: dict[str, Callable[[], Figure]] = {
     "forecast": usual_forecast_chart,
     "sample": lambda: usual_forecast_chart(note=NOTE, currency="USD"),
@@ -168,6 +187,8 @@ CHARTS: dict[str, Callable[[], Figure]] = {
     "short_backtest": lambda: usual_backtest_chart(12, title="W" * 150, note=NOTE),
     "calibration": usual_calibration_chart,
     "short_calibration": lambda: usual_calibration_chart(40, title="W" * 150, note=NOTE),
+    **{f"live_{count}": partial(usual_live_chart, count) for count in LIVES},
+    "noted_live": lambda: usual_live_chart(300, title="W" * 150, note=NOTE),
     "attention": lambda: attention_chart(simulated_weights(60), title="MRK", note=NOTE),
     "long_attention": lambda: attention_chart(simulated_weights(500), title="W" * 150),
     "equal_attention": lambda: attention_chart(simulated_weights(5, equal=True), title="MRK"),
@@ -521,6 +542,22 @@ def test_a_calibration_chart_marks_the_worst_year_of_the_80_percent_cone():
     assert [text.get_text() for text in short.axes[2].texts] == ["fewer than 250 origins"]
 
 
+@pytest.mark.parametrize("outcomes", LIVES)
+def test_a_live_chart_draws_an_interval_only_where_there_is_one(outcomes: int) -> None:
+    skill = usual_live_chart(outcomes).axes[1]
+    said = "\n".join(text.get_text() for text in skill.texts)
+    waits = f"no interval before 160\nsessions: {160 - outcomes} to come"
+    assert said == (waits if outcomes < 160 else "")
+    drawn = [len(line.get_xdata()) for line in skill.lines[:1]]
+    assert drawn == ([outcomes - 59] if outcomes >= 60 else [])
+    bands = [path for area in skill.collections for path in area.get_paths()]
+    assert bool(bands) == (outcomes >= 160)
+    for band in bands:
+        width, height = np.ptp(band.vertices, axis=0)
+        assert width == outcomes - 159
+        assert height > 0.1
+
+
 def test_charts_of_nothing_are_refused():
     nothing = simulated_growth(20).iloc[:0]
     with pytest.raises(NoDataError):
@@ -528,3 +565,5 @@ def test_charts_of_nothing_are_refused():
     with pytest.raises(NoDataError):
         calibration_chart(np.array([]), pd.DataFrame(), pd.DataFrame(), title="", line="",
                           sessions=250)  # fmt: skip
+    with pytest.raises(NoDataError):
+        live_chart(pd.DataFrame(), pd.DataFrame(), title="", against="")

@@ -166,10 +166,19 @@ def test_the_next_evening_scores_the_first(data, yahoo, lstm: Lstm):
     assert table.code == 0
     assert max(map(len, table.out.splitlines())) <= 80
     assert table.out.startswith("MDT, MRK: issued 2015-01-26 to 2015-01-27\n2 scored, 78 open\n")
-    assert "; 20 would be an alarm." in table.out
-    # One outcome is no evidence: there is no star, and the table says when one may come.
-    assert "*" not in table.out.partition("\n\nn: sessions")[0]
-    assert "* from 60 sessions on" in table.out
+    assert "for the next session" in table.out
+    assert "; 20 would be an alarm." in " ".join(table.out.split())
+    # One outcome is no evidence: no skill, and the table says how long it takes.
+    scores, _, legend = table.out.partition("\n\nn: sessions")
+    assert scores.count("159 more evenings") == 9
+    assert "*" not in scores
+    assert "From 160 sessions on" in legend
+    assert all(
+        row["skill"] is row["low"] is row["coverage80_low"] is None for row in told["scores"]
+    )
+    others = [row for row in told["scores"] if row["word"]]
+    assert {row["word"] for row in others} == {"no verdict: 159 more evenings"}
+    assert {row["evenings"] for row in others} == {159}
     csv = lstm("score", "MRK", "--csv").out.splitlines()
     assert len(csv) == 1 + 2 * (20 + 9 * 4)
     assert lstm("score", "GOOG").code == 3

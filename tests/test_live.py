@@ -1,4 +1,4 @@
-"""Live scores: which outcomes count, and evidence that survives being looked at daily."""
+"""Live scores: which outcomes count, and how recipes are compared on them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from simulate import panel_of, simulate_bars
 
 from lstmcli.evaluation.live import (
     AHEAD,
-    ALARM,
     BEHIND,
     LATE,
     NOT_TOLD_APART,
@@ -20,24 +19,23 @@ from lstmcli.evaluation.live import (
     SCORED,
     UNMATCHED,
     WAITING,
-    confidence_sequence,
-    coverage_evidence,
     follow_up,
     live_table,
     live_word,
-    skill_sequence,
 )
+from lstmcli.evaluation.metrics import crps
+from lstmcli.evaluation.sequences import ALARM, MIN_SKILL_OUTCOMES, Evidence, coverage_evidence
 from lstmcli.evaluation.verdict import NO_VERDICT
 from lstmcli.frames import (
-    COVERAGES,
     INTERVAL_COLUMNS,
     QUANTILE_COLUMNS,
     QUANTILES,
 )
 from lstmcli.panel import Panel
+from lstmcli.report.wording import coverage_sentence, live_phrase
 from lstmcli.sessions import next_sessions, opening_times
 
-BARS = simulate_bars(120, seed=5)
+BARS = simulate_bars(240, seed=5)
 DAYS = pd.DatetimeIndex(BARS.index)
 
 
@@ -126,7 +124,7 @@ def test_a_forecast_from_before_the_first_bar_is_unmatched():
 @pytest.mark.parametrize("origins", [1, 3, 30])
 def test_a_forecast_of_another_company_is_never_scored(origins):
     rows = numbered(*(issued(day, evening(day)) for day in DAYS[60 : 60 + origins]))
-    other = simulate_bars(120, seed=6)
+    other = simulate_bars(240, seed=6)
     other[["open", "high", "low", "close"]] *= 0.43
     found = follow_up(rows, panel_of(A=other), evening(DAYS[110]))
     assert set(found["status"]) == {UNMATCHED}
@@ -159,92 +157,12 @@ def test_nothing_issued_is_nothing_scored():
     assert coverage_evidence(found).value == 1.0
 
 
-def forecasts(inside: np.ndarray) -> pd.DataFrame:
-    """Return step-1 forecasts whose intervals hold the outcome or not, (N, C)."""
-    rows = pd.DataFrame({"made_on": pd.bdate_range("2020-01-01", periods=len(inside))})
-    rows[["realised", *QUANTILE_COLUMNS]] = 0.0
-    for number, share in enumerate(COVERAGES):
-        low, high = f"lo{share * 100:.0f}", f"hi{share * 100:.0f}"
-        rows[low], rows[high] = np.where(inside[:, number], -1.0, 1.0), 2.0
-    return rows
-
-
-def nested(uniform: np.ndarray, factor: float = 1.0) -> np.ndarray:
-    """Return whether a uniform draw lies in intervals that cover `factor` times their share."""
-    return np.abs(uniform - 0.5)[:, None] < factor * np.asarray(COVERAGES) / 2
-
-
-def test_true_coverage_is_hardly_ever_alarmed_in_all_its_life():
-    generator = np.random.default_rng(0)
-    lives = [nested(generator.random(750)) for _ in range(200)]
-    alarms = sum(coverage_evidence(forecasts(life)).alarmed_on is not None for life in lives)
-    assert alarms <= 10 + 2 * np.sqrt(200 * 0.05 * 0.95)
-
-
-@pytest.mark.parametrize(("factor", "sessions"), [(0.8, 250), (0.0, 30), (1.05, 750)])
-def test_false_coverage_is_alarmed(factor: float, sessions: int):
-    generator = np.random.default_rng(1)
-    found = coverage_evidence(forecasts(nested(generator.random(sessions), factor)))
-    assert found.highest >= ALARM
-    assert found.alarmed_on is not None
-
-
-def test_the_evidence_is_the_mean_wealth_of_gamblers():
-    inside = nested(np.array([0.5, 0.99, 0.2]))
-    expected = []
-    for number, share in enumerate(COVERAGES):
-        for bet in (-0.5, -0.25, -0.1, -0.04, 0.04, 0.1, 0.25, 0.5):
-            wealth = 1.0
-            for day in range(3):
-                miss = 1.0 - inside[day, number]
-                wealth *= 1 + bet * (1 / (1 - share) if bet > 0 else 1 / share) * (
-                    miss - (1 - share)
-                )
-            expected.append(wealth)
-    assert coverage_evidence(forecasts(inside)).value == pytest.approx(np.mean(expected))
-
-
-def test_a_confidence_sequence_holds_the_mean_at_all_times():
-    generator = np.random.default_rng(2)
-    missed = 0
-    for _ in range(300):
-        values = pd.Series(generator.standard_t(5, 750) * 0.01 + 0.002)
-        found = confidence_sequence(values, 1).iloc[30:]
-        missed += bool(((found["low"] > 0.002) | (found["high"] < 0.002)).any())
-    assert missed <= 15 + 2 * np.sqrt(300 * 0.05 * 0.95)
-
-
-def test_a_fixed_interval_would_not():
-    generator = np.random.default_rng(2)
-    missed = 0
-    for _ in range(300):
-        values = pd.Series(generator.standard_t(5, 750) * 0.01)
-        n = np.arange(1, 751)
-        error = 1.96 * values.expanding().std() / np.sqrt(n)
-        missed += bool((values.expanding().mean().abs() > error).iloc[30:].any())
-    assert missed > 60
-
-
-def test_overlapping_steps_make_it_wider():
-    values = pd.Series(np.random.default_rng(3).standard_normal(400))
-    one, five = confidence_sequence(values, 1).iloc[-1], confidence_sequence(values, 5).iloc[-1]
-    assert five["high"] - five["low"] > 1.8 * (one["high"] - one["low"])
-
-
-def test_skill_is_the_share_of_the_baselines_loss_that_is_saved():
-    days = pd.bdate_range("2020-01-01", periods=100)
-    baseline = pd.Series(np.linspace(1, 2, 100), days)
-    found = skill_sequence(0.9 * baseline, baseline, 1)
-    np.testing.assert_allclose(found["skill"], 0.1)
-    assert found["low"].iloc[-1] > 0
-    assert (found["low"] <= found["skill"]).all()
-
-
-def test_no_verdict_before_sixty_outcomes():
-    assert live_word(59, 0.1, 0.2) == NO_VERDICT
-    assert live_word(60, 0.1, 0.2) == AHEAD
-    assert live_word(60, -0.2, -0.1) == BEHIND
-    assert live_word(60, -0.2, 0.1) == NOT_TOLD_APART
+def test_no_verdict_before_there_is_an_interval():
+    assert live_word(MIN_SKILL_OUTCOMES - 1, 0.1, 0.2) == NO_VERDICT
+    assert live_word(MIN_SKILL_OUTCOMES, 0.1, 0.2) == AHEAD
+    assert live_word(MIN_SKILL_OUTCOMES, -0.2, -0.1) == BEHIND
+    assert live_word(MIN_SKILL_OUTCOMES, -0.2, 0.1) == NOT_TOLD_APART
+    assert live_word(MIN_SKILL_OUTCOMES, np.nan, np.nan) == NOT_TOLD_APART
 
 
 def test_recipes_are_compared_on_the_origins_that_both_have():
@@ -264,4 +182,99 @@ def test_recipes_are_compared_on_the_origins_that_both_have():
         [2, "lstm", False, 8],
         [2, "ewma", False, 7],
     ]
-    np.testing.assert_allclose(table["skill"], 2 * [np.nan, 0, 0], atol=1e-12)
+    assert set(table["word"].dropna()) == {NO_VERDICT}
+    assert table["evenings"].dropna().tolist() == 2 * [152, 153]
+    assert table[["skill", "low", "high", "coverage80_low"]].isna().all(axis=None)
+
+
+def compared(*others: pd.DataFrame, origins: int = 170) -> pd.DataFrame:
+    """Return the live table of a published network beside others, at step 1."""
+    every = [issued(day, evening(day)) for day in DAYS[40 : 40 + origins]]
+    rows = follow_up(numbered(*every, *others), panel_of(A=BARS), evening(DAYS[-1]))
+    return live_table(rows[rows["step"] == 1])
+
+
+@pytest.mark.parametrize("origins", [1, 59, 60, 159, 160, 175])
+def test_identical_recipes_are_not_told_apart_and_nothing_is_not_a_number(origins: int):
+    twins = [
+        issued(day, evening(day), recipe="ewma", calibrated=False)
+        for day in DAYS[40 : 40 + origins]
+    ]
+    own, row = compared(*twins, origins=origins).to_dict("records")
+    assert (own["origins"], row["origins"]) == (origins, origins)
+    assert np.isfinite([own["crps"], own["scaled"], row["crps"], row["scaled"]]).all()
+    assert own["scaled"] == row["scaled"]
+    assert row["evenings"] == max(160 - origins, 0)
+    assert row["word"] == (NO_VERDICT if origins < 160 else NOT_TOLD_APART)
+    assert np.isnan([row["low"], row["high"]]).all()
+    if origins < 60:
+        assert np.isnan([row["skill"], own["coverage80_low"]]).all()
+    else:
+        assert row["skill"] == 0
+        assert 0 <= own["coverage80_low"] < own["coverage80"] <= own["coverage80_high"]
+
+
+def test_skill_is_of_losses_in_units_of_the_volatility_at_the_origin():
+    wide = [issued(day, evening(day), recipe="ewma", calibrated=False) for day in DAYS[40:210]]
+    wide = pd.concat(wide)
+    wide[list(QUANTILE_COLUMNS)] *= 4
+    both = follow_up(
+        numbered(*(issued(day, evening(day)) for day in DAYS[40:210]), wide),
+        panel_of(A=BARS),
+        evening(DAYS[-1]),
+    )
+    both = both[(both["step"] == 1) & (both["status"] == SCORED)]
+    scaled = pd.Series(crps(both) / both["unit"]).groupby(both["recipe"]).mean()
+    row = compared(wide).iloc[1]
+    assert row["skill"] == pytest.approx(1 - scaled["lstm"] / scaled["ewma"])
+    assert row["skill"] != pytest.approx(1 - compared(wide).iloc[0]["crps"] / row["crps"], rel=1e-6)
+    assert row["low"] < row["skill"] < row["high"]
+
+
+def test_a_ledger_with_gaps_counts_the_sessions_that_it_has():
+    half = [issued(day, evening(day), recipe="ewma", calibrated=False) for day in DAYS[40:210:2]]
+    row = compared(*half).iloc[1]
+    assert (row["origins"], row["evenings"], row["word"]) == (85, 75, NO_VERDICT)
+    assert row["skill"] == 0
+
+
+def test_a_baseline_that_lacks_a_ticker_is_compared_on_what_both_have():
+    rows = numbered(
+        *(issued(day, evening(day)).assign(ticker=name) for day in DAYS[40:60] for name in "AB"),
+        *(issued(day, evening(day), recipe="ewma", calibrated=False) for day in DAYS[45:60]),
+    )
+    found = follow_up(rows, panel_of(A=BARS, B=BARS), evening(DAYS[110]))
+    table = live_table(found[found["step"] == 1])
+    assert table[["origins", "forecasts"]].to_numpy().tolist() == [[20, 40], [15, 15]]
+
+
+def test_a_ticker_that_changed_exchange_is_scored_where_its_bars_have_both_sessions():
+    rows = numbered(*(issued(day, evening(day)) for day in DAYS[40:110]))
+    moved = Panel({"A": BARS.drop(DAYS[80])}, {"A": "XLON"})
+    found = follow_up(rows, moved, evening(DAYS[-1]))
+    one = found[found["step"] == 1].set_index("made_on")["status"]
+    # Forecasts from and for the session that the other exchange did not have.
+    assert set(one[[DAYS[79], DAYS[80]]]) == {WAITING}
+    assert set(one.drop([DAYS[79], DAYS[80]])) == {SCORED}
+    raw = rows.assign(recipe="ewma", calibrated=False)
+    both = follow_up(numbered(rows, raw), moved, evening(DAYS[-1]))
+    assert live_table(both[both["status"] == SCORED])["origins"].iloc[0] == 68
+
+
+def test_the_evidence_against_coverage_is_said_with_its_alarm():
+    calm = Evidence(0.5, 1.25, None)
+    assert coverage_sentence("net", calm) == (
+        "Evidence against the intervals of net+calibrated for the next session: 0.50, never above "
+        "1.25; 20 would be an alarm."
+    )
+    alarmed = Evidence(3.0, ALARM + 1234, pd.Timestamp("2020-03-12"))
+    assert coverage_sentence("net", alarmed) == (
+        "ALARM: the intervals of net+calibrated for the next session do not cover what they say "
+        "(evidence 1,254; 20 was reached on 2020-03-12)."
+    )
+
+
+def test_a_live_word_says_how_many_evenings_are_missing():
+    assert live_phrase(NO_VERDICT, 12) == "no verdict: 12 more evenings"
+    assert live_phrase(NO_VERDICT, 1) == "no verdict: 1 more evening"
+    assert live_phrase(AHEAD, 0) == "ahead"

@@ -15,7 +15,6 @@ from lstmcli.evaluation.comparison import judged_steps_of, overlaps_of
 from lstmcli.evaluation.coverage import check_coverage
 from lstmcli.evaluation.direction import Direction, usual_signs
 from lstmcli.evaluation.ladder import BEATS, LOSES, NO_VERDICT, NOT_ASKED, TIES, UNCOVERED
-from lstmcli.evaluation.live import AHEAD, ALARM, MIN_OUTCOMES, Evidence
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.frames import QUANTILE_COLUMNS, QUANTILES
 from lstmcli.panel import Panel
@@ -28,7 +27,6 @@ from lstmcli.report.verdict import (
     table_rows,
     verdict_json,
 )
-from lstmcli.report.wording import coverage_lines, coverage_sentence, live_phrase
 
 LEVELS = list(QUANTILE_COLUMNS)
 TRUTH = norm.ppf(QUANTILES)
@@ -573,29 +571,3 @@ def test_false_beats_on_forecasts_that_are_equally_good_are_rare():
         lost += word == LOSES
     assert beaten / 200 <= 0.05
     assert lost / 200 <= 0.05
-
-
-def test_the_evidence_against_coverage_is_said_with_its_alarm():
-    calm = Evidence(0.5, 1.25, None)
-    assert coverage_lines("net", calm) == (
-        "Evidence against the coverage of net+calibrated: 0.50,\n"
-        "never above 1.25; 20 would be an alarm."
-    )
-    assert coverage_sentence("net", calm) == (
-        "No evidence against the coverage of net+calibrated: 0.50, and never above 1.25; "
-        "20 would be an alarm."
-    )
-    alarmed = Evidence(3.0, ALARM + 1234, pd.Timestamp("2020-03-12"))
-    assert coverage_lines("net", alarmed) == (
-        "ALARM: the intervals of net+calibrated do not cover what they say\n"
-        "(evidence 1,254, 20 reached on 2020-03-12)"
-    )
-    assert coverage_sentence("net", alarmed) == (
-        "ALARM: the intervals of net+calibrated do not cover what they say "
-        "(evidence 1,254, since 2020-03-12; 20 is the limit)."
-    )
-
-
-def test_a_live_word_says_how_many_outcomes_are_missing():
-    assert live_phrase(NO_VERDICT) == f"no verdict before {MIN_OUTCOMES}"
-    assert live_phrase(AHEAD) == "ahead"

@@ -11,6 +11,7 @@ from lstmcli.charts._style import (
     BLUE,
     CONE_BLUES,
     INK,
+    MUTED,
     ORANGE,
     STYLE,
     new_figure,
@@ -19,6 +20,7 @@ from lstmcli.charts._style import (
     settle,
 )
 from lstmcli.errors import NoDataError
+from lstmcli.evaluation.sequences import MIN_OUTCOMES, MIN_SKILL_OUTCOMES
 from lstmcli.frames import endpoints
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ def live_chart(
 
     Args:
         scored: published step-1 forecasts of one ticker with `realised`, by origin.
-        skills: by origin: `skill low high`, fractions, against `against`.
+        skills: by origin: `skill low high`, fractions, against `against`; NaN where there is
+            nothing to say yet, as `skill_sequence` returns them.
 
     Raises:
         NoDataError: nothing has been scored yet.
@@ -50,8 +53,8 @@ def live_chart(
             title=title,
             lines=["one session ahead, as issued; nothing filled in afterwards"],
             note=note,
-            footer="Left: bars hold 50, 80 and 95 % of outcomes. Right: 95 % confidence sequence, "
-            "valid at every look.",
+            footer="Skill: CRPS in units of volatility; 95 % confidence sequence, valid at every "
+            "look. Not investment advice.",
         )
         left, right = figure.subplots(1, 2, width_ratios=[1.5, 1])
         _outcomes(left, scored.tail(SHOWN))
@@ -71,7 +74,8 @@ def _outcomes(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot(x[~missed], 100 * came[~missed], "o", color=INK, markersize=4)
     axes.plot(x[missed], 100 * came[missed], "D", color=ORANGE, markersize=5)
     axes.axhline(0, color=INK, linewidth=0.7)
-    axes.set_title("dots: what came\n(diamonds: outside 95 %)", loc="left", fontsize=10)
+    title = "50, 80 and 95 % cones; dots: what came\n(diamonds: outside 95 %)"
+    axes.set_title(title, loc="left", fontsize=10)
     axes.margins(x=0.01)
     axes.grid(axis="y")
     session_axis(axes, pd.DatetimeIndex(rows["target_on"]), first=0)
@@ -79,18 +83,42 @@ def _outcomes(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _skill(axes: Axes, skills: pd.DataFrame, against: str) -> None:
-    x = np.arange(len(skills))
-    low, high = 100 * skills["low"].to_numpy(float), 100 * skills["high"].to_numpy(float)
-    skill = 100 * skills["skill"].to_numpy(float)
-    axes.fill_between(x, low, high, facecolor=CONE_BLUES[0.95], linewidth=0)
-    axes.plot(x, skill, color=BLUE, linewidth=1.8)
-    axes.axhline(0, color=INK, linewidth=1.0)
-    # The first dates say nothing, very widely.
-    settled = slice(min(20, len(x) - 1), None)
-    top = np.nanmax(np.abs(np.concatenate([low[settled], high[settled]])))
-    axes.set_ylim(-1.1 * max(top, 1.0), 1.1 * max(top, 1.0))
+    said = skills.iloc[MIN_OUTCOMES - 1 :]
     axes.set_title(f"CRPS skill so far\nagainst {against}", loc="left", fontsize=10)
-    axes.margins(x=0.01)
     axes.grid(axis="y")
-    session_axis(axes, pd.DatetimeIndex(skills.index), first=0)
+    _wait(axes, len(skills))
+    if not len(said):
+        axes.set_axis_off()
+        return
+    x = np.arange(len(said))
+    low, skill, high = (100 * said[name].to_numpy(float) for name in ("low", "skill", "high"))
+    # Each evening's interval is as wide as its session, the first one too.
+    edges = np.ravel([x - 0.5, x + 0.5], order="F")
+    blue = CONE_BLUES[0.95]
+    axes.fill_between(edges, np.repeat(low, 2), np.repeat(high, 2), facecolor=blue, linewidth=0)
+    axes.plot(x, skill, color=BLUE, linewidth=1.8)
+    axes.plot(x[-1:], skill[-1:], "o", color=BLUE, markersize=5)
+    axes.axhline(0, color=INK, linewidth=1.0)
+    # The first intervals say nothing, very widely.
+    top = np.nanmax(np.abs([*skill, low[-1], high[-1], 1.0]))
+    axes.set_ylim(-1.3 * top, 1.3 * top)
+    axes.margins(x=0.02)
+    session_axis(axes, pd.DatetimeIndex(said.index), first=0)
     number_axis(axes.yaxis, suffix=" %")
+
+
+def _wait(axes: Axes, sessions: int) -> None:
+    """Write how long it takes until there is an interval; nothing once there is one."""
+    waiting = MIN_SKILL_OUTCOMES - sessions
+    if waiting <= 0:
+        return
+    axes.text(
+        0.5,
+        0.04,
+        f"no interval before {MIN_SKILL_OUTCOMES}\nsessions: {waiting} to come",
+        transform=axes.transAxes,
+        ha="center",
+        va="bottom",
+        color=MUTED,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,8 +82,12 @@ def score(
 def _answer(live: Live) -> dict[str, Any]:
     from lstmcli.report.wording import live_phrase, recipe_name
 
-    table = live.table.assign(word=live.table["word"].map(live_phrase, na_action="ignore"))
-    table = table.astype(object).where(table.notna(), None)
+    table = live.table
+    words = [
+        live_phrase(word, evenings) if isinstance(word, str) else None
+        for word, evenings in zip(table["word"], table["evenings"], strict=True)
+    ]
+    table = table.assign(word=words).astype(object).where(table.notna(), None)
     return {
         "tickers": list(live.tickers),
         "counts": live.counts(),
@@ -105,7 +110,10 @@ def _answer(live: Live) -> dict[str, Any]:
 
 
 def _print_live(live: Live) -> None:
-    from lstmcli.report.wording import coverage_lines
+    import textwrap
+
+    from lstmcli.evaluation.sequences import BATCH, MIN_SKILL_OUTCOMES
+    from lstmcli.report.wording import coverage_sentence
 
     rows = live.rows
     names = ", ".join(live.tickers[:5])
@@ -119,31 +127,37 @@ def _print_live(live: Live) -> None:
         head = ["", "n", "CRPS %", "skill of the network", "50 %", "80 %", "95 %"]
         print_table(head, cells)
         if published in live.evidence:
-            print(f"\n{coverage_lines(str(published), live.evidence[str(published)])}")
+            sentence = coverage_sentence(str(published), live.evidence[str(published)])
+            print(f"\n{textwrap.fill(sentence, 79)}")
     if live.missing:
         print(f"\n{len(live.missing):,} sessions without a forecast, never filled in:")
         for each in live.missing[-SHOWN_MISSING:]:
             print(f"  {each.ticker} {each.session:%Y-%m-%d}: {each.reason}"[:79])
     print(
-        "\nn: sessions with an outcome. Skill: how much lower the network's CRPS is, with\n"
-        "its 95 % confidence sequence, valid at every look; * from 60 sessions on, when\n"
-        f"zero lies outside.\n{DISCLAIMER}"
+        "\nn: sessions with an outcome. Skill: how much lower the network's CRPS is, in %\n"
+        "of the other's, both in units of volatility. From "
+        f"{MIN_SKILL_OUTCOMES} sessions on with its 95 %\n"
+        f"confidence sequence over batches of {BATCH}, valid at every look; * when zero lies\n"
+        f"outside.\n{DISCLAIMER}"
     )
 
 
 def _row(row: Any, published: str) -> list[str]:
-    from lstmcli.report.wording import recipe_name
+    from lstmcli.report.wording import more_evenings, recipe_name
 
     own = row["calibrated"] and row["recipe"] == published
-    step = f"{row['step']:>2} "
-    skill = ""
+    skill = []
     if not own:
-        star = "*" if row["word"] in ("ahead", "behind") else ""
-        low, high = 100 * row["low"], 100 * row["high"]
-        skill = f"{100 * row['skill']:+.1f} ({low:+.1f} to {high:+.1f}){star}"
+        skill = [f"{100 * row['skill']:+.1f}"] if isfinite(row["skill"]) else []
+        if row["evenings"]:
+            skill.append(more_evenings(row["evenings"]))
+        elif isfinite(row["low"]):
+            star = "*" if row["word"] in ("ahead", "behind") else ""
+            skill.append(f"({100 * row['low']:+.1f} to {100 * row['high']:+.1f}){star}")
     shares = [f"{100 * row[f'coverage{level}']:.0f}" for level in (50, 80, 95)]
-    name = step + recipe_name(row["recipe"], calibrated=row["calibrated"])
-    return [name, f"{row['origins']:,}", f"{100 * row['crps']:.3f}", skill, *shares]
+    name = recipe_name(row["recipe"], calibrated=row["calibrated"])
+    counts = f"{row['origins']:,}", f"{100 * row['crps']:.3f}"
+    return [f"{row['step']:>2} {name}", *counts, " ".join(skill), *shares]
 
 
 @ledger.command("verify")

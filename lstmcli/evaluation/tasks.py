@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from lstmcli.evaluation.backtest import Fold, forecast_fold, taking_part
-from lstmcli.evaluation.leaks import random_walk_is_beaten
+from lstmcli.evaluation.simulated_checks import random_walk_is_beaten
 from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.blend import FittedBlend
 from lstmcli.forecasters.network import FittedNetwork

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from lstmcli.config import RunConfig
-from lstmcli.evaluation import leaks
+from lstmcli.evaluation import leaks, simulated_checks
 from lstmcli.evaluation.leaks import Check
 from lstmcli.evaluation.metrics import realise
 from lstmcli.evaluation.tasks import WalkTask
@@ -70,17 +70,21 @@ def audit(
     yield leaks.describe_copying(rows)
 
     # The config's own split, in shares: these bars have another number of sessions.
-    published = Calibrated(config.recipe())
+    published, market = Calibrated(config.recipe()), tuple(config.market)
     on_stage("fitting on shuffled sessions")
-    yield leaks.check_permuted(published, panel, horizon, seed=config.seed)
+    yield simulated_checks.check_permuted(config.recipe(), panel, seed=config.seed)
     on_stage("fitting on a planted signal")
     patient = Calibrated(light(asked, epochs=PLANTED_EPOCHS).recipe())
-    yield leaks.check_planted(patient, horizon, seed=config.seed, market=tuple(config.market))
+    yield simulated_checks.check_planted(
+        patient, horizon, seed=config.seed, market=tuple(config.market)
+    )
     on_stage("fitting on simulated GARCH")
-    yield leaks.check_oracle(published, horizon, seed=config.seed, market=tuple(config.market))
+    yield simulated_checks.check_oracle(
+        published, horizon, seed=config.seed, market=tuple(config.market)
+    )
 
     tasks = [
-        WalkTask(published, horizon, seed, tuple(config.market))
+        WalkTask(published, horizon, seed, market)
         for seed in range(config.seed + 1, config.seed + 1 + simulations)
     ]
     beaten, failures = [], []
@@ -93,7 +97,7 @@ def audit(
             on_stage(f"simulated random walks: {len(beaten)} of {simulations}")
     if failures:
         raise task_error(failures, of=simulations)
-    yield leaks.check_random_walks(beaten)
+    yield simulated_checks.check_random_walks(beaten)
 
 
 def light(config: RunConfig, *, epochs: int = MAX_EPOCHS) -> RunConfig:

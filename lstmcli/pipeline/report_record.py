@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from lstmcli import report
-from lstmcli.evaluation.live import LATE, MIN_OUTCOMES, OPEN, SCORED, UNMATCHED, WAITING
+from lstmcli.evaluation.live import LATE, OPEN, SCORED, UNMATCHED, WAITING
+from lstmcli.evaluation.sequences import MIN_SKILL_OUTCOMES
 from lstmcli.frames import COVERAGES
 from lstmcli.pipeline.score import Live
 from lstmcli.report.wording import coverage_sentence, live_phrase, recipe_name
@@ -48,8 +50,8 @@ def record_of(live: Live) -> tuple[list[str], list[report.Table]]:
     tables = []
     for step in sorted(set(map(int, steps))):
         caption = (
-            f"Scores {step} session{'s' * (step > 1)} ahead; in brackets 95 % confidence "
-            f"sequences, no verdict before {MIN_OUTCOMES} sessions"
+            f"Scores {step} session{'s' * (step > 1)} ahead; skill in units of volatility, in "
+            f"brackets 95 % confidence sequences, no verdict before {MIN_SKILL_OUTCOMES} sessions"
         )
         own = tuple(row for row, at in zip(rows, steps, strict=True) if at == step)
         tables.append(report.Table(caption, head, own, folded=step != steps[0]))
@@ -62,14 +64,18 @@ def _record_row(row: pd.Series) -> tuple[str, ...]:
     def percent(name: str) -> str:
         share = f"{100 * row[name]:.0f} %"
         low, high = 100 * row[f"{name}_low"], 100 * row[f"{name}_high"]
-        return f"{share} ({low:.0f} to {high:.0f})" if own else share
+        return f"{share} ({low:.0f} to {high:.0f})" if own and np.isfinite(low) else share
 
-    low, high = 100 * row["low"], 100 * row["high"]
+    skill = ""
+    if not own and np.isfinite(row["skill"]):
+        skill = f"{100 * row['skill']:+.1f} %"
+        if np.isfinite(row["low"]):
+            skill += f" ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
     return (
         recipe_name(row["recipe"], calibrated=row["calibrated"]),
         f"{row['origins']:,}",
         f"{100 * row['crps']:.3f}",
-        "" if own else f"{100 * row['skill']:+.1f} % ({low:+.1f} to {high:+.1f})",
-        "" if own else live_phrase(row["word"]),
+        skill,
+        "" if own else live_phrase(row["word"], row["evenings"]),
         *(percent(f"coverage{share * 100:.0f}") for share in COVERAGES),
     )

@@ -12,8 +12,9 @@ from lstmcli import charts, clock, report
 from lstmcli.digits import five_digits
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
-from lstmcli.evaluation.live import SCORED, UNMATCHED, skill_sequence
+from lstmcli.evaluation.live import SCORED, UNMATCHED
 from lstmcli.evaluation.metrics import covered, crps
+from lstmcli.evaluation.sequences import skill_sequence
 from lstmcli.frames import COVERAGES, of_recipe
 from lstmcli.pipeline.prices import in_prices
 from lstmcli.pipeline.report_record import record_of
@@ -209,13 +210,13 @@ def _add_outcomes(section: report.Section, live: Live, hardest: str | None) -> N
     )
     against = _against(scored, hardest)
     if against is not None:
-        losses = own.assign(crps=crps(own)).set_index("made_on")["crps"]
+        losses = pd.Series(crps(own) / own["unit"].to_numpy(), own["made_on"])
         other = of_recipe(scored, against, calibrated=False).sort_values("made_on")
-        beside = other.assign(crps=crps(other)).set_index("made_on")["crps"]
+        beside = pd.Series(crps(other) / other["unit"].to_numpy(), other["made_on"])
         both = losses.index.intersection(beside.index)
         figure = charts.live_chart(
             own,
-            skill_sequence(losses.loc[both], beside.loc[both], 1),
+            skill_sequence(losses.loc[both], beside.loc[both]),
             title=f"{section.ticker}: forecasts and what came",
             against=against,
             note=section.note,

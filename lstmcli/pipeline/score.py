@@ -17,11 +17,10 @@ from lstmcli.evaluation.live import (
     SCORED,
     UNMATCHED,
     WAITING,
-    Evidence,
-    coverage_evidence,
     follow_up,
     live_table,
 )
+from lstmcli.evaluation.sequences import Evidence, coverage_evidence
 from lstmcli.panel import Panel
 from lstmcli.pipeline.session import Session
 from lstmcli.sessions import next_sessions, opening_times, sessions_between, settled_session
@@ -42,8 +41,8 @@ class Live:
     """The record of some tickers.
 
     Attributes:
-        rows: every issued forecast with `status` and `realised`; see `follow_up`. The
-            calibrated ones are what is published.
+        rows: every issued forecast with `status`, `realised` and `unit`; see `follow_up`.
+            The calibrated ones are what is published.
         table: scores of the published recipes and of what stands beside them.
         evidence: against the published step-1 intervals, by published recipe.
         missing: sessions without a forecast since the first one; never filled in.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lstmcli.evaluation.ladder import NO_VERDICT
-from lstmcli.evaluation.live import ALARM, MIN_OUTCOMES, Evidence
+from lstmcli.evaluation.sequences import ALARM, Evidence
 
 
 def recipe_name(recipe: str, *, calibrated: bool) -> str:
@@ -19,24 +19,18 @@ def untrained_members(best_epochs: Sequence[int]) -> str:
     return f"{left} of {len(best_epochs)} members stayed at epoch 0, the untrained baseline."
 
 
-def live_phrase(word: str) -> str:
-    """Return a word of the live table as users read it."""
-    return f"no verdict before {MIN_OUTCOMES}" if word == NO_VERDICT else word
+def live_phrase(word: str, evenings: float) -> str:
+    """Return a word of the live table as users read it.
+
+    Args:
+        evenings: how many more it takes at least until there is another word.
+    """
+    return f"no verdict: {more_evenings(evenings)}" if word == NO_VERDICT else word
 
 
-def coverage_lines(recipe: str, evidence: Evidence) -> str:
-    """Return the evidence against the coverage of a published recipe, in two lines."""
-    recipe = recipe_name(recipe, calibrated=True)
-    if evidence.alarmed_on is not None:
-        return (
-            f"ALARM: the intervals of {recipe} do not cover what they say\n"
-            f"(evidence {evidence.highest:,.0f}, {ALARM:.0f} reached on "
-            f"{evidence.alarmed_on:%Y-%m-%d})"
-        )
-    return (
-        f"Evidence against the coverage of {recipe}: {evidence.value:.2f},\n"
-        f"never above {evidence.highest:.2f}; {ALARM:.0f} would be an alarm."
-    )
+def more_evenings(count: float) -> str:
+    """Return for how many evenings somebody has to wait, at least."""
+    return f"{count:.0f} more evening{'s' * (count != 1)}"
 
 
 def coverage_sentence(recipe: str, evidence: Evidence) -> str:
@@ -44,11 +38,11 @@ def coverage_sentence(recipe: str, evidence: Evidence) -> str:
     recipe = recipe_name(recipe, calibrated=True)
     if evidence.alarmed_on is not None:
         return (
-            f"ALARM: the intervals of {recipe} do not cover what they say (evidence "
-            f"{evidence.highest:,.0f}, since {evidence.alarmed_on:%Y-%m-%d}; "
-            f"{ALARM:.0f} is the limit)."
+            f"ALARM: the intervals of {recipe} for the next session do not cover what they say "
+            f"(evidence {evidence.highest:,.0f}; {ALARM:.0f} was reached on "
+            f"{evidence.alarmed_on:%Y-%m-%d})."
         )
     return (
-        f"No evidence against the coverage of {recipe}: {evidence.value:.2f}, and never "
-        f"above {evidence.highest:.2f}; {ALARM:.0f} would be an alarm."
+        f"Evidence against the intervals of {recipe} for the next session: {evidence.value:.2f}, "
+        f"never above {evidence.highest:.2f}; {ALARM:.0f} would be an alarm."
     )
