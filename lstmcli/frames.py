@@ -34,6 +34,13 @@ of the session before it."""
 
 EVENT_STATUSES = ("expected", "confirmed", "reported", "withdrawn")
 
+EX_DIVIDEND = "ex_dividend"
+"""The kind of declared dividends: `session` is the ex-date, `amount` is per share in the
+ticker's currency, counted in the shares of `known_on`."""
+
+BUILT_IN_KINDS = (EX_DIVIDEND,)
+"""Kinds that a user may state as well, with a meaning of their own."""
+
 USER_KIND = "user:"
 """What the kind of a user's own events starts with, as in `user:launch`."""
 
@@ -41,11 +48,22 @@ EVENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 """A kind, or a user's kind without its `user:`."""
 
 
+def empty_bars() -> pd.DataFrame:
+    """Return Bars without rows."""
+    index = pd.DatetimeIndex([], name="session")
+    return pd.DataFrame(columns=list(BAR_COLUMNS), index=index, dtype=float)
+
+
 def empty_events() -> pd.DataFrame:
     """Return an Events table without rows."""
     texts = pd.DataFrame(columns=list(EVENT_COLUMNS), dtype=object)
     types = {"session": "datetime64[ns]", "known_on": "datetime64[ns]", "amount": float}
     return texts.astype(types)
+
+
+def full_kind(name: str) -> str:
+    """Return the kind that a user calls by a name: `ex_dividend`, or launch → `user:launch`."""
+    return name if name in BUILT_IN_KINDS or name.startswith(USER_KIND) else USER_KIND + name
 
 
 def quantile_column(level: float) -> str:
@@ -163,6 +181,12 @@ def without_rows(table: pd.DataFrame, gone: np.ndarray) -> pd.DataFrame:
             np.add.at(column, rows, moved[some])
         kept[name] = column
     return kept
+
+
+def shares_since(splits: pd.Series, day: pd.Timestamp) -> float:
+    """Return how many shares one share of a day has become; `splits` by session, 0 where none."""
+    later = splits[splits.index > day]
+    return float(later[later > 0].prod())
 
 
 def log_returns(bars: pd.DataFrame) -> pd.Series:

@@ -147,7 +147,8 @@ def forecast(
         that was read and `target_on` the one that is forecast. `last_close` is in the
         ticker's currency. `q025 q05 … q95 q975` are quantiles, and `lo50 hi50` … `lo95
         hi95` the ends of the intervals, as log returns since `made_on`, dividends
-        included; `sigma` is their volatility. `last_close * exp(q50)` is a price.
+        included; `sigma` is their volatility. `last_close * exp(q50)` is a price if dividends
+        are reinvested: the close is lower by those that go ex up to `target_on`.
 
     Raises:
         NoDataError: a ticker has no bars, too few, or no run; the first such ticker.
@@ -184,7 +185,8 @@ def score(forecast: pd.DataFrame, bars: Mapping[str, pd.DataFrame]) -> pd.DataFr
 
     Returns:
         Scores, long: `recipe calibrated ticker step metric value n`; n counts origins.
-        Metrics are `crps`, `pinball_q…`, `width…`, `winkler…`, `mae` and `rmse` (log returns);
+        Metrics are `crps` (approximated by 19 quantile levels, 5 to 95 %), `tails` (the levels
+        2.5 and 97.5 %), `pinball_q…`, `width…`, `winkler…`, `mae` and `rmse` (log returns);
         `coverage50 coverage80 coverage95`, `direction` and `always_up` (fractions); `qlike`;
         `mase` (mean daily changes); and `rankic` where a date has 20 tickers.
 

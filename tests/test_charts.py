@@ -28,6 +28,8 @@ from lstmcli.errors import NoDataError
 from lstmcli.evaluation.sequences import skill_sequence
 from lstmcli.evaluation.significance import cumulative_skill, skill_test
 from lstmcli.frames import COVERAGES, FORECAST_COLUMNS, QUANTILES, cone_columns, quantile_column
+from lstmcli.pipeline.prices import in_prices
+from lstmcli.report.prices import CLOSE, EX_DIVIDEND, TOTAL_RETURN, Dividend, PriceBasis
 
 RUN = "20260730T141530Z-lstm-1a2b3c4d"
 NOTE = "sample data: daily GOOG bars 2004-08-19…2008-10-14, not current prices"
@@ -63,6 +65,10 @@ def simulated_forecast(
     return pd.DataFrame(rows)[list(FORECAST_COLUMNS)]
 
 
+def priced(forecast: pd.DataFrame, kind: str = CLOSE, *declared: Dividend) -> pd.DataFrame:
+    return in_prices(forecast, {forecast["ticker"].iloc[0]: PriceBasis(kind, declared)})
+
+
 def simulated_history(*, fits: tuple[str, ...], members: int, epochs: int) -> pd.DataFrame:
     rng = np.random.default_rng(6)
     count = np.arange(epochs + 1)
@@ -94,7 +100,7 @@ def simulated_weights(lookback: int, *, equal: bool = False) -> pd.DataFrame:
 def usual_forecast_chart(**options: str) -> Figure:
     bars = simulated_bars()
     options = {"title": "MRK: 20 sessions ahead", "run": RUN} | options
-    return forecast_chart(bars, simulated_forecast(bars), **options)
+    return forecast_chart(bars, priced(simulated_forecast(bars)), **options)
 
 
 def awkward_forecast_chart(*, price: float, horizon: int, sigma: float = 0.015) -> Figure:
@@ -103,11 +109,12 @@ def awkward_forecast_chart(*, price: float, horizon: int, sigma: float = 0.015) 
     forecast = simulated_forecast(bars, horizon=horizon, ticker="$A^2_\\日" * 4, sigma=sigma)
     return forecast_chart(
         bars,
-        forecast,
+        priced(forecast, TOTAL_RETURN),
         title="W" * 150,
         run=RUN * 5,
         note="MW " * 200,
-        currency="USD",
+        axis="close; cone: total return, USD",
+        remark=PriceBasis(TOTAL_RETURN).sentence,
         sessions_shown=250,
     )
 
@@ -167,7 +174,7 @@ LIVES = (1, 30, 59, 60, 80, 159, 160, 300)
 
 CHARTS: dict[str, Callable[[], Figure]] = {
     "forecast": usual_forecast_chart,
-    "sample": lambda: usual_forecast_chart(note=NOTE, currency="USD"),
+    "sample": lambda: usual_forecast_chart(note=NOTE, axis="close, USD"),
     "one_step": lambda: awkward_forecast_chart(price=0.00001, horizon=1),
     "dear": lambda: awkward_forecast_chart(price=712_345, horizon=60),
     "narrow": lambda: awkward_forecast_chart(price=1.08, horizon=5, sigma=1e-4),
@@ -273,13 +280,35 @@ def test_the_same_forecast_gives_the_same_picture() -> None:
 
 
 def test_a_forecast_says_what_it_is_of_and_from_when() -> None:
-    shown = "\n".join(texts(usual_forecast_chart(note=NOTE, currency="USD")))
+    shown = "\n".join(texts(usual_forecast_chart(note=NOTE, axis="close, USD")))
     made_on = simulated_bars().index[249]
     for part in ("MRK: 20 sessions ahead", RUN, f"made on {made_on:%d %b %Y}", NOTE[:40]):
         assert part in shown
     assert "Not investment advice" in shown
-    assert "reinvested dividends" in shown
     assert "close, USD" in shown
+
+
+def test_a_declared_dividend_lowers_the_cone_from_its_ex_date_on() -> None:
+    bars = simulated_bars()
+    forecast = simulated_forecast(bars)
+    ex_date = forecast["target_on"].iloc[6]
+    prices = priced(forecast, EX_DIVIDEND, Dividend(ex_date, 3.0))
+    (axes,) = forecast_chart(bars, prices, title="MRK", run=RUN).axes
+    lines = {line.get_label(): line for line in axes.lines}
+    assert list(lines["_ex"].get_xdata()) == [7, 7]
+    total = bars["close"].iloc[249] * np.exp(forecast["q50"])
+    less = np.where(forecast["step"] >= 7, 3.0, 0.0)
+    np.testing.assert_allclose(lines["median"].get_ydata()[1:], total - less)
+
+
+def test_a_long_remark_is_wrapped_and_total_return_stands_at_the_axis() -> None:
+    basis = PriceBasis(TOTAL_RETURN, currency="USD")
+    figure = usual_forecast_chart(axis=basis.axis, remark=basis.sentence)
+    assert figure.axes[0].get_ylabel() == "close; cone: total return, USD"
+    footer = next(text for text in texts(figure) if "Shaded" in text)
+    assert len(footer.splitlines()) == 2
+    assert basis.sentence in footer.replace("\n", " ")
+    assert "total return" not in "".join(texts(usual_forecast_chart())).lower()
 
 
 def test_the_date_of_a_forecast_stays_however_long_its_names_are() -> None:
@@ -296,7 +325,7 @@ def test_the_cones_are_the_prices_of_their_quantiles() -> None:
     bars = simulated_bars()
     forecast = simulated_forecast(bars)
     # The order of rows in a file is not the chart's to trust.
-    figure = forecast_chart(bars, forecast.iloc[::-1], title="MRK", run=RUN)
+    figure = forecast_chart(bars, priced(forecast.iloc[::-1]), title="MRK", run=RUN)
     (axes,) = figure.axes
     cones = {cone.get_label(): cone for cone in axes.collections}
     assert set(cones) == {"50%", "80%", "95%"}
@@ -320,7 +349,7 @@ def test_the_cones_are_the_prices_of_their_quantiles() -> None:
 def test_lines_are_the_closes_up_to_the_origin_and_the_median() -> None:
     bars = simulated_bars()
     forecast = simulated_forecast(bars)
-    (axes,) = forecast_chart(bars, forecast, title="MRK", run=RUN, sessions_shown=70).axes
+    (axes,) = forecast_chart(bars, priced(forecast), title="MRK", run=RUN, sessions_shown=70).axes
     lines = {line.get_label(): line for line in axes.lines}
     # The bars go on for 50 sessions: a chart of the past must not show what came next.
     np.testing.assert_array_equal(lines["close"].get_ydata(), bars["close"].iloc[180:250])
@@ -335,7 +364,7 @@ def test_lines_are_the_closes_up_to_the_origin_and_the_median() -> None:
 def test_cone_edges_carry_their_prices_and_point_at_them() -> None:
     bars = simulated_bars()
     forecast = simulated_forecast(bars)
-    (axes,) = forecast_chart(bars, forecast, title="MRK", run=RUN).axes
+    (axes,) = forecast_chart(bars, priced(forecast), title="MRK", run=RUN).axes
     labels = {text.get_text(): text for text in axes.texts if isinstance(text, Annotation)}
     last = forecast.iloc[-1]
     for column, name in [
@@ -355,7 +384,7 @@ def test_cone_edges_carry_their_prices_and_point_at_them() -> None:
 
 def test_dates_stand_at_the_first_session_of_a_month() -> None:
     bars = simulated_bars()
-    (axes,) = forecast_chart(bars, simulated_forecast(bars), title="MRK", run=RUN).axes
+    (axes,) = forecast_chart(bars, priced(simulated_forecast(bars)), title="MRK", run=RUN).axes
     labels = dict(zip(axes.get_xticks(), axes.get_xticklabels(), strict=True))
     sessions = pd.bdate_range(bars.index[0], bars.index[249] + pd.offsets.BDay(20))
     years = set()
@@ -382,13 +411,13 @@ def test_dates_stand_at_the_first_session_of_a_month() -> None:
 def test_prices_have_five_significant_digits(price: float, written: str) -> None:
     bars = simulated_bars()
     bars["close"] *= price / bars["close"].iloc[249]
-    figure = forecast_chart(bars, simulated_forecast(bars), title="X", run=RUN)
+    figure = forecast_chart(bars, priced(simulated_forecast(bars)), title="X", run=RUN)
     assert f"last close {written}" in texts(figure)
 
 
 def test_price_ticks_have_thousands_separators_and_differ() -> None:
     bars = simulated_bars(price=20_000)
-    figure = forecast_chart(bars, simulated_forecast(bars), title="X", run=RUN)
+    figure = forecast_chart(bars, priced(simulated_forecast(bars)), title="X", run=RUN)
     (axes,) = figure.axes
     ticks = [label.get_text() for label in axes.get_yticklabels()]
     assert [float(tick.replace(",", "")) for tick in ticks] == axes.get_yticks().tolist()
@@ -397,7 +426,7 @@ def test_price_ticks_have_thousands_separators_and_differ() -> None:
 
 def test_a_short_horizon_shows_less_history_so_that_the_cone_is_seen() -> None:
     bars = simulated_bars()
-    figure = forecast_chart(bars, simulated_forecast(bars, horizon=1), title="X", run=RUN)
+    figure = forecast_chart(bars, priced(simulated_forecast(bars, horizon=1)), title="X", run=RUN)
     assert len(figure.axes[0].lines[0].get_xdata()) == 20
 
 

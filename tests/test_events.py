@@ -177,6 +177,7 @@ def test_a_file_is_imported_and_listed(lstm, empty):
             "statements": 1,
             "first_session": "2008-03-10",
             "last_session": "2008-03-10",
+            "amounts": None,
         }
     ]
 

@@ -98,6 +98,20 @@ def test_pinball_is_scikit_learns(rows):
         assert losses[column].mean() == pytest.approx(expected, rel=1e-12)
 
 
+def test_tails_are_the_losses_at_the_ends_of_the_widest_interval(rows):
+    low, high = endpoints(rows, 0.95)
+    losses = [
+        mean_pinball_loss([outcome], [end], alpha=level)
+        for level, ends in ((0.025, low), (0.975, high))
+        for outcome, end in zip(rows["realised"], ends, strict=True)
+    ]
+    below, above = losses[: len(rows)], losses[len(rows) :]
+    np.testing.assert_allclose(metrics.tails(rows), np.add(below, above), rtol=1e-9)
+    raw = rows[~rows["calibrated"]]
+    of_quantiles = metrics.pinball(raw)[["q025", "q975"]].sum(axis=1)
+    np.testing.assert_allclose(metrics.tails(raw), of_quantiles, rtol=1e-9)
+
+
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")  # in its docstrings
 def test_crps_and_coverage_are_utilsforecasts(rows):
     from utilsforecast.losses import coverage, scaled_crps
@@ -163,6 +177,7 @@ def test_scores_are_those_of_a_loop(rows):
     miss = own["last_close"] * (np.exp(own["q50"]) - np.exp(own["realised"]))
     expected = {
         "crps": metrics.crps(own).mean(),
+        "tails": metrics.tails(own).mean(),
         "mae": errors.abs().mean(),
         "rmse": np.sqrt((errors**2).mean()),
         "mase": (miss.abs() / own["naive"]).mean(),

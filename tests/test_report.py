@@ -17,7 +17,9 @@ from simulate import simulate_bars
 
 from lstmcli import charts, report
 from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, QUANTILES
+from lstmcli.pipeline.prices import in_prices
 from lstmcli.report import Page, Section, Table
+from lstmcli.report.prices import TOTAL_RETURN, PriceBasis
 
 EVIL = '<script>alert("x")</script> & \'"'
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -56,13 +58,15 @@ def page(tickers: int = 2) -> Page:
     for number in range(tickers):
         ticker = EVIL if number == 0 else f"T{number}"
         bars = simulate_bars(150, seed=number)
-        figure = charts.forecast_chart(bars, forecast(ticker, bars), title=ticker, run=EVIL)
+        prices = in_prices(forecast(ticker, bars), {ticker: PriceBasis(TOTAL_RETURN)})
+        figure = charts.forecast_chart(bars, prices, title=ticker, run=EVIL, remark=EVIL)
         section = Section(
             ticker,
             report.anchor(ticker),
             ("-1.41 % to +1.26 %", "77.10 USD", "+0.02 %", "2016-04-15", "82 % of 93", "failed"),
             failed=f"Yahoo said {EVIL}" if number == 0 else None,
             note=EVIL,
+            price_note=EVIL,
             sentence=f"{EVIL} should lie between 1 and 2.",
             verdict=f"BEATS {EVIL}",
             pictures=[report.picture(figure, alt=EVIL, name=ticker)],

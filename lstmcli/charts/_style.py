@@ -47,6 +47,9 @@ ORANGE = "#d55e00"
 MEDIAN_BLUE = "#002b4d"
 CONE_BLUES = {0.95: "#d3e5f2", 0.80: "#9cc5e1", 0.50: "#5b9fce"}
 
+FOOTER_WIDTH = 104
+"""Characters that fit a line of the footer."""
+
 MARGIN = 0.1  # inches, around everything
 LINE = 0.2  # inches, one line of 10 points
 
@@ -87,8 +90,17 @@ def new_figure(*, title: str, lines: Sequence[str], note: str | None, footer: st
         top -= LINE * len(wrapped) + 0.05
     bottom = MARGIN
     if footer:
-        figure.text(left, MARGIN / height, footer, fontsize=8, va="bottom", color=MUTED)
-        bottom += 0.18
+        wrapped = textwrap.wrap(drawable(footer), FOOTER_WIDTH)
+        figure.text(
+            left,
+            MARGIN / height,
+            "\n".join(wrapped),
+            fontsize=8,
+            va="bottom",
+            color=MUTED,
+            parse_math=False,
+        )
+        bottom += 0.18 + 0.14 * (len(wrapped) - 1)
     # One margin less at the sides: constrained layout pads the axes by about as much.
     rect = (0.03 / width, bottom / height, 1 - 0.06 / width, (top - bottom) / height)
     figure.set_layout_engine(ConstrainedLayoutEngine(rect=rect, w_pad=0.06, h_pad=0.04))

@@ -23,11 +23,19 @@ from lstmcli.charts._style import (
     settle,
 )
 from lstmcli.digits import five_digits
-from lstmcli.frames import COVERAGES, MEDIAN, QUANTILE_COLUMNS, cone_columns, endpoints
+from lstmcli.frames import (
+    COVERAGES,
+    INTERVAL_COLUMNS,
+    MEDIAN,
+    QUANTILE_COLUMNS,
+    interval_columns,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+MEDIAN_COLUMN = QUANTILE_COLUMNS[MEDIAN]
 
 LABEL_GAP = 14.0  # points, between the centres of two labels above each other
 
@@ -38,8 +46,9 @@ def forecast_chart(
     *,
     title: str,
     run: str,
+    axis: str = "close",
+    remark: str = "",
     note: str | None = None,
-    currency: str | None = None,
     sessions_shown: int = 120,
 ) -> Figure:
     """Return the recent closes and the cone of one forecast, in prices.
@@ -47,7 +56,13 @@ def forecast_chart(
     The cone starts at the last close and holds 50, 80 and 95 % of outcomes.
     Its edges at the last step carry their prices. Sessions are evenly spaced,
     with step 0 at the last close: by date, weekends would dent the cone. Short
-    horizons show fewer than `sessions_shown`, so that the cone stays legible.
+    horizons show fewer than `sessions_shown`, so that the cone stays legible. A thin line
+    marks each session from which on a dividend is subtracted.
+
+    Args:
+        forecast: quantiles and intervals as prices, with `declared`: what is subtracted.
+        axis: what the prices are.
+        remark: what a reader of them must know.
 
     Raises:
         ValueError: when the forecast is not one ticker from one origin in the bars.
@@ -71,8 +86,12 @@ def forecast_chart(
             title=title,
             lines=[f"made on {made_on:%d %b %Y} · {forecast['ticker'].iloc[0]} · run {run}"],
             note=note,
-            footer="Shaded: 50, 80 and 95 % of outcomes. "
-            "Prices assume reinvested dividends. Not investment advice.",
+            footer=" ".join(
+                filter(
+                    None,
+                    ["Shaded: 50, 80 and 95 % of outcomes.", remark, "Not investment advice."],
+                )
+            ),
         )
         axes = figure.add_subplot()
         axes.plot(
@@ -84,7 +103,7 @@ def forecast_chart(
         )
         steps = np.arange(len(prices))
         for coverage in sorted(COVERAGES, reverse=True):
-            lower, upper = cone_columns(coverage)
+            lower, upper = interval_columns(coverage)
             axes.fill_between(
                 steps,
                 prices[lower].to_numpy(),
@@ -94,7 +113,7 @@ def forecast_chart(
                 linewidth=0.5,
                 label=f"{coverage:.0%}",
             )
-        median = prices[QUANTILE_COLUMNS[MEDIAN]].to_numpy()
+        median = prices[MEDIAN_COLUMN].to_numpy()
         axes.plot(steps, median, color=MEDIAN_BLUE, linewidth=1.8, label="median")
         axes.plot([0], [last_close], "o", color=INK, markersize=5, label="last close")
 
@@ -102,7 +121,8 @@ def forecast_chart(
         axes.margins(x=0.01, y=0.09)
         session_axis(axes, history.index.append(prices.index[1:]), first=1 - len(history))
         number_axis(axes.yaxis)
-        axes.set_ylabel(f"close, {drawable(currency)}" if currency else "close")
+        axes.set_ylabel(drawable(axis))
+        _mark_dividends(axes, forecast)
         _label_last_close(axes, history, last_close)
         _label_cone_edges(figure, axes, prices)
         settle(figure)
@@ -110,16 +130,21 @@ def forecast_chart(
 
 
 def _cone_prices(forecast: pd.DataFrame) -> pd.DataFrame:
-    """Return prices per quantile, (1 + H, Q), by date; the first row is the origin."""
-    # A calibrated forecast publishes the ends of its cones beside its quantiles.
-    for coverage in COVERAGES:
-        ends = zip(cone_columns(coverage), endpoints(forecast, coverage), strict=True)
-        forecast = forecast.assign(**dict(ends))
-    levels = list(QUANTILE_COLUMNS)
+    """Return the median and the edges of the cones, (1 + H, 7), by date, from the origin on."""
+    names = [MEDIAN_COLUMN, *INTERVAL_COLUMNS]
     dates = pd.DatetimeIndex([*forecast["made_on"].iloc[:1], *forecast["target_on"]])
-    returns = np.vstack([np.zeros(len(levels)), forecast[levels].to_numpy(float)])
-    last_close = float(forecast["last_close"].iloc[0])
-    return pd.DataFrame(last_close * np.exp(returns), index=dates, columns=levels)
+    origin = np.full(len(names), float(forecast["last_close"].iloc[0]))
+    prices = np.vstack([origin, forecast[names].to_numpy(float)])
+    return pd.DataFrame(prices, index=dates, columns=names)
+
+
+def _mark_dividends(axes: Axes, forecast: pd.DataFrame) -> None:
+    """Draw a thin line at each session from which on a dividend is subtracted."""
+    paid = np.diff(forecast["declared"].to_numpy(float), prepend=0.0)
+    for row in np.flatnonzero(paid > 0):
+        axes.axvline(
+            forecast["step"].iloc[row], color=MUTED, linewidth=0.7, linestyle=":", label="_ex"
+        )
 
 
 def _label_last_close(axes: Axes, history: pd.Series, last_close: float) -> None:
@@ -143,10 +168,10 @@ def _label_last_close(axes: Axes, history: pd.Series, last_close: float) -> None
 
 def _label_cone_edges(figure: Figure, axes: Axes, prices: pd.DataFrame) -> None:
     """Write what each edge costs at the last step, in a column right of the cone."""
-    columns = [QUANTILE_COLUMNS[MEDIAN]]
+    columns = [MEDIAN_COLUMN]
     names = ["median"]
     for coverage in sorted(COVERAGES):
-        lower, upper = cone_columns(coverage)
+        lower, upper = interval_columns(coverage)
         columns = [lower, *columns, upper]
         names = [f"{100 * coverage:.0f} %", *names, f"{100 * coverage:.0f} %"]
 

@@ -24,7 +24,7 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
-from lstmcli.digits import five_digits
+from lstmcli.digits import five_digits, in_words
 from lstmcli.errors import LstmError
 
 if TYPE_CHECKING:
@@ -85,8 +85,9 @@ def _print_day(day: Day) -> None:
         session = f"{ticker.session:%Y-%m-%d}" if ticker.session is not None else ""
         median = five_digits(ticker.median) if ticker.median is not None else ""
         cone = " - ".join(map(five_digits, ticker.cone80)) if ticker.cone80 else ""
-        rows.append([ticker.ticker, session, ticker.outcome, median, cone])
-    print_table(["ticker", "session", "", "next median", "80 % cone"], rows, left=3)
+        what = f"less {in_words(ticker.declared)}" if ticker.declared else ticker.prices or ""
+        rows.append([ticker.ticker, session, ticker.outcome, median, cone, what])
+    print_table(["ticker", "session", "", "next median", "80 % cone", "prices"], rows, left=3)
 
 
 def _text(day: Day) -> str:

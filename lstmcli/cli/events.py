@@ -21,6 +21,7 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
+from lstmcli.digits import in_words
 
 
 class _ListsByDefault(TyperGroup):
@@ -80,6 +81,7 @@ def list_(
                         "statements": stored.statements,
                         "first_session": stored.first.date(),
                         "last_session": stored.last.date(),
+                        "amounts": stored.amounts,
                     }
                     for stored in found
                 ]
@@ -96,10 +98,14 @@ def list_(
                 f"{stored.statements:,}",
                 f"{stored.first:%Y-%m-%d}",
                 f"{stored.last:%Y-%m-%d}",
+                _amounts(stored.amounts),
             ]
             for stored in found
         ]
-        print_table(["kind", "tickers", "statements", "first", "last"], rows, left=2)
+        head = ["kind", "tickers", "statements", "first", "last", "amounts"]
+        if not any(row[-1] for row in rows):
+            head, rows = head[:-1], [row[:-1] for row in rows]
+        print_table(head, rows, left=2)
     return 0
 
 
@@ -107,7 +113,7 @@ def list_(
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file.")],
     kind: Annotated[
-        str, typer.Option("--kind", metavar="NAME", help="Stored as the kind user:NAME.")
+        str, typer.Option("--kind", metavar="NAME", help="Stored as user:NAME, or ex_dividend.")
     ],
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     as_json: AsJson = False,
@@ -126,8 +132,13 @@ def import_(
     Dates are written as 2024-03-08. The newest statement about a session holds;
     status withdrawn takes an event back.
 
+    The kind ex_dividend declares dividends: session is the ex-date, and amount is
+    needed: per share, in the currency and the shares of known_on. Two dividends of
+    one ex-date are their sum. Forecasts show prices less these.
+
     \b
     lstm events import launches.csv --kind launch
+    lstm events import dividends.csv --kind ex_dividend
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import events as pipeline
@@ -152,6 +163,10 @@ def import_(
     )
     say_next(f"lstm events list --kind {done.kind}", quiet=quiet)
     return 0
+
+
+def _amounts(amounts: tuple[float, float] | None) -> str:
+    return " to ".join(dict.fromkeys(map(in_words, amounts))) if amounts else ""
 
 
 def _shown(tickers: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,9 +115,12 @@ def _warn(prediction: Prediction, *, quiet: bool) -> None:
             "this shows the tool, not its skill",
             quiet=quiet,
         )
+    if prediction.basis.warning:
+        say(f"warning: {ticker}: {prediction.basis.warning}", quiet=quiet)
 
 
 def _print_forecast(prediction: Prediction, *, in_full: bool) -> None:
+    from lstmcli.report.prices import CLOSE
     from lstmcli.report.verdict import reminder
 
     currency = f" {prediction.currency}" if prediction.currency else ""
@@ -130,13 +134,16 @@ def _print_forecast(prediction: Prediction, *, in_full: bool) -> None:
         print(f"\n{verdict['headline']}")
     elif verdict:
         print(reminder(verdict))
-    print()
+    basis = prediction.basis
+    print(f"\n{basis.unit}:" if basis.kind != CLOSE else "")
     head = ["step", "session", "median", "50 % cone", "80 % cone", "95 % cone"]
     print_table(head, _rows(prediction.prices), left=2)
     if prediction.baseline is not None:
         name = prediction.baseline["recipe"].iloc[0]
         print(f"\n{name}, the hardest of its baselines to beat, for comparison:\n")
         print_table(head, _rows(prediction.baseline), left=2)
+    if basis.sentence:
+        print(f"\n{textwrap.fill(basis.sentence, 79)}")
     print(f"\nevery step and quantile: {prediction.path}")
 
 
@@ -171,7 +178,9 @@ def _steps(prices: pd.DataFrame) -> list[dict[str, Any]]:
         {
             name: value if name != "target_on" else value.date()
             for name, value in row.items()
-            if name in {"step", "target_on", "sigma"} or name[:2] in {"lo", "hi"} or name[0] == "q"
+            if name in {"step", "target_on", "sigma", "declared"}
+            or name[:2] in {"lo", "hi"}
+            or name[0] == "q"
         }
         for row in prices.drop(columns="last_close").to_dict("records")
     ]
@@ -190,6 +199,11 @@ def _answer(prediction: Prediction) -> dict[str, Any]:
         "made_on": prediction.made_on.date(),
         "last_close": prediction.last_close,
         "currency": prediction.currency,
+        "prices": prediction.basis.kind,
+        "declared": [
+            {"ex_date": ex_date.date(), "amount": amount}
+            for ex_date, amount in prediction.basis.declared
+        ],
         "label": prediction.label,
         "sessions_behind": prediction.sessions_behind,
         "in_sample": prediction.seen,

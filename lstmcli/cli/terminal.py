@@ -23,7 +23,7 @@ INTERRUPTED = 130
 SCHEMA = 2
 """Version of every `--json` answer; it changes when a key changes its meaning."""
 
-DISCLAIMER = "Returns include dividends, taken as reinvested. Not investment advice."
+DISCLAIMER = "Scores are of returns with dividends. Not investment advice."
 
 Tickers = Annotated[
     list[str] | None, typer.Argument(metavar="TICKER", help="Such as MRK, BRK-B, BTC-USD.")

@@ -1,4 +1,4 @@
-"""How good forecasts were: CRPS, coverage, width, volatility, direction, skill.
+"""How good forecasts were: CRPS, tails, coverage, width, volatility, direction, skill.
 
 A *realised* forecast is a Forecast with its outcomes: the column `realised` holds the log
 return up to `target_on`. Coverage and width are those of the published intervals
@@ -27,7 +27,8 @@ from lstmcli.frames import (
 from lstmcli.panel import Panel
 
 CRPS_LEVELS = QUANTILES[1:-1]
-"""0.05 … 0.95: equally spaced, so that the mean of their losses approximates the integral."""
+"""0.05 … 0.95: equally spaced, so that the mean of their losses approximates the integral that
+CRPS is. Beyond them, `tails` scores the levels 0.025 and 0.975."""
 
 MIN_TICKERS = 20
 """Tickers that a date needs: a rank correlation of fewer says little."""
@@ -96,7 +97,10 @@ def pinball(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def crps(rows: pd.DataFrame) -> np.ndarray:
-    """Return the CRPS of each row, a log return: mean of 2·pinball over 19 levels.
+    """Return the CRPS of each row, a log return, approximated by 19 quantile levels.
+
+    Equation: mean of 2·pinball over the levels 0.05, 0.10 … 0.95. A tenth of the distribution
+        lies beyond them, which `tails` scores.
 
     Source: Gneiting, Raftery (2007), Strictly proper scoring rules; Laio,
     Tamea (2007) for the sum over quantiles.
@@ -106,6 +110,18 @@ def crps(rows: pd.DataFrame) -> np.ndarray:
 
 def _crps(losses: pd.DataFrame) -> np.ndarray:
     return 2 * losses[[quantile_column(level) for level in CRPS_LEVELS]].to_numpy().mean(axis=1)
+
+
+def tails(rows: pd.DataFrame) -> np.ndarray:
+    """Return the score of the tails of each row, a log return, (N,); lower is better.
+
+    Equation: mean of 2·pinball over the levels 0.025 and 0.975: those of the ends of the 95 %
+        interval, which is published or the quantiles'. It is 0.025 times its Winkler score.
+    Source: Bracher, Ray, Gneiting, Reich (2021), Evaluating epidemic forecasts in an
+    interval format, for the relation of the two.
+    """
+    coverage = COVERAGES[-1]
+    return (1 - coverage) / 2 * winkler(rows, coverage)
 
 
 def covered(rows: pd.DataFrame, coverage: float) -> np.ndarray:
@@ -140,12 +156,12 @@ def qlike(rows: pd.DataFrame) -> np.ndarray:
 
 
 def score(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the Scores that end a training: CRPS and coverages.
+    """Return the Scores that end a training: CRPS, tails and coverages.
 
-    Long, one row per recipe, ticker, step and metric. Metrics: `crps` (log
-    return), `coverage50` `coverage80` `coverage95` (fractions).
+    Long, one row per recipe, ticker, step and metric. Metrics: `crps` and `tails` (log
+    returns), `coverage50` `coverage80` `coverage95` (fractions).
     """
-    values = {"crps": crps(rows), **_coverages(rows)}
+    values = {"crps": crps(rows), "tails": tails(rows), **_coverages(rows)}
     return _means(rows, pd.DataFrame(values, index=rows.index))
 
 
@@ -184,7 +200,7 @@ def _coverages(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 def _every_metric(rows: pd.DataFrame) -> pd.DataFrame:
     losses = pinball(rows)
-    values = {"crps": _crps(losses), **_coverages(rows)}
+    values = {"crps": _crps(losses), "tails": tails(rows), **_coverages(rows)}
     for share in COVERAGES:
         low, high = endpoints(rows, share)
         values[f"width{share * 100:.0f}"] = high - low

@@ -247,6 +247,9 @@ class Evening:
         first = prediction.prices.iloc[0]
         ticker_day.median = float(first["q50"])
         ticker_day.cone80 = (first["lo80"], first["hi80"])
+        ticker_day.prices, ticker_day.declared = first["prices"], float(first["declared"])
+        if prediction.basis.warning:
+            self._log("dividends", "warning", ticker_day, message=prediction.basis.warning)
         self._log("ledger", "ok", ticker_day, run=ticker_day.run)
 
     def _is_reported(self, last: dict[str, Any]) -> bool:

@@ -24,6 +24,8 @@ class TickerDay:
     Attributes:
         session: the last settled one; None where no bars are stored.
         median, cone80: of the first step, in the ticker's currency.
+        prices: what they are: `close`, `ex-dividend` or `total return`.
+        declared: dividends that are subtracted of them, per share.
     """
 
     ticker: str
@@ -33,6 +35,8 @@ class TickerDay:
     run: str | None = None
     median: float | None = None
     cone80: tuple[float, float] | None = None
+    prices: str | None = None
+    declared: float | None = None
 
 
 @dataclass
@@ -95,6 +99,8 @@ class Day:
                     "run": ticker.run,
                     "median": ticker.median,
                     "cone80": ticker.cone80,
+                    "prices": ticker.prices,
+                    "declared": ticker.declared,
                     **_error_fields(ticker.error),
                 }
                 for ticker in self.tickers

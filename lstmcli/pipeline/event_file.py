@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lstmcli.digits import in_words
 from lstmcli.errors import ConfigError
-from lstmcli.frames import EVENT_COLUMNS, EVENT_STATUSES, EVENT_TIMINGS
+from lstmcli.features.events import WITHDRAWN
+from lstmcli.frames import EVENT_COLUMNS, EVENT_STATUSES, EVENT_TIMINGS, EX_DIVIDEND, shares_since
 from lstmcli.sessions import sessions_between
 from lstmcli.store.files import check_ticker
 
@@ -31,13 +33,20 @@ MAX_MISTAKES = 20
 YEARS = range(1900, 2100)
 """What counts as a date: no calendar reaches further, and typing errors do."""
 
-CalendarOf = Callable[[str], tuple[str, pd.DatetimeIndex]]
-"""Returns the calendar of a ticker and the sessions that its bars show."""
+
+@dataclass(frozen=True)
+class Listing:
+    """What is known of a ticker: its calendar, and its bars, which may be none."""
+
+    calendar: str
+    bars: pd.DataFrame
+    currency: str | None = None
 
 
-def read_event_file(
-    file: Path, kind: str, calendar_of: CalendarOf, *, command: str
-) -> pd.DataFrame:
+ListingOf = Callable[[str], Listing]
+
+
+def read_event_file(file: Path, kind: str, listing_of: ListingOf, *, command: str) -> pd.DataFrame:
     """Return the Events table that a CSV file states.
 
     Args:
@@ -46,7 +55,7 @@ def read_event_file(
     Raises:
         ConfigError: the file cannot be read or is wrong; with every mistake.
     """
-    return _EventFile(file, kind, calendar_of, command).events()
+    return _EventFile(file, kind, listing_of, command).events()
 
 
 @dataclass(frozen=True)
@@ -68,14 +77,20 @@ class _EventFile:
 
     file: Path
     kind: str
-    calendar_of: CalendarOf
+    listing_of: ListingOf
     command: str
     mistakes: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        return (*NEEDED, "amount") if self.kind == EX_DIVIDEND else NEEDED
 
     def events(self) -> pd.DataFrame:
         statements = [self._statement(line, row) for line, row in self._rows()]
         sound = [statement for statement in statements if statement is not None]
         self._check_sessions(sound)
+        if self.kind == EX_DIVIDEND:
+            self._check_dividends(sound)
         self._check_contradictions(sound)
         self._refuse_mistakes()
         table = pd.DataFrame([vars(statement) for statement in sound])
@@ -109,7 +124,9 @@ class _EventFile:
                 continue
             yield line, dict(zip(columns, cells, strict=True))
         if not columns:
-            self._add(1, f"Expected the columns {', '.join(NEEDED)}. Received: an empty file.")
+            self._add(
+                1, f"Expected the columns {', '.join(self._needed)}. Received: an empty file."
+            )
         elif not found:
             self._add(line, "Expected one event a line below the columns. Received: none.")
 
@@ -123,18 +140,19 @@ class _EventFile:
             ) from error
         except OSError as error:
             raise ConfigError(
-                f"Expected a CSV file with the columns {', '.join(NEEDED)}. "
+                f"Expected a CSV file with the columns {', '.join(self._needed)}. "
                 f"Received: {self.file}: {error.strerror or error}.",
                 hint=f"name a file that exists, then: {self.command}",
             ) from error
 
     def _check_columns(self, line: int, columns: list[str]) -> None:
         allowed = (*NEEDED, *OPTIONAL)
-        missing = [name for name in NEEDED if name not in columns]
+        missing = [name for name in self._needed if name not in columns]
         unknown = [name for name in columns if name not in allowed]
         repeated = sorted({name for name in columns if columns.count(name) > 1})
         if missing:
-            self._add(line, f"Expected the columns {', '.join(NEEDED)}. Missing: {_list(missing)}.")
+            needed = ", ".join(self._needed)
+            self._add(line, f"Expected the columns {needed}. Missing: {_list(missing)}.")
         if unknown:
             self._add(
                 line, f"Expected no columns but {', '.join(allowed)}. Found: {_list(unknown)}."
@@ -204,7 +222,8 @@ class _EventFile:
         for statement in statements:
             of_ticker.setdefault(statement.ticker, []).append(statement)
         for ticker, stated in of_ticker.items():
-            calendar, observed = self.calendar_of(ticker)
+            listing = self.listing_of(ticker)
+            calendar, observed = listing.calendar, pd.DatetimeIndex(listing.bars.index)
             days = [statement.session for statement in stated]
             # Two weeks more, so that every day has a session after it.
             until = max(days) + timedelta(days=14)
@@ -218,6 +237,31 @@ class _EventFile:
                     statement.line,
                     f"Expected a session of {ticker} (calendar {calendar}). "
                     f"Received: {statement.session:%Y-%m-%d, a %A}.{following}",
+                )
+
+    def _check_dividends(self, statements: Sequence[_Statement]) -> None:
+        """Check that each dividend has an amount that a share can pay."""
+        for statement in statements:
+            amount, ticker = statement.amount, statement.ticker
+            if np.isnan(amount) and statement.status == WITHDRAWN:
+                continue
+            listing = self.listing_of(ticker)
+            unit = f" {listing.currency}" if listing.currency else ""
+            if not amount > 0:
+                said = "none" if np.isnan(amount) else in_words(amount)
+                self._add(
+                    statement.line,
+                    f"Expected amount as the dividend per share{unit and ', in' + unit}, above 0. "
+                    f"Received: {said}.",
+                )
+                continue
+            close = _close_on(listing.bars, statement.known_on)
+            if close is not None and amount >= close:
+                self._add(
+                    statement.line,
+                    f"Expected amount below the close of {ticker} known on "
+                    f"{statement.known_on:%Y-%m-%d}, {in_words(close)}{unit}. "
+                    f"Received: {in_words(amount)}.",
                 )
 
     def _check_contradictions(self, statements: Sequence[_Statement]) -> None:
@@ -249,6 +293,14 @@ class _EventFile:
             "\n".join(lines),
             hint=f"nothing was stored; correct the file, then: {self.command}",
         )
+
+
+def _close_on(bars: pd.DataFrame, day: pd.Timestamp) -> float | None:
+    """Return the close of a day in the shares of that day, or the first one; None if unknown."""
+    if not len(bars):
+        return None
+    row = max(int(bars.index.searchsorted(day, side="right")) - 1, 0)
+    return float(bars["close"].iloc[row]) * shares_since(bars["split"], day)
 
 
 def _content(statement: _Statement) -> tuple[str, str, str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from lstmcli.errors import ConfigError, NoDataError, shell_word
-from lstmcli.frames import EVENT_NAME, USER_KIND
-from lstmcli.pipeline.event_file import read_event_file
+from lstmcli.frames import EVENT_NAME, USER_KIND, empty_bars, full_kind
+from lstmcli.pipeline.event_file import Listing, read_event_file
 from lstmcli.sources.exchanges import calendar_for
 from lstmcli.store import Workspace
 
@@ -30,17 +31,22 @@ class Imported:
 
 @dataclass(frozen=True)
 class StoredEvents:
-    """The stored statements of one kind: of which tickers, how many, about which sessions."""
+    """The stored statements of one kind: of which tickers, how many, about which sessions.
+
+    Attributes:
+        amounts: the smallest and the largest; None where none is stated.
+    """
 
     kind: str
     tickers: tuple[str, ...]
     statements: int
     first: pd.Timestamp
     last: pd.Timestamp
+    amounts: tuple[float, float] | None
 
 
 def import_events(workspace: Workspace, file: Path, *, name: str) -> Imported:
-    """Store the statements of a CSV file as events of the kind `user:NAME`.
+    """Store the statements of a CSV file as events of the kind `user:NAME`, or `ex_dividend`.
 
     Raises:
         ConfigError: the name or the file is wrong, with a line for each mistake;
@@ -57,18 +63,20 @@ def import_events(workspace: Workspace, file: Path, *, name: str) -> Imported:
             hint=f"{command} {near or 'launch'}",
         )
 
-    def calendar_of(ticker: str) -> tuple[str, pd.DatetimeIndex]:
+    @cache
+    def listing_of(ticker: str) -> Listing:
         try:
             bars, meta = workspace.bars.read(ticker)
         except NoDataError:
-            return calendar_for(ticker), pd.DatetimeIndex([])
-        return meta.calendar, pd.DatetimeIndex(bars.index)
+            return Listing(calendar_for(ticker), empty_bars())
+        return Listing(meta.calendar, bars, meta.currency)
 
-    events = read_event_file(file, USER_KIND + name, calendar_of, command=f"{command} {name}")
+    kind = full_kind(name)
+    events = read_event_file(file, kind, listing_of, command=f"{command} {name}")
     with workspace.lock():
         new = workspace.events.append(events)
     return Imported(
-        USER_KIND + name,
+        kind,
         len(events),
         new,
         tuple(sorted(events["ticker"].unique())),
@@ -84,7 +92,7 @@ def stored_events(
 
     Args:
         tickers: count these alone; empty means all.
-        kind: `earnings`, `user:launch`, or `launch` for short.
+        kind: `earnings`, `ex_dividend`, `user:launch`, or `launch` for short.
 
     Raises:
         NoDataError: nothing is stored of the kind, or of a ticker.
@@ -92,7 +100,7 @@ def stored_events(
     """
     kinds = workspace.events.kinds()
     if kind is not None:
-        kinds = [kind if kind in kinds or kind.startswith(USER_KIND) else USER_KIND + kind]
+        kinds = [kind if kind in kinds else full_kind(kind)]
     tables = {name: workspace.events.read(name, tickers) for name in kinds}
     known = {ticker for events in tables.values() for ticker in events["ticker"].unique()}
     unknown = [ticker for ticker in tickers if ticker not in known]
@@ -109,7 +117,12 @@ def stored_events(
             len(events),
             events["session"].min(),
             events["session"].max(),
+            _range(events["amount"]),
         )
         for name, events in tables.items()
         if len(events)
     ]
+
+
+def _range(amounts: pd.Series) -> tuple[float, float] | None:
+    return (float(amounts.min()), float(amounts.max())) if amounts.notna().any() else None

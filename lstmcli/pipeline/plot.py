@@ -191,11 +191,12 @@ def _skill_chart(
 def _forecast(prediction: Prediction) -> Figure:
     return charts.forecast_chart(
         prediction.bars,
-        prediction.forecast,
+        prediction.prices,
         title=f"{prediction.ticker}: the next {len(prediction.forecast)} sessions",
         run=prediction.manifest.run,
         note=prediction.label,
-        currency=prediction.currency,
+        axis=prediction.basis.axis,
+        remark=prediction.basis.sentence,
     )
 
 

@@ -18,8 +18,9 @@ from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, check_market, find_inputs, panel_of_run
-from lstmcli.pipeline.prices import in_prices, with_baseline
+from lstmcli.pipeline.prices import in_prices, price_basis, with_baseline
 from lstmcli.pipeline.session import Session
+from lstmcli.report.prices import PriceBasis
 from lstmcli.report.verdict import hardest_baseline
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
@@ -35,7 +36,8 @@ class Prediction:
         panel: what the run read of the ticker at the origin.
         forecast: a calibrated Forecast in log returns, H rows.
         raw: the same before calibration.
-        prices: the same with quantiles and intervals in the ticker's currency.
+        prices: the same with quantiles and intervals in the ticker's currency; see `in_prices`.
+        basis: what these prices are: closes, or total return.
         baseline: prices of the hardest baseline of the run's verdict; None where its
             history is too short.
         beside: Forecasts of baselines in log returns, by name; the hardest and those asked for.
@@ -52,6 +54,7 @@ class Prediction:
     forecast: pd.DataFrame
     raw: pd.DataFrame
     prices: pd.DataFrame
+    basis: PriceBasis
     baseline: pd.DataFrame | None
     beside: Mapping[str, pd.DataFrame]
     bars_sha: str
@@ -127,12 +130,13 @@ def predict(
                 baseline: _baseline(baseline, fitted, panel, here)
                 for baseline in dict.fromkeys((hardest, *beside))
             }
+            bases = _bases(session, panel, pd.concat([published, baselines[hardest]]))
         except LstmError as error:
             failed |= {inputs.ticker: Failure(inputs.ticker, error) for inputs in asked}
             continue
         of_published, of_raw = _by_ticker(published), _by_ticker(raw)
         of_prices, beside_prices = (
-            _by_ticker(in_prices(rows)) for rows in (published, baselines[hardest])
+            _by_ticker(in_prices(rows, bases)) for rows in (published, baselines[hardest])
         )
         of_baselines = {baseline: _by_ticker(rows) for baseline, rows in baselines.items()}
         for inputs in asked:
@@ -154,6 +158,7 @@ def predict(
                             if inputs.ticker in rows
                         },
                     ),
+                    bases.get(inputs.ticker),
                     as_of,
                 )
             except LstmError as error:
@@ -180,6 +185,20 @@ class _Forecasts:
     baselines: Mapping[str, pd.DataFrame]
 
 
+def _bases(session: Session, panel: Panel, rows: pd.DataFrame) -> dict[str, PriceBasis]:
+    """Return what the prices of each ticker are, by what was known at the origin of its rows."""
+    bases: dict[str, PriceBasis] = {}
+    if rows.empty:
+        return bases
+    known = panel.with_(events=session.dividends()).until(rows["made_on"].max())
+    for ticker, last in rows.groupby("ticker", sort=False)["target_on"].max().items():
+        bars, meta = session.bars(str(ticker))
+        bases[str(ticker)] = price_basis(
+            known.view(str(ticker)), last, splits=bars["split"], currency=meta.currency
+        )
+    return bases
+
+
 def _baseline(
     name: str, fitted: FittedRun, panel: Panel, origins: pd.DatetimeIndex
 ) -> pd.DataFrame:
@@ -197,6 +216,7 @@ def _prediction(
     fitted: FittedRun,
     panel: Panel,
     forecasts: _Forecasts,
+    basis: PriceBasis | None,
     as_of: pd.Timestamp | None,
 ) -> Prediction:
     """Return a forecast with what belongs to it, and write its prices.
@@ -206,7 +226,7 @@ def _prediction(
         DiskError: the CSV cannot be written.
     """
     forecast, raw, prices = forecasts.published, forecasts.raw, forecasts.prices
-    if forecast is None or raw is None or prices is None:
+    if forecast is None or raw is None or prices is None or basis is None:
         lookback = fitted.network.recipe.window.lookback
         raise NoDataError(
             f"{inputs.ticker}: Expected {lookback} sessions with every feature before "
@@ -229,6 +249,7 @@ def _prediction(
         forecast=forecast,
         raw=raw,
         prices=prices,
+        basis=basis,
         baseline=forecasts.baseline,
         beside=forecasts.baselines,
         bars_sha=inputs.meta.sha256,

@@ -1,24 +1,112 @@
-"""Prices: forecasts in a ticker's currency instead of log returns."""
+"""Prices: forecasts in a ticker's currency instead of log returns.
+
+Returns include dividends. So a price that somebody can look up afterwards is
+`last_close * exp(q)` less the dividends that go ex meanwhile, where they were declared.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from lstmcli.frames import COVERAGES, INTERVAL_COLUMNS, QUANTILE_COLUMNS, endpoints
+from lstmcli.digits import in_words
+from lstmcli.features.events import WITHDRAWN
+from lstmcli.frames import (
+    COVERAGES,
+    EX_DIVIDEND,
+    INTERVAL_COLUMNS,
+    QUANTILE_COLUMNS,
+    endpoints,
+    shares_since,
+)
+from lstmcli.panel import View
+from lstmcli.report import prices as words
+from lstmcli.report.prices import Dividend, PriceBasis
+
+PAYS = pd.DateOffset(months=15)
+"""A ticker without a dividend for so long pays none: the yearly ones come within a year and
+some weeks."""
 
 
-def in_prices(forecast: pd.DataFrame) -> pd.DataFrame:
-    """Return a Forecast with quantiles and intervals as prices: `last_close * exp(q)`.
+def price_basis(
+    view: View, until: pd.Timestamp, *, splits: pd.Series, currency: str | None = None
+) -> PriceBasis:
+    """Return what the prices of a forecast from the last session of a view are.
 
-    The quantiles of a recipe stand for its intervals where it has none. Returns
-    include dividends, so these prices assume that dividends are reinvested.
+    Args:
+        view: bars and events as they were known at the origin.
+        until: the last session that is forecast.
+        splits: by session, of the bars that prices are in the shares of; 0 where none.
+    """
+    bars, made_on = view.bars, view.sessions[-1]
+    recent = bars["dividend"].loc[made_on - PAYS :]
+    otherwise = words.TOTAL_RETURN if (recent > 0).any() else words.CLOSE
+    due = _declared(view.events(EX_DIVIDEND))
+    due = due[(due["session"] > made_on) & (due["session"] <= until)]
+    if not len(due):
+        return PriceBasis(otherwise, currency=currency)
+    if due["amount"].isna().any():
+        return PriceBasis(words.TOTAL_RETURN, currency=currency)
+    declared = tuple(
+        Dividend(row.session, row.amount / shares_since(splits, row.known_on))
+        for row in due.itertuples()
+    )
+    amounts = [amount for _, amount in declared]
+    close = float(bars["close"].iloc[-1])
+    if min(amounts) <= 0 or sum(amounts) >= close:
+        return PriceBasis(
+            words.TOTAL_RETURN,
+            currency=currency,
+            warning=f"declared dividends of {', '.join(map(in_words, amounts))} are not "
+            f"subtracted: expected above 0 and below the last close, {in_words(close)}; "
+            f"lstm events import FILE --kind {EX_DIVIDEND} corrects them",
+        )
+    return PriceBasis(words.EX_DIVIDEND, declared, currency)
+
+
+def _declared(events: pd.DataFrame) -> pd.DataFrame:
+    """Return the statements about dividends that hold, one per ex-date, by ex-date.
+
+    Of each source the newest statement holds. Several sources mean the same dividend: the
+    newest that has an amount counts.
+    """
+    newest = events.sort_values("known_on", kind="stable")
+    held = newest.drop_duplicates(["source", "session"], keep="last")
+    held = held[held["status"] != WITHDRAWN]
+    held = held.sort_values("amount", key=lambda amount: amount.notna(), kind="stable")
+    return held.drop_duplicates("session", keep="last").sort_values("session")
+
+
+def in_prices(forecast: pd.DataFrame, bases: Mapping[str, PriceBasis]) -> pd.DataFrame:
+    """Return a Forecast with quantiles and intervals as prices, none below zero.
+
+    Equation: price = max(last_close·exp(q) − declared, 0)
+
+    Adds the columns `prices`, the kind of the ticker's basis, and `declared`, what was
+    subtracted. The quantiles of a recipe stand for its intervals where it has none.
+
+    Args:
+        bases: of each ticker.
     """
     ends = [column for share in COVERAGES for column in endpoints(forecast, share)]
     forecast = forecast.assign(**dict(zip(INTERVAL_COLUMNS, ends, strict=True)))
+    declared = np.array(
+        [
+            bases[str(ticker)].subtracted(target_on)
+            for ticker, target_on in zip(forecast["ticker"], forecast["target_on"], strict=True)
+        ],
+        float,
+    )
     levels = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
-    prices = np.exp(forecast[levels]).mul(forecast["last_close"], axis=0)
-    return forecast.assign(**{name: prices[name] for name in levels})
+    total = np.exp(forecast[levels]).mul(forecast["last_close"], axis=0)
+    prices = total.sub(declared, axis=0).clip(lower=0)
+    return forecast.assign(
+        **{name: prices[name] for name in levels},
+        prices=[bases[str(ticker)].kind for ticker in forecast["ticker"]],
+        declared=declared,
+    )
 
 
 def with_baseline(prices: pd.DataFrame, baseline: pd.DataFrame | None) -> pd.DataFrame:

@@ -16,10 +16,12 @@ from lstmcli.evaluation.live import SCORED, UNMATCHED
 from lstmcli.evaluation.metrics import covered, crps
 from lstmcli.evaluation.sequences import skill_sequence
 from lstmcli.frames import COVERAGES, of_recipe
-from lstmcli.pipeline.prices import in_prices
+from lstmcli.panel import Panel
+from lstmcli.pipeline.prices import in_prices, price_basis
 from lstmcli.pipeline.report_record import record_of
 from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
+from lstmcli.report.prices import CLOSE, TOTAL_RETURN, PriceBasis
 from lstmcli.report.verdict import hardest_baseline
 from lstmcli.sessions import sessions_behind
 from lstmcli.store.runs import Manifest
@@ -64,8 +66,16 @@ def section_of(
         return section
     published = live.rows[live.rows["calibrated"]]
     last = published[published["id"] >= _first_id_of_last(published)].sort_values("step")
-    prices = in_prices(last)
     made_on, close = pd.Timestamp(last["made_on"].iloc[0]), float(last["last_close"].iloc[0])
+    # The bars that the forecast could read.
+    read = None if bars is None else readable(bars.loc[:made_on], meta.calendar)
+    basis = PriceBasis(TOTAL_RETURN)  # of bars that cannot be read, nothing else is known
+    try:
+        if read is not None and len(read):
+            basis = _basis(session, ticker, read, last, currency.strip() or None)
+    except LstmError as error:
+        section.failed = section.failed or str(error)
+    prices = in_prices(last, {ticker: basis})
     first = prices.iloc[0]
     coverage = _live_coverage(live)
     if bars is not None:
@@ -94,10 +104,12 @@ def section_of(
     target = pd.Timestamp(first["target_on"])
     section.sentence = (
         f"After {five_digits(close)}{currency} on {made_on:%a %d %b %Y}, the close of "
-        f"{target:%a %d %b} should lie between {five_digits(first['lo80'])} and "
-        f"{five_digits(first['hi80'])} four times out of five."
+        f"{target:%a %d %b}{basis.of_close(target)} should lie between "
+        f"{five_digits(first['lo80'])} and {five_digits(first['hi80'])} four times out of five."
     )
-    section.tables.append(_steps(prices, "The forecast"))
+    title = "The forecast" if basis.kind == CLOSE else f"The forecast: {basis.unit}"
+    section.tables.append(_steps(prices, title))
+    section.price_note = basis.sentence
     manifest = _manifest(session, str(last["run"].iloc[0]))
     hardest = None
     if manifest is not None:
@@ -108,16 +120,15 @@ def section_of(
             ("run", manifest.run),
             ("trained", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC on {_names(manifest.tickers)}"),
         ]
-    # The bars that the forecast could read.
-    read = None if bars is None else readable(bars.loc[:made_on], meta.calendar)
     if read is not None and held and made_on in read.index:
         figure = charts.forecast_chart(
             read,
-            last,
+            prices,
             title=f"{ticker}: the next {len(last)} sessions",
             run=str(last["run"].iloc[0]),
             note=section.note,
-            currency=currency.strip() or None,
+            axis=basis.axis,
+            remark=basis.sentence,
         )
         picture = report.picture(figure, alt=_alt(ticker, prices, close), name=f"forecast-{ticker}")
         workspace = session.workspace
@@ -125,6 +136,18 @@ def section_of(
         section.pictures.append(picture)
     _add_outcomes(section, live, hardest)
     return section
+
+
+def _basis(
+    session: Session, ticker: str, read: pd.DataFrame, last: pd.DataFrame, currency: str | None
+) -> PriceBasis:
+    """Return what the prices of a forecast are, by what was known when it was made.
+
+    Its `last_close` counts shares of that day: a split since then does not concern it.
+    """
+    known = Panel({ticker: read}, {}, events=session.dividends()).until(read.index[-1])
+    until = pd.Timestamp(last["target_on"].max())
+    return price_basis(known.view(ticker), until, splits=read["split"], currency=currency)
 
 
 def _first_id_of_last(published: pd.DataFrame) -> int:
@@ -232,7 +255,7 @@ def _add_outcomes(section: report.Section, live: Live, hardest: str | None) -> N
         )
     section.tables.append(
         report.Table(
-            f"The last {len(recent)} one-session forecasts",
+            f"The last {len(recent)} one-session forecasts, as returns with dividends",
             ("session", "80 % cone", "came", "where"),
             rows,
         )

@@ -17,6 +17,7 @@ from lstmcli.config import RunConfig
 from lstmcli.errors import ConfigError, LstmError, NoDataError
 from lstmcli.features import is_event, series_of
 from lstmcli.forecasters.blend import FittedRun
+from lstmcli.frames import EX_DIVIDEND, empty_events
 from lstmcli.panel import MarketSeries, Panel
 from lstmcli.pipeline.saved import fitted_from, stored_config
 from lstmcli.sessions import settled_session
@@ -74,6 +75,7 @@ class Session:
         self._files: dict[str, RunFiles | LstmError] = {}
         self._configs: dict[str, RunConfig | LstmError] = {}
         self._fitted: dict[tuple[str, bool], FittedRun | LstmError] = {}
+        self._dividends: dict[str, pd.DataFrame | LstmError] = {}
 
     def bars(self, ticker: str) -> tuple[pd.DataFrame, BarsMeta]:
         """Return the stored bars of a ticker and their metadata.
@@ -165,6 +167,19 @@ class Session:
         if parts:
             panel = panel.with_(events=pd.concat(parts, ignore_index=True))
         return replace(loaded, panel=panel.with_(market=market), hashes=hashes)
+
+    def dividends(self) -> pd.DataFrame:
+        """Return the statements about declared dividends of all tickers, as Events.
+
+        Raises:
+            DataError: the file is damaged, or a newer version wrote it.
+        """
+
+        def read() -> pd.DataFrame:
+            stored = self.workspace.events
+            return stored.read(EX_DIVIDEND) if EX_DIVIDEND in stored.kinds() else empty_events()
+
+        return _once(self._dividends, EX_DIVIDEND, read)
 
     def manifest(self, run: str) -> Manifest:
         """Return the manifest of a finished run.

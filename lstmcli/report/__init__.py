@@ -66,6 +66,7 @@ class Section:
     Attributes:
         anchor: its id, unique in the page.
         line: its row of the overview; as many cells as the overview has heads.
+        price_note: what a reader of the prices must know; empty where they are closes.
         stale: what to do about a forecast that others should have followed.
         link: another page that holds the details; None where they stand here.
         facts: names and what they are, in the order in which they are shown.
@@ -78,6 +79,7 @@ class Section:
     stale: str | None = None
     note: str | None = None
     sentence: str = ""
+    price_note: str = ""
     verdict: str | None = None
     pictures: list[Picture] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)

@@ -9,7 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from lstmcli.errors import DataError, NoDataError
-from lstmcli.frames import EVENT_COLUMNS, USER_KIND, check_events, empty_events
+from lstmcli.frames import (
+    BUILT_IN_KINDS,
+    EVENT_COLUMNS,
+    USER_KIND,
+    check_events,
+    empty_events,
+)
 from lstmcli.store.files import file_name, read_content, ticker_of, write_atomically
 
 FORMAT = 1
@@ -42,7 +48,7 @@ class EventStore:
         path = self._path(kind)
         missing = NoDataError(
             f"There are no events of the kind {kind} in {self.folder}.",
-            hint=_import(kind) if kind.startswith(USER_KIND) else "lstm events list",
+            hint=_import(kind) if _is_a_users(kind) else "lstm events list",
         )
         content = read_content(path, missing)
         events = _decode(content, path, kind)
@@ -130,8 +136,12 @@ def _decode(content: bytes, path: Path, kind: str) -> pd.DataFrame:
 
 
 def _damaged(path: Path, kind: str, reason: str) -> DataError:
-    again = _import(kind) if kind.startswith(USER_KIND) else "store its events again"
+    again = _import(kind) if _is_a_users(kind) else "store its events again"
     return DataError(f"{path} is damaged ({reason}).", hint=f"move it away, then: {again}")
+
+
+def _is_a_users(kind: str) -> bool:
+    return kind.startswith(USER_KIND) or kind in BUILT_IN_KINDS
 
 
 def _import(kind: str) -> str:
