@@ -27,7 +27,8 @@ from lstmcli.forecasters.baselines import (
     garch,
     learned,
 )
-from lstmcli.forecasters.filtered_simulation import filtered_simulation, rolling_quantiles
+from lstmcli.forecasters.filtered_simulation import filtered_simulation
+from lstmcli.forecasters.rolling_quantiles import rolling_quantiles
 from lstmcli.forecasters.volatility.garch import PERCENT, fit_garch
 from lstmcli.forecasters.volatility.har import FittedHarVolatility, HarVolatility
 from lstmcli.forecasters.volatility.regressors import har_regressors, report_regressors
@@ -66,28 +67,37 @@ def garch_bars(seed: int = 1, sessions: int = 3000, *, gamma: float = 0.0) -> pd
     return simulate_bars(sessions, returns=returns, seed=seed)
 
 
-def test_rolling_quantiles_are_numpys_of_each_window():
+@pytest.mark.parametrize("memory", [32, 50, 150])
+@pytest.mark.parametrize(
+    "rows", [[399], [60, 199, 200, 201, 399], list(range(45, 400))], ids=["one", "some", "every"]
+)
+def test_rolling_quantiles_are_numpys_of_each_window(rows: list[int], memory: int):
     generator = np.random.default_rng(0)
-    values = generator.standard_normal((400, 2))
+    values = generator.standard_normal((400, 3))
     values[:30] = np.nan
-    values[200, 0] = np.nan
-    rows = np.array([60, 199, 200, 201, 399])
-    found = rolling_quantiles(values, rows, memory=50)
+    values[200:210, 0] = np.nan
+    values[:, 2] = np.round(values[:, 2], 1)  # ties
+    found = rolling_quantiles(values, np.array(rows), memory=memory)
     for n, row in enumerate(rows):
-        for h in range(2):
-            window = values[row - 49 : row + 1, h]
+        for h in range(3):
+            window = values[max(row - memory + 1, 0) : row + 1, h]
             expected = np.quantile(window[np.isfinite(window)], QUANTILES)
-            np.testing.assert_allclose(found[n, h], expected, rtol=1e-12)
+            np.testing.assert_allclose(found[n, h], expected, rtol=1e-12, atol=1e-15)
 
 
-def test_a_pool_lends_a_ticker_its_quantiles_by_what_the_ticker_has_seen():
+@pytest.mark.parametrize("memory", [400, 2500])
+def test_a_pool_lends_a_ticker_its_quantiles_by_what_the_ticker_has_seen(memory: int):
     panel = panel_of(A=garch_bars(1), B=garch_bars(2))
     origins = panel.sessions()[[500, 2999]]
     scales = {ticker: np.full((3000, 2), 0.01) for ticker in panel}
-    alone = filtered_simulation("x", panel, origins, scales)
-    pooled = filtered_simulation("x", panel, origins, scales, pool_weight=300)
+    apart = [
+        filtered_simulation("x", panel.only([name]), origins, {name: scale}, memory=memory)
+        for name, scale in scales.items()
+    ]
+    alone = pd.concat(apart, ignore_index=True)
+    pooled = filtered_simulation("x", panel, origins, scales, memory=memory)
     for ticker in panel:
-        for step, seen in ((1, 500), (2, 499)):
+        for step, seen in ((1, min(500, memory)), (2, min(499, memory))):
             at = (alone["made_on"] == origins[0]) & (alone["step"] == step)
             own = alone.loc[at & (alone["ticker"] == ticker), LEVELS].to_numpy()[0]
             mean = alone.loc[at, LEVELS].to_numpy().mean(axis=0)

@@ -9,22 +9,21 @@ import pandas as pd
 
 from lstmcli.errors import NoDataError, shell_word
 from lstmcli.forecasters.base import forecast_rows, join_forecasts
+from lstmcli.forecasters.rolling_quantiles import rolling_quantiles
 from lstmcli.frames import QUANTILES, cumulative_returns
 from lstmcli.panel import Panel
 from lstmcli.trading import least_volatility
 from lstmcli.windows import target_sessions
 
-MEMORY = 1000
-"""Realised origins whose errors shape the quantiles: about four years."""
+MEMORY = 2500
+"""Realised origins whose errors shape the quantiles: about ten years."""
 
 MIN_MEMORY = 100
 """Realised origins without which 2.5 % tails would be a guess."""
 
 POOL_WEIGHT = 300
-"""Of recipes that are pooled anyway; 100 and 1,000 do as well at every step to 0.1 %."""
-
-_AT_ONCE = 128
-"""Origins sorted together: 1 MB of memories, which a core's cache holds."""
+"""Independent errors of its own with which a ticker's quantiles count as much as the mean of
+all tickers; 100 and 1,000 do as well at every step to 0.1 %."""
 
 
 def filtered_simulation(
@@ -33,19 +32,23 @@ def filtered_simulation(
     origins: pd.DatetimeIndex,
     scales: Mapping[str, np.ndarray],
     *,
-    pool_weight: float = 0.0,
+    memory: int = MEMORY,
 ) -> pd.DataFrame:
     """Return a Forecast: quantiles of past errors y/σ̂, times the σ̂ of the origin.
 
-    Equation: q[τ,t,h] = σ̂[t,h] · z[τ,t,h], z the τ-quantile of y[s,h] / σ̂[s,h] over
-    the last 1,000 origins s whose outcome has arrived, s + h ≤ t.
+    The quantiles are those of the ticker's own errors and the mean of all tickers': long
+    steps overlap, so that the years of one ticker say little about its tails and next to
+    nothing about its drift.
+
+    Equation: q[τ,t,h] = σ̂[t,h] · (w·z[τ,t,h] + (1 − w)·z̄[τ,t,h]), z the τ-quantile of
+    y[s,h] / σ̂[s,h] over the last 2,500 origins s whose outcome has arrived, s + h ≤ t, z̄
+    its mean over the tickers, w = m / (m + 300), m = n/h of n such origins.
     Source: Barone-Adesi, Giannopoulos, Vosper (1999), VaR without correlations
     for portfolios of derivative securities, Journal of Futures Markets 19.
 
     Args:
         scales: per ticker (T, H), σ̂ of the cumulative return; NaN while it warms up.
-        pool_weight: independent errors of its own with which a ticker's z counts as
-            much as the mean z of all tickers; 0 leaves its own.
+        memory: origins that are remembered.
     """
     horizon = next(iter(scales.values())).shape[1] if scales else 0
     sessions = panel.sessions().intersection(origins)
@@ -56,21 +59,19 @@ def filtered_simulation(
         errors = arrived(cumulative_returns(panel[ticker], horizon) / scale)
         rows = remembered_origins(panel[ticker], origins, errors)
         rows = rows[np.isfinite(scale[rows]).all(axis=1)]
-        known = np.minimum(np.cumsum(np.isfinite(errors), axis=0), MEMORY)[rows]  # (N, H)
-        own[ticker] = rows, known, rolling_quantiles(errors, rows)
-        if pool_weight:
-            at = sessions.get_indexer(panel[ticker].index[rows])
-            pool[at] += own[ticker][2]
-            members[at] += 1
+        known = np.minimum(np.cumsum(np.isfinite(errors), axis=0), memory)[rows]  # (N, H)
+        own[ticker] = rows, known, rolling_quantiles(errors, rows, memory=memory)
+        at = sessions.get_indexer(panel[ticker].index[rows])
+        pool[at] += own[ticker][2]
+        members[at] += 1
     pool /= np.maximum(members, 1)
     parts = []
     for ticker, (rows, known, quantiles) in own.items():
-        if pool_weight:
-            # Errors of h steps overlap: n of them say as much as n/h that do not.
-            effective = known[:, :, None] / np.arange(1, horizon + 1)[:, None]
-            share = effective / (effective + pool_weight)
-            at = sessions.get_indexer(panel[ticker].index[rows])
-            quantiles = share * quantiles + (1 - share) * pool[at]
+        # Errors of h steps overlap: n of them say as much as n/h that do not.
+        effective = known[:, :, None] / np.arange(1, horizon + 1)[:, None]
+        share = effective / (effective + POOL_WEIGHT)
+        at = sessions.get_indexer(panel[ticker].index[rows])
+        quantiles = share * quantiles + (1 - share) * pool[at]
         scale = scales[ticker][rows]
         parts.append(rows_of(name, panel, ticker, rows, scale, quantiles * scale[:, :, None]))
     return join_forecasts(parts)
@@ -91,34 +92,6 @@ def remembered_origins(
     # The labels of the last step take longest to arrive.
     known = np.cumsum(np.isfinite(errors[:, -1]))
     return np.flatnonzero(bars.index.isin(origins) & (known >= MIN_MEMORY))
-
-
-def rolling_quantiles(values: np.ndarray, rows: np.ndarray, *, memory: int = MEMORY) -> np.ndarray:
-    """Return quantiles (N, H, Q) of the finite values in the `memory` rows up to each row.
-
-    `values` is (T, H). The same numbers as `np.quantile`, four times as fast:
-    sorting contiguous rows is vectorised, selecting down columns is not.
-    Each of the windows must hold a finite value.
-    """
-    sessions, steps = values.shape
-    levels = np.asarray(QUANTILES)
-    before = np.full((memory, steps), np.nan)
-    columns = np.ascontiguousarray(np.concatenate([before, values]).T)  # (H, memory + T)
-    finite = np.cumsum(np.isfinite(columns), axis=1)
-    result = np.empty((len(rows), steps, len(levels)))
-    for h in range(steps):
-        windows = np.lib.stride_tricks.sliding_window_view(columns[h, 1:], memory)  # (T, memory)
-        count = finite[h, memory:] - finite[h, :sessions]
-        for start in range(0, len(rows), _AT_ONCE):
-            some = rows[start : start + _AT_ONCE]
-            ordered = np.sort(windows[some], axis=1)  # NaN comes last
-            place = levels * (count[some] - 1)[:, None]  # (n, Q)
-            below = place.astype(np.intp)
-            above = np.minimum(below + 1, (count[some] - 1)[:, None])
-            low = np.take_along_axis(ordered, below, axis=1)
-            high = np.take_along_axis(ordered, above, axis=1)
-            result[start : start + _AT_ONCE, h] = low + (place - below) * (high - low)
-    return result
 
 
 def rows_of(

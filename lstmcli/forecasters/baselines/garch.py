@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 
 from lstmcli.forecasters.baselines.past import Ewma
@@ -73,7 +74,8 @@ class FittedGarch:
     parameters: Mapping[str, GarchParameters]
     fallbacks: Mapping[str, str]
 
-    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+    def sigma(self, panel: Panel) -> dict[str, np.ndarray]:
+        """Return each ticker's volatility of the cumulative returns, (T, H)."""
         scales = {}
         for ticker, bars in panel.items():
             if ticker in self.parameters:
@@ -82,7 +84,10 @@ class FittedGarch:
                 scales[ticker] = at_least_half_a_tick(scale, bars)
             elif ticker in self.fallbacks:
                 scales[ticker] = ewma_scale(bars, self.horizon)
-        return filtered_simulation(self.name, panel, origins, scales)
+        return scales
+
+    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        return filtered_simulation(self.name, panel, origins, self.sigma(panel))
 
 
 def _fit(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.filtered_simulation import POOL_WEIGHT, filtered_simulation
+from lstmcli.forecasters.filtered_simulation import filtered_simulation
 from lstmcli.forecasters.volatility.har import FittedHarVolatility, HarVolatility
 from lstmcli.panel import Panel
 
@@ -16,10 +17,7 @@ from lstmcli.panel import Panel
 class Har:
     """HAR: the volatility of `HarVolatility` times the shape of past errors.
 
-    Quantiles are those of y/σ̂ over the last 1,000 realised origins, as for
-    `ewma`, of the ticker and of all tickers: long steps overlap, so that four
-    years of one ticker say little about its tails and next to nothing about
-    its drift.
+    Quantiles are those of past errors y/σ̂, as for `ewma`.
     Source: Corsi (2009); Barone-Adesi, Giannopoulos, Vosper (1999), VaR without
     correlations, for the quantiles.
     """
@@ -48,6 +46,9 @@ class FittedHar:
     learns_from: pd.Timestamp
     name: ClassVar[str] = Har.name
 
+    def sigma(self, panel: Panel) -> dict[str, np.ndarray]:
+        """Return each ticker's volatility of the cumulative returns, (T, H)."""
+        return self.volatility.sigma(panel)
+
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        sigma = self.volatility.sigma(panel)
-        return filtered_simulation(self.name, panel, origins, sigma, pool_weight=POOL_WEIGHT)
+        return filtered_simulation(self.name, panel, origins, self.sigma(panel))

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, POOL_WEIGHT, filtered_simulation
+from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, filtered_simulation
 from lstmcli.forecasters.volatility.regressors import (
     har_regressors,
     labelled_rows,
@@ -126,8 +126,7 @@ class FittedLearned:
         return scales
 
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        scales = self.sigma(panel)
-        return filtered_simulation(self.name, panel, origins, scales, pool_weight=POOL_WEIGHT)
+        return filtered_simulation(self.name, panel, origins, self.sigma(panel))
 
 
 def _fit(

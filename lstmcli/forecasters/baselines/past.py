@@ -10,18 +10,20 @@ import pandas as pd
 
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.filtered_simulation import (
-    MEMORY,
     MIN_MEMORY,
     arrived,
     filtered_simulation,
     remembered_origins,
-    rolling_quantiles,
     rows_of,
     with_history,
 )
+from lstmcli.forecasters.rolling_quantiles import rolling_quantiles
 from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, ewma_scale
 from lstmcli.frames import cumulative_returns
 from lstmcli.panel import Panel
+
+MEMORY = 1000
+"""Sessions whose returns `historical` remembers: as they were, old ones mislead."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class FittedHistorical:
             rows = remembered_origins(bars, origins, came)
             squares = pd.DataFrame(came**2).rolling(MEMORY, min_periods=1).mean().to_numpy()
             sigma = at_least_half_a_tick(np.sqrt(np.maximum(squares, 0.0)), bars)[rows]
-            quantiles = rolling_quantiles(came, rows)
+            quantiles = rolling_quantiles(came, rows, memory=MEMORY)
             parts.append(rows_of(self.name, panel, ticker, rows, sigma, quantiles))
         return join_forecasts(parts)
 
@@ -71,7 +73,7 @@ class Ewma:
     """EWMA: today's volatility times the shape of past errors.
 
     Filtered historical simulation: the empirical quantiles of y/σ̂ over the last
-    1,000 realised origins, times today's σ̂ (λ = 0.94).
+    2,500 realised origins, of the ticker and of all tickers, times today's σ̂ (λ = 0.94).
     Source: Barone-Adesi, Giannopoulos, Vosper (1999), VaR without correlations;
     RiskMetrics (1996) for σ̂.
     """
@@ -97,6 +99,9 @@ class FittedEwma:
     learns_from: pd.Timestamp
     name: ClassVar[str] = Ewma.name
 
+    def sigma(self, panel: Panel) -> dict[str, np.ndarray]:
+        """Return each ticker's volatility of the cumulative returns, (T, H)."""
+        return {ticker: ewma_scale(bars, self.horizon) for ticker, bars in panel.items()}
+
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        scales = {ticker: ewma_scale(bars, self.horizon) for ticker, bars in panel.items()}
-        return filtered_simulation(self.name, panel, origins, scales)
+        return filtered_simulation(self.name, panel, origins, self.sigma(panel))

@@ -1,0 +1,35 @@
+"""Recipes that benchmarks keep, against numbers of the versions that they stand for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from simulate import panel_of, simulate_bars
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+from har_ridge_01 import HarRidge01
+
+OF_VERSION_01 = [
+    # sigma, q025, q50, q95 at steps 1 and 5 of A from both origins, then of B
+    (0.008965445, -0.021748144, -0.000346607, 0.017067925),
+    (0.020355382, -0.050323638, -0.002311380, 0.036164813),
+    (0.008440875, -0.017917205, -0.000120646, 0.015776480),
+    (0.019636766, -0.044070980, -0.000044347, 0.035128278),
+    (0.019085792, -0.043049112, -0.000963477, 0.033479132),
+    (0.040426426, -0.091354250, -0.007108012, 0.069881798),
+    (0.015822717, -0.036351426, -0.000622300, 0.026874426),
+    (0.035903343, -0.079988797, -0.005401408, 0.057705356),
+]
+"""What `BASELINES["har_ridge"]` of version 0.1 gave for the call in the test."""
+
+
+def test_har_ridge_01_forecasts_what_har_ridge_of_version_01_forecast():
+    bars = {"A": simulate_bars(2000, seed=1), "B": simulate_bars(2000, seed=2, sigma=0.02)}
+    panel = panel_of(**bars)
+    days = panel.sessions()
+    rows = HarRidge01(5).fit(panel, days[1499]).forecast(panel, days[[1500, 1999]])
+    found = rows.loc[rows["step"].isin([1, 5]), ["sigma", "q025", "q50", "q95"]]
+    np.testing.assert_allclose(found, OF_VERSION_01, rtol=1e-5, atol=1e-8)
