@@ -104,25 +104,26 @@ def high_52w(bars: Bars) -> list[float]:
 
 
 def calibrated_quantiles(
-    labels: list[dict], forecast: dict, looked: int, levels: list[float], *, cautious: bool
+    labels: list[dict], forecast: dict, levels: list[float], *, memory: int
 ) -> list[float]:
     """Move the quantiles of one forecast by order statistics of past errors.
 
     Args:
-        labels: of one step, all tickers: `ticker`, `arrived` (a day's number),
-            `outcome` and `quantiles`.
-        forecast: `ticker`, `step` and `quantiles`.
-        looked: the day on which errors were looked at last.
-        cautious: return what endpoints start from, not quantiles.
+        labels: of one step, all tickers: `ticker`, `arrived` (a date), `outcome` and
+            `quantiles`.
+        forecast: `ticker`, `made_on`, `step` and `quantiles`.
+        memory: dates that are remembered.
     """
     ends = levels.index(0.15), levels.index(0.85)
-    known = [label for label in labels if label["arrived"] <= looked]
-    days = sorted({label["arrived"] for label in known})[-1000:]
-    if len(days) < 100:
+    made = forecast["made_on"]
+    monday = date.fromordinal(made.toordinal() - made.weekday())
+    known = [label for label in labels if label["arrived"] < monday]
+    days = sorted({label["arrived"] for label in known})[-memory:]
+    if len(days) < 50 * forecast["step"]:
         return list(forecast["quantiles"])
     pool = [label for label in known if label["arrived"] >= days[0]]
     own = [label for label in known if label["ticker"] == forecast["ticker"]]
-    own = sorted(own, key=lambda label: label["arrived"])[-1000:]
+    own = sorted(own, key=lambda label: label["arrived"])[-memory:]
     weight = len(own) / forecast["step"] / (len(own) / forecast["step"] + 1000)
     q = forecast["quantiles"]
     width = q[ends[1]] - q[ends[0]]
@@ -130,11 +131,11 @@ def calibrated_quantiles(
     moved = []
     for k, level in enumerate(levels):
         corrections = []
-        for memory in (own, pool):
+        for remembered in (own, pool):
             scores = sorted(
                 (label["outcome"] - label["quantiles"][k])
                 / (label["quantiles"][ends[1]] - label["quantiles"][ends[0]])
-                for label in memory
+                for label in remembered
             )
             # Every level is so many fortieths: whole numbers need no rounding.
             fortieths = round(level * 40) * (len(scores) + 1)
@@ -142,15 +143,11 @@ def calibrated_quantiles(
             number = min(max(number, 1), len(scores))
             corrections.append(scores[number - 1] if scores else 0.0)
         shift = weight * corrections[0] + (1 - weight) * corrections[1]
-        seen = len(days) / forecast["step"]
-        if cautious:
-            shift *= seen / (seen + 20)
-        else:
-            normal = NormalDist()
-            density = normal.pdf(normal.inv_cdf(level))
-            spread = normal.inv_cdf(0.85) - normal.inv_cdf(0.15)
-            error = math.sqrt(level * (1 - level) / seen) / density / spread
-            shift *= max(0.0, 1 - (error / shift) ** 2) if shift else 0.0
+        normal = NormalDist()
+        density = normal.pdf(normal.inv_cdf(level))
+        spread = normal.inv_cdf(0.85) - normal.inv_cdf(0.15)
+        error = math.sqrt(level * (1 - level) * forecast["step"] / len(days)) / density / spread
+        shift *= max(0.0, 1 - (error / shift) ** 2) if shift else 0.0
         value = q[k] + shift * width
         if k < middle:
             value = min(value, q[middle])
@@ -160,42 +157,69 @@ def calibrated_quantiles(
     return sorted(moved)
 
 
-def tracked_intervals(
-    forecasts: list[dict | None], step: int, levels: list[float]
-) -> list[dict | None]:
-    """Publish 50, 80 and 95 % intervals, and move them after each miss.
+def tracked_intervals(forecasts: list[dict], levels: list[float]) -> list[dict]:
+    """Publish 50, 80 and 95 % intervals of one ticker, and move them after each miss.
 
     Args:
-        forecasts: one a bar, or None: `quantiles` after the first correction,
-            the raw `width`, and the `outcome`, None where there is no label.
+        forecasts: one per origin, in order: `made_on`, and by step under `steps` the
+            `quantiles` to start from, the raw `width`, the `outcome` and when it `arrived`,
+            both None where there is no label.
+
+    Returns:
+        One per origin: by step, the ends `lo50 hi50 … hi95`.
     """
-    theta = {(share, side): 0.0 for share in (50, 80, 95) for side in ("lo", "hi")}
-    published: list[dict | None] = []
-    for t, forecast in enumerate(forecasts):
-        origin = t - step
-        if origin >= 0 and forecasts[origin] and forecasts[origin]["outcome"] is not None:
-            came = forecasts[origin]["outcome"]
-            for share, side in theta:
-                end = published[origin][f"{side}{share}"]
-                miss = came < end if side == "lo" else came > end
-                tail = (100 - share) / 200
-                value = theta[share, side] + 0.02 / step * ((1 if miss else 0) - tail)
-                theta[share, side] = min(max(value, -1.0), 3.0)
-        if forecast is None:
-            published.append(None)
-            continue
-        quantiles = dict(zip(levels, forecast["quantiles"], strict=True))
-        low = high = quantiles[0.5]
-        bands = {}
-        for share in (50, 80, 95):
-            tail = round((100 - share) / 200, 3)
-            out_low = theta[share, "lo"] * forecast["width"]
-            out_high = theta[share, "hi"] * forecast["width"]
-            low = min(low, quantiles[tail] - out_low)
-            high = max(high, quantiles[round(1 - tail, 3)] + out_high)
-            bands |= {f"lo{share}": low, f"hi{share}": high}
-        published.append(bands)
+    sides = [(share, side) for share in (50, 80, 95) for side in ("lo", "hi")]
+    theta = {(step, *end): 0.0 for step in forecasts[0]["steps"] for end in sides}
+    published: list[dict] = []
+    waiting: list[tuple] = []
+    for forecast in forecasts:
+        for arrived, step, outcome, bands in sorted(waiting, key=lambda label: label[:2]):
+            if arrived > forecast["made_on"]:
+                continue
+            for share, side in sides:
+                end = bands[f"{side}{share}"]
+                miss = outcome < end if side == "lo" else outcome > end
+                value = theta[step, share, side]
+                value += 0.02 / step * ((1 if miss else 0) - (100 - share) / 200)
+                theta[step, share, side] = min(max(value, -1.0), 3.0)
+        waiting = [label for label in waiting if label[0] > forecast["made_on"]]
+        reach = {}
+        for share, side in sides:
+            tail = (100 - share) / 200
+            level = round(tail if side == "lo" else 1 - tail, 3)
+            wanted = []
+            for step, of_step in forecast["steps"].items():
+                quantiles = dict(zip(levels, of_step["quantiles"], strict=True))
+                distance = abs(quantiles[level] - quantiles[0.5])
+                wanted.append(distance + theta[step, share, side] * of_step["width"])
+            for step, value in zip(forecast["steps"], isotonic(wanted), strict=True):
+                inner = reach.get((step, {80: 50, 95: 80}.get(share), side), 0.0)
+                reach[step, share, side] = max(value, inner)
+        cones = {}
+        for step, of_step in forecast["steps"].items():
+            median = of_step["quantiles"][levels.index(0.5)]
+            bands = {f"lo{share}": median - reach[step, share, "lo"] for share in (50, 80, 95)}
+            bands |= {f"hi{share}": median + reach[step, share, "hi"] for share in (50, 80, 95)}
+            cones[step] = bands
+            if of_step["outcome"] is not None:
+                waiting.append((of_step["arrived"], step, of_step["outcome"], bands))
+        published.append(cones)
     return published
+
+
+def isotonic(values: list[float]) -> list[float]:
+    """Return the nearest values that do not decrease: neighbours that do are averaged."""
+    blocks: list[list[float]] = []
+    for value in values:
+        blocks.append([value])
+        while len(blocks) > 1 and mean_of(blocks[-2]) >= mean_of(blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] += last
+    return [mean_of(block) for block in blocks for _ in block]
+
+
+def mean_of(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def crps(levels: list[float], quantiles: list[float], outcome: float) -> float:

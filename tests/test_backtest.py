@@ -19,10 +19,23 @@ from command import TINY, Lstm, Result, spawn, start, wait_for
 from simulate import panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
-from lstmcli.evaluation.backtest import BacktestConfig, cut_folds, taking_part
+from lstmcli.evaluation.backtest import (
+    BacktestConfig,
+    calibrate_folds,
+    cut_folds,
+    taking_part,
+)
 from lstmcli.evaluation.tasks import FoldTask
-from lstmcli.forecasters.baselines import BASELINES, Historical, RandomWalk
-from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, log_returns
+from lstmcli.forecasters.baselines import BASELINES, Ewma, Historical, RandomWalk
+from lstmcli.forecasters.calibrated import calibrate
+from lstmcli.frames import (
+    FORECAST_COLUMNS,
+    INTERVAL_COLUMNS,
+    QUANTILE_COLUMNS,
+    check_forecast,
+    log_returns,
+    of_recipe,
+)
 from lstmcli.panel import Panel
 from lstmcli.store import Workspace
 
@@ -324,6 +337,47 @@ def test_a_fold_is_a_value_that_keeps_nothing_of_other_tasks():
     travelled = pickle.loads(pickle.dumps(two))
     pd.testing.assert_frame_equal(travelled.run(pickle.loads(pickle.dumps(panel)))[0], rows)
     assert len(pickle.dumps(two)) < 10_000 < len(pickle.dumps(panel))
+
+
+def test_a_fold_returns_raw_rows_and_the_first_those_that_calibration_learns_from():
+    panel = panel_of(AAA=simulate_bars(1100), BBB=simulate_bars(1100, seed=1))
+    cut = cut_folds(panel.sessions(), BacktestConfig(folds=2), horizon=5, least=500)
+    one, two = (FoldTask(Ewma(5), panel.sha256, fold, (1, 5)).run(panel)[0] for fold in cut)
+    assert tuple(one.columns) == FORECAST_COLUMNS
+    assert not one["calibrated"].any() and not two["calibrated"].any()
+    assert set(two["made_on"]) == set(cut[1].origins)
+    before = one.loc[one["made_on"] < cut[0].origins[0], "made_on"].unique()
+    assert len(before) > 400
+    assert before.max() == cut[0].until
+
+
+def test_calibration_goes_through_the_folds_in_their_order():
+    panel = panel_of(AAA=simulate_bars(1100), BBB=simulate_bars(1100, seed=1))
+    cut = cut_folds(panel.sessions(), BacktestConfig(folds=2), horizon=5, least=500)
+    tasks = [FoldTask(Ewma(5), panel.sha256, fold, (1, 5)) for fold in cut]
+    raw = pd.concat([task.run(panel)[0] for task in tasks], ignore_index=True)
+    names = raw["ticker"].unique()
+    other = raw.assign(recipe="other")
+    widened = {name: 2 * other[name] for name in QUANTILE_COLUMNS}
+    rows = calibrate_folds(pd.concat([raw, other.assign(**widened)]), panel, cut)
+    origins = cut[0].origins.union(cut[1].origins)
+    sizes = rows.groupby(["recipe", "calibrated"]).size()
+    assert sizes.to_dict() == {
+        (recipe, kind): 2 * len(names) * len(origins)
+        for recipe in ("ewma", "other")
+        for kind in (False, True)
+    }
+    assert np.isfinite(rows["realised"]).all()
+    keys = ["ticker", "made_on", "step"]
+    own = of_recipe(rows, "ewma", calibrated=True).sort_values(keys, ignore_index=True)
+    expected = calibrate(raw, panel, origins).sort_values(keys, ignore_index=True)
+    pd.testing.assert_frame_equal(own[expected.columns], expected)
+    # What the first fold has learnt is not forgotten in the second.
+    later = raw[raw["made_on"].isin(cut[1].origins)]
+    forgetful = calibrate(later, panel, cut[1].origins).sort_values(keys, ignore_index=True)
+    second = own[own["made_on"].isin(cut[1].origins)]
+    assert not np.allclose(second["lo80"], forgetful["lo80"], rtol=1e-3)
+    check_forecast(own)
 
 
 def test_a_damaged_backtest_is_named_and_the_next_is_made(proven, tmp_path):

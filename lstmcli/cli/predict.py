@@ -186,6 +186,14 @@ def _steps(prices: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
+LEVELS = (
+    "lo50 ... hi95 are the ends of the cones, which move until the cones cover what they say; "
+    "q05 ... q95 are quantiles of the distribution that CRPS scores. Of 95 % there is one "
+    "interval: q025 is lo95, and q975 is hi95."
+)
+"""What the levels of `steps` are; a reader of the JSON has no README."""
+
+
 def _answer(prediction: Prediction) -> dict[str, Any]:
     baseline = None
     if prediction.baseline is not None:
@@ -210,6 +218,7 @@ def _answer(prediction: Prediction) -> dict[str, Any]:
         "file": str(prediction.path),
         "verdict": prediction.manifest.verdict,
         "steps": _steps(prediction.prices),
+        "levels": LEVELS,
         "baseline": baseline,
     }
 

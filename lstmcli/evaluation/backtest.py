@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.metrics import realise
 from lstmcli.forecasters.base import Fitted
-from lstmcli.forecasters.calibrated import FittedCalibrated
+from lstmcli.forecasters.calibrated import calibrate, learnt_from
 from lstmcli.frames import Section
 from lstmcli.panel import Panel
 
@@ -146,10 +147,38 @@ def taking_part(panel: Panel, fold: Fold) -> Panel:
 
 
 def forecast_fold(fitted: Fitted, panel: Panel, fold: Fold, steps: tuple[int, ...]) -> pd.DataFrame:
-    """Return the realised forecasts of a fold, raw and calibrated, at some steps."""
-    raw, calibrated = FittedCalibrated(fitted).with_inner(panel, fold.origins)
-    rows = pd.concat([raw, calibrated], ignore_index=True)
-    return realise(rows[np.isin(rows["step"], steps)], panel)
+    """Return the forecasts of a fold at some steps, not calibrated and not yet realised.
+
+    The first fold also has those that its fit made out of sample before it, from which
+    calibration learns; those of a later fold are preceded by the fold before.
+    """
+    origins = fold.origins
+    if fold.number == 1:
+        origins = origins.union(learnt_from(fitted, panel.until(fold.until)))
+    rows = fitted.forecast(panel, origins)
+    return rows[np.isin(rows["step"], steps)].reset_index(drop=True)
+
+
+def calibrate_folds(rows: pd.DataFrame, panel: Panel, folds: Sequence[Fold]) -> pd.DataFrame:
+    """Return the realised forecasts on the origins of all folds, raw and calibrated.
+
+    Each recipe is calibrated by itself. Calibration goes through the dates in their order,
+    and what it has learnt outlasts a fold; see `calibrate`.
+
+    Args:
+        rows: of every fold, as `forecast_fold` returns them.
+        panel: the whole panel.
+    """
+    origins = pd.DatetimeIndex(np.concatenate([fold.origins for fold in folds]))
+    known = [taking_part(panel, fold) for fold in folds]
+    parts = []
+    for _, raw in rows.groupby("recipe", sort=False):
+        both = pd.concat([raw, calibrate(raw, panel, origins)], ignore_index=True)
+        parts += [
+            realise(both[both["made_on"].isin(fold.origins)], bars)
+            for fold, bars in zip(folds, known, strict=True)
+        ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def check_span(configs: dict[str, BacktestConfig]) -> None:

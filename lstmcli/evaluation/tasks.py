@@ -38,9 +38,10 @@ class FoldTask:
         return f"{self.recipe.name}-{self.fold.number:02d}"
 
     def run(self, panel: Panel) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """Return the realised forecasts, raw and calibrated, and notes on the fit.
+        """Return the forecasts as the recipe made them, and notes on the fit.
 
         Those of a network include the rows of its untrained self.
+        They are calibrated later, all folds in their order; see `calibrate_folds`.
         The notes have `fallbacks`, what serves the tickers whose fit failed, by ticker, and
         for a network `best_epochs`, one per member.
 

@@ -15,6 +15,7 @@ from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.backtest import (
     MIN_HISTORY,
     Fold,
+    calibrate_folds,
     check_span,
     cut_folds,
     judged_steps,
@@ -219,15 +220,38 @@ def backtest(
                 on_piece(Progress(task.recipe.name, task.fold.number, note["seconds"], done, of))
         if failures:
             raise task_error(failures, of=of, hint="the same command runs what failed again")
+        rows = _calibrated(session.workspace, plan, name, on_stage)
         on_stage("scoring")
-        return _judge(session.workspace, plan, name, notes)
+        return _judge(session.workspace, plan, name, notes, rows)
+
+
+def _calibrated(
+    workspace: Workspace, plan: BacktestPlan, name: str, on_stage: Callable[[str], None]
+) -> pd.DataFrame:
+    """Return the realised forecasts of every recipe, raw and calibrated.
+
+    One recipe after the other: the errors of all at once would need the room.
+    """
+    of_recipe: dict[str, list[FoldTask]] = {}
+    for task in plan.tasks:
+        of_recipe.setdefault(task.recipe.name, []).append(task)
+    parts = []
+    for recipe, tasks in of_recipe.items():
+        on_stage(f"calibrating {recipe}")
+        pieces = [workspace.backtests.piece(name, task.key) for task in tasks]
+        raw = pd.concat(pieces, ignore_index=True)
+        parts.append(calibrate_folds(raw, plan.loaded.panel, plan.folds))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _judge(
-    workspace: Workspace, plan: BacktestPlan, name: str, notes: dict[str, dict[str, Any]]
+    workspace: Workspace,
+    plan: BacktestPlan,
+    name: str,
+    notes: dict[str, dict[str, Any]],
+    rows: pd.DataFrame,
 ) -> BacktestResult:
     store = workspace.backtests
-    rows = pd.concat([store.piece(name, task.key) for task in plan.tasks], ignore_index=True)
     whole = rows.assign(usual_sign=_usual_signs(rows, plan))
     rows = shared_rows(whole)
     scores = score_fully(rows)
