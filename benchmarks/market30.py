@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.config import load_config, shipped_configs
-from lstmcli.evaluation.metrics import skill
 from lstmcli.evaluation.comparison import Comparison, numbered, overlaps_of
+from lstmcli.evaluation.metrics import skill
 from lstmcli.evaluation.significance import SIGNIFICANCE
 from lstmcli.evaluation.verdict import outcomes
 from lstmcli.frames import IDENTITY, of_recipe

@@ -20,8 +20,9 @@ from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.blend import FittedRun
 from lstmcli.frames import check_bars, check_log_returns
 from lstmcli.panel import Panel
-from lstmcli.pipeline.backtest import BacktestResult, plan_backtest
 from lstmcli.pipeline.backtest import backtest as run_backtest
+from lstmcli.pipeline.backtest_plan import plan_backtest
+from lstmcli.pipeline.backtest_result import BacktestResult
 from lstmcli.pipeline.predict import predict
 from lstmcli.pipeline.session import Session
 from lstmcli.store import Workspace

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from lstmcli.config import RunConfig
-    from lstmcli.pipeline.backtest import BacktestPlan, BacktestResult, Progress
+    from lstmcli.pipeline.backtest import Progress
+    from lstmcli.pipeline.backtest_plan import BacktestPlan
+    from lstmcli.pipeline.backtest_result import BacktestResult
 
 
 def backtest(
@@ -70,12 +72,13 @@ def backtest(
     prepare(quiet=quiet)
     say("reading bars …", quiet=quiet)
     from lstmcli.pipeline import backtest as pipeline
+    from lstmcli.pipeline.backtest_plan import plan_backtest
     from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
     session = Session(Workspace(workspace))
     configs = _configs(config or [DEFAULT_CONFIG], overrides or [])
-    plan = pipeline.plan_backtest(session, configs, named_tickers(tickers, universe))
+    plan = plan_backtest(session, configs, named_tickers(tickers, universe))
     if dry_run:
         _print_folds(plan)
         return 0

@@ -95,7 +95,6 @@ def _of_backtest(
     """Draw one chart per config of a backtest: its calibrated forecasts."""
     store = workspace.backtests
     manifest = store.manifest(name) if name else store.latest()
-    rows = store.forecasts(manifest.backtest)
     if output and len(manifest.verdicts) > 1:
         raise ConfigError(
             f"Expected a backtest of one config for one file. Received: {output} and "
@@ -110,6 +109,8 @@ def _of_backtest(
     paths = []
     for label, verdict in manifest.verdicts.items():
         judged = verdict["recipe"], verdict["calibrated"]
+        beside = [name for name in (judged[0], hardest_baseline(verdict)) if name is not None]
+        rows = store.forecasts(manifest.backtest, recipes=beside)
         own = of_recipe(rows, judged[0], calibrated=judged[1])
         if kind == "backtest":
             figure = _skill_chart(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from pydantic import Field, field_validator
 from lstmcli.errors import DataError, NoDataError
 from lstmcli.frames import Section
 from lstmcli.store import recipe_names
-from lstmcli.store.files import write_atomically
+from lstmcli.store.files import replaced_atomically, write_atomically
 from lstmcli.store.records import PLAN, Record, RecordStore, to_csv, to_json
 
 _PIECES = "pieces"
@@ -124,28 +126,56 @@ class BacktestStore(RecordStore[BacktestManifest]):
                 continue
         return found
 
-    def piece(self, name: str, key: str) -> pd.DataFrame:
+    def piece(self, name: str, key: str, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the forecasts of one piece.
+
+        Args:
+            columns: those that are wanted; None: all.
 
         Raises:
             DataError: it is damaged.
         """
-        return _read(self.path(name) / _PIECES / f"{key}.parquet", "delete it and start again")
+        path = self.path(name) / _PIECES / f"{key}.parquet"
+        return _read(path, "delete it and start again", columns=columns)
+
+    @contextmanager
+    def forecast_file(self, name: str) -> Iterator[Callable[[pd.DataFrame], None]]:
+        """Write the forecasts of a backtest part by part; all of them or none.
+
+        Raises:
+            DiskError: it cannot be written.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with replaced_atomically(self.path(name) / _FORECASTS) as stream:
+            writer: pq.ParquetWriter | None = None
+
+            def append(rows: pd.DataFrame) -> None:
+                nonlocal writer
+                schema = None if writer is None else writer.schema
+                table = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
+                writer = writer or pq.ParquetWriter(stream, table.schema, compression="zstd")
+                writer.write_table(table)
+
+            try:
+                yield append
+            finally:
+                if writer is not None:
+                    writer.close()
 
     def finish(
         self,
         manifest: BacktestManifest,
         *,
-        forecasts: pd.DataFrame,
         scores: pd.DataFrame,
         verdicts: pd.DataFrame,
     ) -> None:
-        """Write the tables, the manifest last, and remove the pieces."""
-        files = {
-            _FORECASTS: _parquet(forecasts),
-            _SCORES: to_csv(scores),
-            _VERDICTS: to_csv(verdicts),
-        }
+        """Write the tables, the manifest last, and remove the pieces.
+
+        The forecasts have been written already; see `forecast_file`.
+        """
+        files = {_SCORES: to_csv(scores), _VERDICTS: to_csv(verdicts)}
         self._finish(manifest.backtest, files, manifest, leftover=_PIECES)
 
     def latest(self) -> BacktestManifest:
@@ -161,13 +191,18 @@ class BacktestStore(RecordStore[BacktestManifest]):
             )
         return self.manifest(self.names()[-1])
 
-    def forecasts(self, name: str) -> pd.DataFrame:
-        """Return every forecast of a backtest, with its outcome.
+    def forecasts(self, name: str, *, recipes: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return the forecasts of a backtest, with their outcomes.
+
+        Args:
+            recipes: names of those that are wanted; None: all.
 
         Raises:
             DataError: the file is damaged.
         """
-        return _read(self.path(name) / _FORECASTS, "lstm backtest makes a new one")
+        path = self.path(name) / _FORECASTS
+        rows = _read(path, "lstm backtest makes a new one", recipes=recipes)
+        return rows if recipes is None else rows[rows["recipe"].isin(recipes)]
 
     def scores(self, name: str) -> pd.DataFrame:
         return recipe_names.decode(pd.read_csv(self.path(name) / _SCORES))
@@ -185,8 +220,19 @@ def _parquet(rows: pd.DataFrame) -> bytes:
     return stream.getvalue()
 
 
-def _read(path: Path, hint: str) -> pd.DataFrame:
+def _read(
+    path: Path,
+    hint: str,
+    *,
+    columns: Sequence[str] | None = None,
+    recipes: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    wanted: Any = None
+    if recipes is not None:
+        wanted = [("recipe", "in", recipe_names.of_any_version(recipes))]
     try:
-        return recipe_names.decode(pd.read_parquet(path))
+        return recipe_names.decode(
+            pd.read_parquet(path, columns=columns and list(columns), filters=wanted)
+        )
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged or missing.", hint=hint) from error

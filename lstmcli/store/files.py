@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote, unquote
 
 from lstmcli.errors import ConfigError, DiskError, NoDataError
@@ -45,6 +48,17 @@ def read_content(path: Path, missing: NoDataError) -> bytes:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old content or the new one.
 
+    Raises:
+        DiskError: disk full, quota, no permission, read-only, or no folder.
+    """
+    with replaced_atomically(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a stream whose content replaces a file once it is whole.
+
     The content goes to a temporary name in the same folder, is flushed to disk
     and renamed. A failure removes the temporary file.
 
@@ -56,7 +70,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as stream:
-                stream.write(content)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)

@@ -6,7 +6,7 @@ In tables it is two columns, `recipe` and `calibrated`. The ledger keeps the one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,6 +27,11 @@ def decode(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(recipe=texts.str.removesuffix(_SUFFIX))
     rows.insert(rows.columns.get_loc("recipe") + 1, "calibrated", texts.str.endswith(_SUFFIX))
     return rows
+
+
+def of_any_version(recipes: Sequence[str]) -> list[str]:
+    """Return the texts that files of any version have in their column `recipe`."""
+    return [text for name in recipes for text in (name, f"{name}{_SUFFIX}")]
 
 
 def decode_verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
