@@ -26,7 +26,8 @@ from lstmcli.evaluation.backtest import (
     taking_part,
 )
 from lstmcli.evaluation.tasks import FoldTask
-from lstmcli.forecasters.baselines import BASELINES, Ewma, Historical, RandomWalk
+from lstmcli.evaluation.verdict import outcomes
+from lstmcli.forecasters.baselines import BASELINES, LADDER, Ewma, Historical, RandomWalk
 from lstmcli.forecasters.calibrated import calibrate
 from lstmcli.frames import (
     FORECAST_COLUMNS,
@@ -37,6 +38,7 @@ from lstmcli.frames import (
     of_recipe,
 )
 from lstmcli.panel import Panel
+from lstmcli.pipeline.backtest_result import left_out_rows
 from lstmcli.store import Workspace
 
 pytestmark = pytest.mark.process
@@ -203,9 +205,22 @@ def test_the_answer_says_what_was_compared_and_how_it_ended(proven):
     assert (verdict["recipe"], verdict["calibrated"]) == ("smoke", True)
     scores = told["scores"]["smoke+calibrated"]
     assert (scores["recipe"], scores["calibrated"]) == ("smoke", True)
-    assert " ".join(verdict["headline"].split()).startswith("smoke+calibrated ")
-    assert set(verdict["verdict"]) == set(BASELINES)
-    assert set(verdict["verdict"].values()) <= {"BEATS", "LOSES", "TIES", "MIXED"}
+    assert "smoke+calibrated " in verdict["headline"].partition("Judged on")[0]
+    assert tuple(verdict["verdict"]) == LADDER
+    assert set(verdict["verdict"].values()) <= {"BEATS", "LOSES", "TIES", "not asked"}
+    assert (verdict["hardest"], verdict["fits"], verdict["alpha"]) == ("har_ridge", 3, 0.025)
+    shown = [row["baseline"] for row in verdict["ladder"] if not row["tested"]]
+    assert shown == ["drift", "historical", "gradient_boosting", "smoke-untrained"]
+    kept = pd.read_csv(_finished(proven[0]) / "verdicts.csv")
+    assert set(kept["step"]) == {"all", *map(str, verdict["overlaps"])}
+    # The loss of the verdict is that of the stored forecasts, in units of volatility.
+    rows = pd.read_parquet(_finished(proven[0]) / "forecasts.parquet")
+    assert set(rows["usual_sign"]) <= {-1, 1}
+    of = outcomes(rows)
+    own = of[(of["recipe"] == "smoke") & of["calibrated"]]
+    by_step = own.groupby(["step", "made_on"], observed=True)["scaled"].mean().unstack("step")
+    loss = by_step[list(map(int, verdict["overlaps"]))].dropna().mean(axis=1).mean()
+    assert verdict["ladder"][0]["loss"] == pytest.approx(loss)
     assert told["evaluations"] == 1
     assert list(told["best_epochs"]) == ["smoke-01", "smoke-02", "smoke-03"]
     assert "smoke, fold 3: " in answer.err
@@ -219,7 +234,7 @@ def test_the_table_fits_and_a_second_backtest_is_counted(proven, tmp_path):
     assert "smoke+calibrated " in again.out
     assert "This period was backtested 2 times in this workspace." in again.out
     assert "Not investment advice." in again.out
-    assert max(map(len, again.out.splitlines())) <= 80
+    assert max(map(len, again.out.splitlines())) <= 79
 
 
 def test_a_backtest_is_drawn_as_pictures(proven, tmp_path):
@@ -490,3 +505,20 @@ def test_odd_tickers_are_named_and_the_rest_goes_on(fresh):
     assert told["fallbacks"] == {f"{name}-01": {"STILL": "ewma"} for name in ("garch", "gjr")}
     rows = pd.read_parquet(_finished(fresh) / "forecasts.parquet")
     assert set(rows["ticker"]) == {"AAA", "BBB", "SILENT", "STILL"}
+
+
+def test_forecasts_that_a_recipe_lacks_are_counted_by_ticker():
+    days = pd.bdate_range("2020-01-01", periods=4)
+    rows = pd.DataFrame(
+        [
+            (recipe, calibrated, ticker, day, 1)
+            for recipe in ("net", "har")
+            for calibrated in (False, True)
+            for ticker in ("A", "B")
+            for day in days
+            if not (recipe == "har" and ticker == "B" and day > days[0])
+        ],
+        columns=["recipe", "calibrated", "ticker", "made_on", "step"],
+    )
+    assert left_out_rows(rows) == {"har": {"B": 3}}
+    assert left_out_rows(rows[rows["recipe"] == "net"]) == {}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lstmcli import charts
 from lstmcli.errors import ConfigError, NoDataError, shell_word
-from lstmcli.evaluation.comparison import Comparison, judged_steps_of, numbered
+from lstmcli.evaluation.comparison import Comparison, judged_steps_of, numbered, overlaps_of
 from lstmcli.evaluation.metrics import covered, pit, rolling_coverage
 from lstmcli.evaluation.significance import SIGNIFICANCE, cumulative_skill
 from lstmcli.evaluation.verdict import outcomes
@@ -158,20 +158,22 @@ def _skill_chart(
 ) -> Figure:
     """Draw the skill of a recipe against the baseline of its verdict, from stored forecasts.
 
+    Where no step has enough sessions for a test, the shortest is drawn without a band.
+
     Raises:
-        NoDataError: there are too few sessions for a test, or no baseline.
+        NoDataError: no baseline of the ladder was forecast beside it.
     """
     base = rows.iloc[:0] if hardest is None else of_recipe(rows, hardest, calibrated=False)
     of = numbered(outcomes(pd.concat([own, base])))
     mine = of["recipe"] == own["recipe"].iloc[0]
-    overlaps, _ = judged_steps_of(of[mine])
-    if not overlaps or mine.all():
-        raise NoDataError(
-            f"Expected a backtest with enough sessions for a test. Received: "
-            f"{own['made_on'].nunique():,} of {title}.",
-            hint="lstm backtest --set backtest.folds=4",
-        )
     beside = Comparison(of[mine], of[~mine])
+    if beside.rows.empty:
+        raise NoDataError(
+            f"Expected a backtest with forecasts of a baseline. Received: {title} without.",
+            hint="lstm backtest",
+        )
+    judged, _ = judged_steps_of(of[mine])
+    overlaps = judged or dict([min(overlaps_of(of[mine]).items())])
     losses = beside.losses(overlaps)
     skills = [
         {"step": step, **beside.numbers({step: overlap}, alpha=SIGNIFICANCE / 2)[0]}
