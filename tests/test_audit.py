@@ -14,6 +14,7 @@ from faults import Clairvoyant
 from simulate import panel_of, simulate_bars
 
 from lstmcli.evaluation import leaks, simulated_checks, simulation
+from lstmcli.evaluation.metrics import realise
 from lstmcli.forecasters.baselines import BASELINES, Ewma, Garch, Historical, RandomWalk
 from lstmcli.forecasters.blend import Blend
 from lstmcli.forecasters.network import NetworkRecipe
@@ -157,6 +158,23 @@ def test_skill_on_shuffled_sessions_is_found():
     assert found.figure.startswith("skill +")
 
 
+def test_a_network_that_learns_not_to_trust_ewma_is_honest():
+    """On shuffled sessions a constant volatility is better than EWMA, which is no leak."""
+    returns = 0.01 * np.random.default_rng(3).standard_t(3, (2, 1500))
+    bars = (simulate_bars(1500, seed=number, returns=one) for number, one in enumerate(returns))
+    panel = panel_of(**dict(zip("AB", bars, strict=True)))
+    until, origins = panel.sessions()[1000], panel.sessions()[1001:1490]
+    constant, ewma = (
+        realise(recipe(H).fit(panel, until).forecast(panel, origins), panel)
+        for recipe in (Historical, Ewma)
+    )
+    assert simulated_checks.beats(simulated_checks.skill_against(constant, ewma))
+    hindsight = simulated_checks._in_hindsight(constant)
+    assert not simulated_checks.beats(simulated_checks.skill_against(constant, hindsight))
+    knows = realise(Clairvoyant(H).fit(panel, until).forecast(panel, origins), panel)
+    assert simulated_checks.beats(simulated_checks.skill_against(knows, hindsight))
+
+
 def test_a_blend_is_judged_on_shuffled_sessions_against_itself_at_epoch_0():
     patient = TrainingConfig(epochs=10, members=1, learning_rate=0.01, threads=1)
     for recipe, sound in (
@@ -179,7 +197,8 @@ def test_too_few_origins_are_no_evidence_of_a_leak():
     small = network(split=SplitConfig(validation=20, calibration=20, test=20))
     until, origins = short.sessions()[300], short.sessions()[301:304]
     fitted = small.fit(short, until)
-    test = simulated_checks.skill_against(fitted, fitted.untrained(), short, origins)
+    rows = realise(fitted.forecast(short, origins), short)
+    test = simulated_checks.skill_against(rows, rows)
     assert test is None
     assert not simulated_checks.beats(test)
 
@@ -220,8 +239,6 @@ def test_simulated_garch_is_forecast_by_garch_and_not_by_a_constant():
 
 
 def test_what_knows_the_direction_too_well_is_suspect():
-    from lstmcli.evaluation.metrics import realise
-
     origins = panel().sessions()[100:500]
     honest = realise(Ewma(H).fit(panel(), UNTIL).forecast(panel(), origins), panel())
     assert leaks.check_plausible(honest).passed
@@ -241,6 +258,19 @@ def test_tickers_that_move_together_are_one_guess_a_date():
     assert leaks.check_plausible(rows).passed
     alone = rows.assign(made_on=pd.bdate_range("1990-01-01", periods=len(rows)))
     assert not leaks.check_plausible(alone).passed
+
+
+def test_tickers_that_rise_together_are_hardly_ever_suspect():
+    """Medians are always up, and the market rises: 53 % of days, half of it common."""
+    generator = np.random.default_rng(4)
+    rows = pd.DataFrame({"made_on": np.repeat(pd.bdate_range("2020-01-01", periods=100), 30)})
+    rows = rows.assign(step=1, q50=1e-5, sigma=0.01)
+    suspect = 0
+    for _ in range(200):
+        common = np.repeat(generator.standard_normal(100), 30)
+        noise = np.sqrt(0.5) * (common + generator.standard_normal(3000))
+        suspect += not leaks.check_plausible(rows.assign(realised=0.01 * (noise + 0.08))).passed
+    assert suspect <= 2
 
 
 def test_few_dates_are_never_suspect():
