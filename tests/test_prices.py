@@ -103,7 +103,7 @@ def test_what_was_not_known_at_the_origin_does_not_count():
 
 
 def test_the_newest_statement_holds_and_a_withdrawn_one_takes_it_back():
-    first, gone = dividend("2017-01-24", 0.25), ("2017-01-24", "2016-12-05", "withdrawn", np.nan)
+    first, gone = dividend("2017-01-24", 0.25), ("2017-01-24", "2016-12-05", "withdrawn", 0.25)
     assert basis_of(PAYER, first, gone).kind == TOTAL_RETURN
     raised = dividend("2017-01-24", 0.3, known_on="2016-12-07")
     for order in ((first, gone, raised), (raised, gone, first)):
