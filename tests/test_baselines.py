@@ -12,6 +12,7 @@ from simulate import panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
 from lstmcli.features import ewma_volatility, garman_klass_variance
+from lstmcli.forecasters.base_quantiles import base_quantiles
 from lstmcli.forecasters.baselines import (
     BASELINES,
     LADDER,
@@ -104,6 +105,29 @@ def test_a_pool_lends_a_ticker_its_quantiles_by_what_the_ticker_has_seen(memory:
             share = (seen / step) / (seen / step + 300)
             found = pooled.loc[at & (pooled["ticker"] == ticker), LEVELS].to_numpy()[0]
             np.testing.assert_allclose(found, share * own + (1 - share) * mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "step"), [(600, 1), (800, 20), (60_000, 20)])
+def test_few_targets_borrow_a_normal_shape_as_wide_as_they_are(count: int, step: int):
+    from scipy.stats import norm
+
+    scaled = 0.7 * np.random.default_rng(1).standard_t(3, count) + 0.3
+    found = base_quantiles(scaled, step)
+    share = count / step / (count / step + 300)
+    own = np.quantile(scaled, QUANTILES)
+    lower, upper = np.quantile(scaled, [0.15, 0.85])
+    spread = (upper - lower) / (norm.ppf(0.85) - norm.ppf(0.15))
+    for level, z, quantile in zip(QUANTILES, own, found, strict=True):
+        assert quantile == pytest.approx(share * z + (1 - share) * spread * norm.ppf(level))
+    # The median lies towards zero, the cone's middle is as wide, its ends as the share says.
+    assert found[QUANTILES.index(0.5)] == pytest.approx(share * np.median(scaled))
+    assert np.all(np.diff(found) > 0)
+
+
+def test_targets_that_mostly_do_not_move_stay_so():
+    scaled = np.where(np.arange(500) % 20 == 0, 1.0, 0.0)
+    found = base_quantiles(scaled, 5)
+    assert (found[QUANTILES.index(0.15) : QUANTILES.index(0.85) + 1] == 0).all()
 
 
 def test_drift_is_the_mean_of_its_training_sessions():

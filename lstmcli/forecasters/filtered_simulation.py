@@ -67,14 +67,21 @@ def filtered_simulation(
     pool /= np.maximum(members, 1)
     parts = []
     for ticker, (rows, known, quantiles) in own.items():
-        # Errors of h steps overlap: n of them say as much as n/h that do not.
-        effective = known[:, :, None] / np.arange(1, horizon + 1)[:, None]
-        share = effective / (effective + POOL_WEIGHT)
+        share = own_share(known, np.arange(1, horizon + 1))[:, :, None]
         at = sessions.get_indexer(panel[ticker].index[rows])
         quantiles = share * quantiles + (1 - share) * pool[at]
         scale = scales[ticker][rows]
         parts.append(rows_of(name, panel, ticker, rows, scale, quantiles * scale[:, :, None]))
     return join_forecasts(parts)
+
+
+def own_share(known: np.ndarray | int, step: np.ndarray | int) -> np.ndarray:
+    """Return how much quantiles of their own count beside a shape that they borrow.
+
+    Errors of h steps overlap: n of them say as much as n/h that do not.
+    """
+    effective = np.asarray(known) / step
+    return np.asarray(effective / (effective + POOL_WEIGHT))
 
 
 def arrived(labels: np.ndarray) -> np.ndarray:

@@ -13,7 +13,8 @@ class NetworkState(Section):
         tickers: whose bars it was fitted on.
         features: columns of a window, in order.
         mean, scale: (F,) of the `StandardScaler`, from training rows alone.
-        base_quantiles: (H, Q) of the scaled target over training windows.
+        base_quantiles: (H, Q) of the scaled target over training windows; of runs up to
+            version 0.2 the empirical ones.
         blocks: first and last origin of each block.
         fit_end: the last session used, by a label of the calibration block at most.
         best_epochs: per member; 0 where the untrained baseline was best.

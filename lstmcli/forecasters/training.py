@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from lstmcli.forecasters.base_quantiles import base_quantiles
 from lstmcli.forecasters.passes import Passes, in_memory, window_batches
 from lstmcli.frames import QUANTILES, Section
 from lstmcli.models import WindowShape
@@ -108,7 +109,7 @@ class Data:
         values: (R, F) standardised features.
         windows: the rows they belong to.
         train, validation: (N,) rows of origins.
-        base_quantiles: (H, Q) empirical quantiles of the scaled target.
+        base_quantiles: (H, Q) of the scaled target; see `base_quantiles`.
         step_weights: (H,) of the loss.
     """
 
@@ -143,7 +144,7 @@ def training_data(
     for h in range(windows.horizon):
         sigma = windows.sigma[train, min(h, windows.sigma.shape[1] - 1)]
         scaled = windows.y(train, h + 1) / (sigma * np.sqrt(h + 1))  # (N,)
-        base[h] = np.quantile(scaled, QUANTILES)
+        base[h] = base_quantiles(scaled, h + 1)
         losses = [
             np.maximum(level * (scaled - z), (level - 1) * (scaled - z)).mean()
             for level, z in zip(levels, base[h], strict=True)

@@ -79,7 +79,7 @@ class ModelConfig(Section):
         """Return the untrained network; it forecasts exactly `base_quantiles`.
 
         Args:
-            base_quantiles: (H, Q), empirical quantiles of the scaled target.
+            base_quantiles: (H, Q) of the scaled target; see `forecasters.base_quantiles`.
 
         Returns:
             window (N, L, F) → quantiles (N, H, Q), in units of `sigma * sqrt(h)`.

@@ -18,7 +18,7 @@ class QuantileHead(keras.layers.Layer):
     """Turns corrections into quantiles that cannot cross.
 
     Flow: raw (N, H, 1 + Q) → quantiles (N, H, Q) in units of sigma·sqrt(h).
-    Equation, with z the empirical quantiles of the scaled target and raw = (m, s, u):
+    Equation, with z the base quantiles of the scaled target and raw = (m, s, u):
 
         median  z[.5] + 0.5·tanh(m)
         gap_k   exp(1.5·tanh(s/1.5)) · max(z[k+1] − z[k], 1e-4) · exp(0.5·tanh(u_k))
@@ -102,7 +102,7 @@ class QuantileLoss(keras.losses.Loss):
     """Mean pinball loss of scaled quantiles, with a weight for each step.
 
     Equation: mean_h w[h] · mean_τ 2·ρ_τ(y − q), ρ_τ(d) = max(τ·d, (τ−1)·d), with
-    w[h] = 1 / the loss of the empirical quantiles at step h. So 1.0 is the
+    w[h] = 1 / the loss of the base quantiles at step h. So 1.0 is the
     loss of the baseline, at each step and over all steps.
     Source: Koenker, Bassett (1978), Regression Quantiles.
     """
