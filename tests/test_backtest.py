@@ -511,14 +511,13 @@ def test_forecasts_that_a_recipe_lacks_are_counted_by_ticker():
     days = pd.bdate_range("2020-01-01", periods=4)
     rows = pd.DataFrame(
         [
-            (recipe, calibrated, ticker, day, 1)
+            (recipe, ticker, day, 1)
             for recipe in ("net", "har")
-            for calibrated in (False, True)
             for ticker in ("A", "B")
             for day in days
             if not (recipe == "har" and ticker == "B" and day > days[0])
         ],
-        columns=["recipe", "calibrated", "ticker", "made_on", "step"],
+        columns=["recipe", "ticker", "made_on", "step"],
     )
     assert left_out_rows(rows) == {"har": {"B": 3}}
     assert left_out_rows(rows[rows["recipe"] == "net"]) == {}
