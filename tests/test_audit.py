@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 
 import faults
@@ -15,6 +16,7 @@ from simulate import panel_of, simulate_bars
 
 from lstmcli.evaluation import leaks, simulated_checks, simulation
 from lstmcli.evaluation.metrics import realise
+from lstmcli.forecasters.base import Fitted, Recipe
 from lstmcli.forecasters.baselines import BASELINES, Ewma, Garch, Historical, RandomWalk
 from lstmcli.forecasters.blend import Blend
 from lstmcli.forecasters.network import NetworkRecipe
@@ -158,21 +160,43 @@ def test_skill_on_shuffled_sessions_is_found():
     assert found.figure.startswith("skill +")
 
 
+@dataclass(frozen=True)
+class Learnt:
+    """A fitted recipe that was EWMA at epoch 0 and has become another one."""
+
+    now: Fitted
+    before: Fitted
+
+    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        return self.now.forecast(panel, origins)
+
+    def untrained(self) -> Fitted:
+        return self.before
+
+
+@dataclass(frozen=True)
+class Becomes:
+    """A network that training turns into a given recipe."""
+
+    recipe: Recipe
+    network: NetworkRecipe
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> Learnt:
+        return Learnt(self.recipe.fit(panel, until), Ewma(H).fit(panel, until))
+
+
 def test_a_network_that_learns_not_to_trust_ewma_is_honest():
     """On shuffled sessions a constant volatility is better than EWMA, which is no leak."""
     returns = 0.01 * np.random.default_rng(3).standard_t(3, (2, 1500))
     bars = (simulate_bars(1500, seed=number, returns=one) for number, one in enumerate(returns))
-    panel = panel_of(**dict(zip("AB", bars, strict=True)))
-    until, origins = panel.sessions()[1000], panel.sessions()[1001:1490]
-    constant, ewma = (
-        realise(recipe(H).fit(panel, until).forecast(panel, origins), panel)
-        for recipe in (Historical, Ewma)
-    )
-    assert simulated_checks.beats(simulated_checks.skill_against(constant, ewma))
-    hindsight = simulated_checks._in_hindsight(constant)
-    assert not simulated_checks.beats(simulated_checks.skill_against(constant, hindsight))
-    knows = realise(Clairvoyant(H).fit(panel, until).forecast(panel, origins), panel)
-    assert simulated_checks.beats(simulated_checks.skill_against(knows, hindsight))
+    heavy = panel_of(**dict(zip("AB", bars, strict=True)))
+    found = simulated_checks.check_permuted(Becomes(Historical(H), network()), heavy)
+    assert found.passed
+    better, worse = (float(part.split(" %")[0]) for part in found.figure.split("skill ")[1:])
+    assert better > 0.5
+    assert worse < 0
+    found = simulated_checks.check_permuted(Becomes(Clairvoyant(H), network()), heavy)
+    assert not found.passed
 
 
 def test_a_blend_is_judged_on_shuffled_sessions_against_itself_at_epoch_0():

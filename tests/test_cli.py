@@ -79,7 +79,7 @@ def test_train_ends_with_the_network_beside_the_baselines(first_run):
     flat = " ".join(out.split())
     assert "this period was evaluated 1 time here" in flat
     assert re.search(
-        r"smoke\+calibrated (beats|loses to|cannot be told from|may|is|does) .*Judged on \d+ "
+        r"smoke\+calibrated (beats|loses to|cannot be told from|was|is|does) .*Judged on \d+ "
         r"sessions.*EWC test on dates.*Skill against HAR: .*Outcomes inside.*Direction: .*"
         r"skill % .*random_walk .*ewma .*har .*smoke-untrained .* shown ",
         flat,

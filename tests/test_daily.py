@@ -107,7 +107,11 @@ def test_an_evening_issues_scores_and_reports(data, yahoo, lstm: Lstm):
         *("smoke", "random_walk", "drift", "historical", "ewma", "garch", "gjr", "har", "har_ridge")
     }
     # What is issued is what `predict` says.
-    told = json.loads(lstm("predict", "MRK", "--json").out)["forecasts"][0]["steps"]
+    (forecast,) = json.loads(lstm("predict", "MRK", "--json").out)["forecasts"]
+    told = forecast["steps"]
+    (of_day,) = (entry for entry in state(data)["tickers"] if entry["ticker"] == "MRK")
+    assert of_day["prices"] == forecast["prices"]
+    assert (of_day["median"], of_day["declared"]) == (told[0]["q50"], 0)
     prices = published["last_close"] * published["lo80"].map(lambda x: 2.718281828459045**x)
     assert prices.tolist() == pytest.approx([step["lo80"] for step in told])
     page = (data / "report.html").read_text()

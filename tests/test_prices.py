@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from command import Lstm
 from simulate import events_of, panel_of, simulate_bars
 
+from lstmcli.cli.daily import _print_day
 from lstmcli.digits import five_digits
 from lstmcli.frames import EX_DIVIDEND, INTERVAL_COLUMNS, QUANTILE_COLUMNS
+from lstmcli.pipeline.day import Day, TickerDay
 from lstmcli.pipeline.issue import issue
 from lstmcli.pipeline.predict import predict
 from lstmcli.pipeline.prices import in_prices, price_basis
@@ -184,6 +187,26 @@ def test_the_sentence_of_a_close_says_what_the_close_is():
     assert less.of_close(DAY("2017-01-03")) == PriceBasis(CLOSE).of_close(DAY("2017-01-03")) == ""
     assert less.of_close(DAY("2017-01-04")) == ", without its dividend,"
     assert PriceBasis(TOTAL_RETURN).of_close(UNTIL) == ", with any dividend reinvested,"
+
+
+def test_the_table_of_an_evening_says_what_its_prices_are(capsys):
+    kinds = {CLOSE: 0.0, TOTAL_RETURN: 0.0, LESS: 0.55}
+    days = [
+        TickerDay(f"{'T' * 8}{n}", MADE_ON, "forecast", None, "run", 1e4, (9e3, 1.1e4), kind, paid)
+        for n, (kind, paid) in enumerate(kinds.items())
+    ]
+    day = Day(datetime(2017, 1, 2, tzinfo=UTC), [*days, TickerDay("OLD", MADE_ON, "up to date")])
+    _print_day(day)
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.endswith("80 % cone        prices")
+    ends = (" close", " total return", " less 0.55", " up to date")
+    assert all(line.endswith(end) for line, end in zip(lines, ends, strict=True))
+    assert max(map(len, lines)) < 80
+    told = day.as_dict()["tickers"]
+    assert [(entry["prices"], entry["declared"]) for entry in told] == [
+        *kinds.items(),
+        (None, None),
+    ]
 
 
 # What a user sees of GOOG, which has never paid, after 2008-10-14

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -193,6 +195,26 @@ def test_pesaran_timmermann_finds_a_direction_and_no_base_rate():
         for _ in range(1000)
     ]
     assert np.mean(size) == pytest.approx(0.05, abs=0.02)
+
+
+def test_the_readme_names_the_sizes_that_were_simulated():
+    root = Path(__file__).parent.parent
+    sizes = pd.read_csv(root / "results" / "sizes.csv")
+    false = pd.read_csv(root / "results" / "equal_recipes.csv")["any_false_beats"]
+    said = " ".join((root / "README.md").read_text("utf-8").split())
+
+    def span(shares: pd.Series) -> str:
+        return f"{100 * shares.min():.0f} to {100 * shares.max():.0f} %"
+
+    assert f"finds a difference in {span(sizes['size_ewc'])} of simulations" in said
+    assert f"of 0.1 did in {span(sizes['size_dm'])}" in said
+    year = sizes[(sizes["n"] == 250) & ~sizes["step"].str.startswith("mean")]
+    for tickers, words in ((1, "of cases on one ticker"), (20, "on twenty")):
+        shown = year.loc[year["tickers"] == tickers, "power_ewc_1.0%"]
+        assert f"{span(shown)} {words}" in said
+    assert f"any beats a baseline falsely in {span(false)} of backtests" in said
+    assert sizes["replications"].min() >= 2000
+    assert sizes["size_ewc"].max() < 0.09
 
 
 def test_a_year_of_days_needs_much_to_tell_from_a_coin():

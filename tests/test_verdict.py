@@ -20,13 +20,11 @@ from lstmcli.frames import QUANTILE_COLUMNS, QUANTILES
 from lstmcli.panel import Panel
 from lstmcli.report.verdict import (
     direction_sentence,
-    hardest_baseline,
     headline,
-    reminder,
     table_head,
     table_rows,
-    verdict_json,
 )
+from lstmcli.report.verdict_record import hardest_baseline, reminder, verdict_json
 
 LEVELS = list(QUANTILE_COLUMNS)
 TRUTH = norm.ppf(QUANTILES)
@@ -91,6 +89,7 @@ def test_the_truth_beats_what_is_too_wide_and_cannot_be_told_from_its_equal():
     # The order is that of the ladder, whatever the scores: nothing is asked above a tie.
     found = verdict(realised({"net": 1.0, "wide": 1.6, "same": 1.0}), "same", "wide")
     assert words(found) == [TIES, NOT_ASKED]
+    assert "It was better than wide by " in flat(found)
     assert found.hardest == "wide"
 
 
@@ -281,10 +280,22 @@ def test_a_baseline_that_lacks_a_ticker_is_compared_on_what_both_have():
 
 def test_a_loss_that_is_not_finite_is_left_out():
     of = outcomes(realised({"net": 1.0, "base": 1.4}))
-    of.loc[of.index[::7], "scaled"] = np.nan
+    first = of["made_on"] == of["made_on"].min()
+    of.loc[first & (of["recipe"] == "base"), "scaled"] = np.nan
     found = judge(of, ["net"], ["base"], ladder=["base"])["net"]
     assert words(found) == [BEATS]
+    assert found.ladder[["origins", "lacking"]].to_numpy().tolist() == [[999, 4]]
     json.dumps(verdict_json(found), allow_nan=False)
+
+
+def test_the_steps_are_averaged_over_dates_that_all_of_them_have():
+    rows = realised({"net": 1.0, "base": 1.4})
+    late = rows["made_on"] > rows["made_on"].sort_values().iloc[-1] - pd.Timedelta(60, "D")
+    found = verdict(rows[~(late & (rows["step"] == 5))], "base")
+    dates = rows.loc[~late, "made_on"].nunique()
+    assert dates < 1000
+    assert found.ladder["origins"].tolist() == [dates]
+    assert found.table["origins"].tolist() == [1000, dates]
 
 
 def test_overlap_is_counted_in_dates_of_the_table():
@@ -489,8 +500,8 @@ def test_what_is_worse_than_the_weakest_alone_is_said_and_not_claimed():
     rows.loc[rows["recipe"] == "har", LEVELS] *= 1.01
     found = verdict(rows, "ewma", "har")
     assert words(found)[0] == NOT_ASKED
-    assert "may lose to EWMA, by" in flat(found)
-    assert "claimed only of a recipe that loses to every harder baseline, too." in flat(found)
+    assert flat(found).startswith("net was worse than EWMA by 1.8 % and better than HAR by 0.2 %")
+    assert "; neither is claimed, because the baselines are tested in order." in flat(found)
 
 
 def test_the_table_of_a_verdict_has_a_row_for_each_baseline():

@@ -121,7 +121,7 @@ def _warn(prediction: Prediction, *, quiet: bool) -> None:
 
 def _print_forecast(prediction: Prediction, *, in_full: bool) -> None:
     from lstmcli.report.prices import CLOSE
-    from lstmcli.report.verdict import reminder
+    from lstmcli.report.verdict_record import reminder
 
     currency = f" {prediction.currency}" if prediction.currency else ""
     close = f"{five_digits(prediction.last_close)}{currency}"

@@ -132,7 +132,7 @@ def judged_steps_of(own: pd.DataFrame) -> tuple[dict[int, int], dict[int, int]]:
     dates. Where they have too few, the longest step is left out.
     """
     overlaps = overlaps_of(own) if len(own) else {}
-    dates_of = {int(step): set(dates) for step, dates in own.groupby("step")["made_on"]}
+    dates_of = {int(step): set(dates.unique()) for step, dates in own.groupby("step")["made_on"]}
     missing: dict[int, int] = {}
     while overlaps:
         longest = max(overlaps)

@@ -29,13 +29,16 @@ MAX_FALSE = 0.05
 """Share of simulated random walks that a network may seem to beat."""
 
 ORACLE_MARGIN = 0.01
-"""How much, as a share, the CRPS may exceed that of the process that made the bars."""
+"""How much, as a share, the CRPS may exceed that of the process that made the bars. Shipped
+configs exceed it by 0.1 to 0.4 %, a constant volatility by 1.8 to 2.5."""
 
 ORACLE_COVERAGE = 0.02
-"""How far, as a fraction, a coverage may be from nominal on those bars."""
+"""How far, as a fraction, a coverage may be from nominal on those bars: more than three
+standard errors of the 50 % cone."""
 
 MIN_CORRELATION = 4.0
-"""Standard errors by which medians must correlate with outcomes; luck never reaches them."""
+"""Standard errors by which medians must correlate with outcomes. Luck reaches them in 3 of
+100,000 cases; shipped configs reach 7 to 22."""
 
 LEVEL = SIGNIFICANCE / 2
 """One-sided level at which a baseline is beaten."""

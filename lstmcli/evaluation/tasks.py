@@ -40,8 +40,8 @@ class FoldTask:
     def run(self, panel: Panel) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Return the forecasts as the recipe made them, and notes on the fit.
 
-        Those of a network include the rows of its untrained self.
-        They are calibrated later, all folds in their order; see `calibrate_folds`.
+        Those of a network include the rows of its untrained self. They are calibrated later,
+        all folds in their order; see `calibrate_folds`.
         The notes have `fallbacks`, what serves the tickers whose fit failed, by ticker, and
         for a network `best_epochs`, one per member.
 

@@ -16,7 +16,7 @@ from lstmcli.evaluation.tasks import FoldTask
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.pipeline.backtest_plan import BacktestPlan
-from lstmcli.report.verdict import verdict_json
+from lstmcli.report.verdict_record import verdict_json
 from lstmcli.store import Workspace
 from lstmcli.store.backtests import BacktestManifest
 

@@ -19,7 +19,8 @@ from lstmcli.frames import COVERAGES, of_recipe
 from lstmcli.models.attention import Attention
 from lstmcli.pipeline.predict import Failure, Prediction, predict
 from lstmcli.pipeline.session import Session
-from lstmcli.report.verdict import hardest_baseline, plain_name
+from lstmcli.report.verdict import plain_name
+from lstmcli.report.verdict_record import hardest_baseline
 from lstmcli.store import Workspace
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from lstmcli.pipeline.inputs import Inputs, check_market, find_inputs, panel_of_
 from lstmcli.pipeline.prices import in_prices, price_basis, with_baseline
 from lstmcli.pipeline.session import Session
 from lstmcli.report.prices import PriceBasis
-from lstmcli.report.verdict import hardest_baseline
+from lstmcli.report.verdict_record import hardest_baseline
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.runs import Manifest

@@ -22,7 +22,7 @@ from lstmcli.pipeline.report_record import record_of
 from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
 from lstmcli.report.prices import CLOSE, TOTAL_RETURN, PriceBasis
-from lstmcli.report.verdict import hardest_baseline
+from lstmcli.report.verdict_record import hardest_baseline
 from lstmcli.sessions import sessions_behind
 from lstmcli.store.runs import Manifest
 from lstmcli.trading import readable, suspension

@@ -29,7 +29,7 @@ from lstmcli.pipeline.saved import stored_config
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.training_plan import TrainPlan, plan_training
 from lstmcli.pipeline.versions import versions
-from lstmcli.report.verdict import verdict_json
+from lstmcli.report.verdict_record import verdict_json
 from lstmcli.store import Workspace
 from lstmcli.store.checkpoints import Checkpoints
 from lstmcli.store.records import to_json

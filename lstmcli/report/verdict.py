@@ -1,4 +1,4 @@
-"""The verdict in sentences, in the rows of a table, and as the JSON of a manifest."""
+"""The verdict in sentences, and in the rows of a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lstmcli.evaluation.direction import Direction, needed_direction
 from lstmcli.evaluation.ladder import (
@@ -44,8 +43,6 @@ _CELLS = {TIES: "cannot tell", "": "shown"}
 """Words of the table, where they are not those of the numbers."""
 
 _WHY = {SMALL: "too small", UNCOVERED: "cones off", EQUAL: "equal", CONSTANT: "constant"}
-
-_THIRD = {"beat": "beats", "lose to": "loses to"}
 
 Row = Mapping[Any, Any]
 
@@ -94,15 +91,8 @@ def _first_sentences(verdict: Verdict) -> list[str]:
     if of[LOSES]:
         by = _range([-row["skill"] for row in of[LOSES]])
         said.append(f"{subject} loses to {_listed(of[LOSES])}, by {by}.")
-    for better, verb, others in ((True, "beat", "weaker"), (False, "lose to", "harder")):
-        maybe = [row for row in of[NOT_ASKED] if (row["skill"] > 0) == better]
-        if maybe:
-            by = _range([abs(row["skill"]) for row in maybe])
-            said.append(
-                f"{subject} may {verb} {_listed(maybe)}, by {by}: that is claimed only of a "
-                f"recipe that {_THIRD[verb]} every {others} baseline, too."
-            )
-            subject = "It"
+    if of[NOT_ASKED]:
+        said.append(f"{subject} was {_not_asked(of[NOT_ASKED])}.")
     if of[NO_VERDICT]:
         said.append(f"No verdict against {_listed(of[NO_VERDICT])}: too few sessions in common.")
     return said
@@ -160,6 +150,18 @@ def _stop(row: Row, verdict: Verdict) -> str:
         f"not cover what they promise ({_cone(worst['nominal'], worst['coverage'])} at "
         f"{_sessions(int(worst['step']))})"
     )
+
+
+def _not_asked(rows: Sequence[Row]) -> str:
+    """Return how much better or worse it was than baselines that the ladder did not reach."""
+    found = []
+    for word, sign in (("worse", -1), ("better", 1)):
+        some = [row for row in rows if np.sign(row["skill"]) == sign]
+        if some:
+            by = _range([abs(row["skill"]) for row in some])
+            found.append(f"{word} than {_listed(some)} by {by}")
+    claimed = "that is not" if len(rows) == 1 else "neither is" if len(rows) == 2 else "none is"
+    return f"{' and '.join(found)}; {claimed} claimed, because the baselines are tested in order"
 
 
 def _details(verdict: Verdict) -> list[str]:
@@ -244,69 +246,6 @@ TABLE_LEGEND = (
 )
 
 
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as manifests keep it: JSON values, with its sentences."""
-    direction = verdict.direction
-    rungs = verdict.ladder[verdict.ladder["tested"]]
-    names = sorted(recipe_name(name, calibrated=own) for name, own in verdict.confident)
-    return {
-        "recipe": verdict.recipe,
-        "calibrated": verdict.calibrated,
-        "hardest": verdict.hardest,
-        "verdict": dict(zip(rungs["baseline"], rungs["word"], strict=True)),
-        "headline": headline(verdict),
-        "test": "EWC on dates",
-        "loss": "CRPS / (EWMA volatility * sqrt(step))",
-        "alpha": verdict.alpha,
-        "level": verdict.level,
-        "shared": verdict.shared,
-        "fits": verdict.fits,
-        "first": _date(verdict.first),
-        "last": _date(verdict.last),
-        "origins": verdict.origins,
-        "forecasts": verdict.forecasts,
-        "overlaps": {str(step): overlap for step, overlap in verdict.overlaps.items()},
-        "missing": {str(step): more for step, more in verdict.missing.items()},
-        "tickers": dict(zip(("count", "better", "worse"), verdict.tickers, strict=True)),
-        "direction": {
-            "right": _json_value(direction.right),
-            "usual": _json_value(direction.usual),
-            "p_value": direction.p_value,
-            "independence": direction.independence,
-            "verdict": direction_sentence(direction),
-        },
-        "confidence_set": names,
-        "covers": verdict.covers,
-        "ladder": _records(verdict.ladder),
-        "steps": _records(verdict.table),
-        "coverage": _records(verdict.coverage),
-    }
-
-
-def hardest_baseline(stored: Mapping[str, Any] | None) -> str | None:
-    """Return the baseline that stands beside a forecast, from what `verdict_json` returned.
-
-    Versions before 0.3 stored the one with the lowest CRPS instead.
-    """
-    stored = stored or {}
-    return stored.get("hardest") or stored.get("strongest")
-
-
-def reminder(stored: Mapping[str, Any]) -> str:
-    """Return a line on a verdict that was shown in full above.
-
-    Args:
-        stored: what `verdict_json` returned.
-    """
-    hardest = hardest_baseline(stored)
-    if hardest is None:
-        return "verdict on the run: see above"
-    word = stored["verdict"].get(hardest, NO_VERDICT)
-    verbs = {BEATS: "beats", LOSES: "loses to", TIES: "cannot be told from"}
-    phrase = f"{verbs[word]} {plain_name(hardest)}" if word in verbs else f"{word} ({hardest})"
-    return f"verdict on the run: {phrase}, see above"
-
-
 def _listed(rows: Sequence[Row]) -> str:
     return _joined([plain_name(row["baseline"]) for row in rows])
 
@@ -344,23 +283,6 @@ def _sessions(step: int, shown: str | None = None) -> str:
 
 def _times(fits: int) -> str:
     return f"fitted {'once' if fits == 1 else f'{fits} times'}"
-
-
-def _date(day: pd.Timestamp) -> str | None:
-    return None if pd.isna(day) else f"{day:%Y-%m-%d}"
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(key): _json_value(value) for key, value in row.items()}
-        for row in table.to_dict("records")
-    ]
-
-
-def _json_value(value: Any) -> Any:
-    """Return a JSON value; what is not a finite number is null."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _wrapped(text: str) -> str:
