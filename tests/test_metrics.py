@@ -149,7 +149,9 @@ def test_published_endpoints_are_judged_where_there_are_some(rows):
     low, high = endpoints(rows, 0.95)
     assert (low[calibrated] == rows.loc[calibrated, "lo95"]).all()
     assert (high[~calibrated] == rows.loc[~calibrated, "q975"]).all()
-    assert not (rows.loc[calibrated, "lo95"] == rows.loc[calibrated, "q025"]).all()
+    # Of 95 % there is one interval. That of 80 % is not the one between two quantiles.
+    assert (rows.loc[calibrated, "lo95"] == rows.loc[calibrated, "q025"]).all()
+    assert not (rows.loc[calibrated, "lo80"] == rows.loc[calibrated, "q10"]).all()
 
 
 def test_winkler_is_width_and_the_price_of_a_miss():

@@ -41,7 +41,7 @@ def finish_backtest(
         labels={},
         verdicts={},
     )
-    store.finish(manifest, forecasts=TABLE, scores=TABLE, verdicts=TABLE)
+    store.finish(manifest, scores=TABLE, verdicts=TABLE)
 
 
 @dataclass
