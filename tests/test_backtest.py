@@ -144,8 +144,8 @@ def test_every_forecast_is_written_with_what_came(proven):
         "last_close",
         "sigma",
     ]
-    assert [*columns, *QUANTILE_COLUMNS, *INTERVAL_COLUMNS, "realised"] == [
-        name for name in rows.columns if name not in ("variance", "unit", "naive", "usual_sign")
+    assert [*columns, *QUANTILE_COLUMNS, *INTERVAL_COLUMNS, "realised", "usual_sign"] == [
+        name for name in rows.columns if name not in ("variance", "unit", "naive")
     ]
     recipes = {"smoke", "smoke-untrained", *BASELINES}
     # Every recipe on the same origins, each fold's after its fit.
