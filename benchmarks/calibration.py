@@ -35,7 +35,7 @@ from lstmcli.pipeline.session import Session
 from lstmcli.store import Workspace
 
 OUTPUT = Path(__file__).parent.parent / "results" / "calibration.csv"
-RECIPES = ("har_ridge", "har", "garch", "ewma")
+RECIPES = ("har_ridge", "har", "gjr", "garch", "ewma")
 PLANTED = 0.8
 """How wide the quantiles of a recipe are whose volatility is a fifth too small."""
 
