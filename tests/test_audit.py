@@ -129,6 +129,14 @@ def test_a_scaler_or_early_stopping_that_sees_the_test_block_is_found():
         assert "allowed 0" in found.figure
 
 
+def test_a_scaler_that_sees_the_test_block_is_found_where_no_epoch_helped():
+    idle = network(training=TrainingConfig(epochs=1, members=1, learning_rate=1e-12, threads=1))
+    assert leaks.check_fit(idle, panel(), UNTIL).passed
+    found = leaks.check_fit(faults.EverythingScaled(**vars(idle)), panel(), UNTIL)
+    assert not found.passed
+    assert found.figure.endswith("scaling, quantiles and losses differ")
+
+
 def test_a_forecast_that_knows_the_next_dividend_is_found():
     origins = list(panel().sessions()[[460, 500, 560]])
     for bars in (panel(), with_everything()):

@@ -16,6 +16,8 @@ from lstmcli.evaluation import simulation
 from lstmcli.evaluation.significance import date_means
 from lstmcli.features import SIGMA_FLOOR
 from lstmcli.forecasters.base import Fitted, Recipe
+from lstmcli.forecasters.blend import FittedBlend
+from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.frames import QUANTILE_COLUMNS, log_returns
 from lstmcli.panel import Panel, View
 from lstmcli.windows import Windows
@@ -96,22 +98,32 @@ def check_targets(windows: Windows, panel: Panel) -> Check:
 def check_fit(recipe: Recipe, panel: Panel, until: pd.Timestamp, *, seed: int = 0) -> Check:
     """Check that a fit does not depend on anything that became known after `until`.
 
-    This finds scaling, early stopping and thresholds that look at the test block.
+    This finds scaling, early stopping and thresholds that look at the test block. Of a
+    network it also compares what it has learnt: one that stays at epoch 0 forecasts the
+    same, however its inputs are scaled.
     """
     generator = np.random.default_rng(seed)
     other = simulation.perturbed_panel(panel, until, generator)
     origins = pd.DatetimeIndex([until])
     known = panel.until(until)
-    worst = _largest_difference(
-        recipe.fit(panel, until).forecast(known, origins),
-        recipe.fit(other, until).forecast(known, origins),
-    )
+    before, after = recipe.fit(panel, until), recipe.fit(other, until)
+    worst = _largest_difference(before.forecast(known, origins), after.forecast(known, origins))
+    same = _learnt(before) == _learnt(after)
     return Check(
         "the fit stops where it should",
         f"fitted twice, all data after {until:%Y-%m-%d} changed in between",
-        f"largest difference of a forecast {worst:.0e}; allowed 0",
-        worst == 0.0,
+        f"largest difference of a forecast {worst:.0e}; allowed 0; scaling, quantiles and losses "
+        + ("the same" if same else "differ"),
+        worst == 0.0 and same,
     )
+
+
+def _learnt(fitted: Fitted) -> str:
+    """Return the state and the losses of a network as text; empty of another recipe."""
+    if not isinstance(fitted, FittedNetwork | FittedBlend):
+        return ""
+    network = fitted.network
+    return network.state.model_dump_json() + network.history.drop(columns="seconds").to_json()
 
 
 def check_forecast(
