@@ -153,9 +153,9 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     if result.scored_tickers < of:
         print(f"\nScored on {result.scored_tickers} of {of:,} tickers.")
     print(
-        f"\nCRPS on validation and test in % of the price, mean of steps 1-{horizon}; lower is\n"
-        f"better. Skill in % against {walk}; '80 %' is how often the test outcome lay\n"
-        f"in that cone. Test origins {first} to {last}; this period was\n"
+        f"\nCRPS on validation and test in % of the price, mean of steps 1-{horizon}; lower\n"
+        f"is better. Skill in % against {walk}; '80 %' is how often the test outcome\n"
+        f"lay in that cone. Test origins {first} to {last}; this period was\n"
         f"evaluated {times} here.\n"
     )
     print_verdict(result.verdict)
