@@ -28,7 +28,8 @@ from lstmcli.evaluation.backtest import (
 )
 from lstmcli.evaluation.metrics import covered, crps, realise, winkler
 from lstmcli.forecasters.baselines import BASELINES
-from lstmcli.forecasters.calibrated import calibrate, learnt_from
+from lstmcli.forecasters.calibrated import learnt_from
+from lstmcli.forecasters.calibration import calibrate
 from lstmcli.frames import COVERAGES, QUANTILE_COLUMNS
 from lstmcli.panel import Panel
 from lstmcli.pipeline.session import Session

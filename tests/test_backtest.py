@@ -28,7 +28,7 @@ from lstmcli.evaluation.backtest import (
 from lstmcli.evaluation.tasks import FoldTask
 from lstmcli.evaluation.verdict import outcomes
 from lstmcli.forecasters.baselines import BASELINES, LADDER, Ewma, Historical, RandomWalk
-from lstmcli.forecasters.calibrated import calibrate
+from lstmcli.forecasters.calibration import calibrate
 from lstmcli.frames import (
     FORECAST_COLUMNS,
     INTERVAL_COLUMNS,

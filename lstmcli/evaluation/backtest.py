@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.metrics import realise
 from lstmcli.forecasters.base import Fitted
-from lstmcli.forecasters.calibrated import calibrate, learnt_from
+from lstmcli.forecasters.calibrated import learnt_from
+from lstmcli.forecasters.calibration import calibrate
 from lstmcli.frames import Section
 from lstmcli.panel import Panel
 

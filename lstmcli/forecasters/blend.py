@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -15,6 +15,7 @@ from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.network_state import NetworkState
 from lstmcli.forecasters.training import Watch
 from lstmcli.frames import QUANTILE_COLUMNS
+from lstmcli.models.litert import LiteNetwork
 from lstmcli.panel import Panel
 from lstmcli.windows import Windows
 
@@ -122,6 +123,16 @@ def stored_state(fitted: FittedRun) -> NetworkState:
         har = cast(FittedHar, fitted.parts[1])
         state = state.model_copy(update={"volatility": har.volatility})
     return state
+
+
+def with_export(fitted: FittedRun, lite: bytes | None) -> FittedRun:
+    """Return what a training has fitted, forecasting by its export where there is one."""
+    if lite is None:
+        return fitted
+    network = replace(fitted.network, lite=LiteNetwork(lite))
+    if isinstance(fitted, FittedBlend):
+        return replace(fitted, parts=(network, *fitted.parts[1:]))
+    return network
 
 
 def restored(recipe: RunRecipe, network: FittedNetwork) -> FittedRun:

@@ -46,6 +46,33 @@ class History(NamedTuple):
     least: np.ndarray
 
 
+class Errors(NamedTuple):
+    """Errors of forecasts that are no longer kept, from N origins at S steps.
+
+    Attributes:
+        ticker: (N,) numbers of tickers, as in the history beside them.
+        target_on: (N, S) datetime64.
+        errors: (N, S, Q) float32, in widths; NaN where there is no label.
+    """
+
+    ticker: np.ndarray
+    target_on: np.ndarray
+    errors: np.ndarray
+
+
+def errors_of(history: History, place: int, rows: np.ndarray) -> np.ndarray:
+    """Return the errors (n, Q) of one step in widths, NaN where there is none.
+
+    In 32 bits, which is what a run keeps of them: so that errors that were kept and errors
+    that were computed again are the same numbers.
+    """
+    width = history.width[rows, place]
+    # A forecast without width has no unit for its error.
+    unit = np.where(width > 0, width, np.nan)
+    errors = history.outcome[rows, place, None] - history.quantiles[rows, place]
+    return (errors / unit[:, None]).astype(np.float32)
+
+
 def _unit_error() -> np.ndarray:
     """Return the standard error (Q,) of each quantile of one normal draw, in widths."""
     normal = NormalDist()
@@ -62,7 +89,9 @@ def _unit_error() -> np.ndarray:
 _UNIT_ERROR = _unit_error()
 
 
-def move_quantiles(history: History, place: int, rows: np.ndarray) -> np.ndarray:
+def move_quantiles(
+    history: History, place: int, rows: np.ndarray, *, past: Errors | None = None
+) -> np.ndarray:
     """Return the quantiles of one step after A, from some rows of the history, (n, Q).
 
     An origin learns from the labels that arrived before its calendar week: in a week few
@@ -71,13 +100,14 @@ def move_quantiles(history: History, place: int, rows: np.ndarray) -> np.ndarray
     Args:
         place: of the step, among `history.steps`.
         rows: (n,) positions.
+        past: what is known from before the history.
     """
     step = int(history.steps[place])
     quantiles = history.quantiles[rows, place]
     if not len(rows):
         return quantiles
     week = week_of(history.made_on[rows])
-    labels = _labels(history, place)
+    labels = _labels(history, place, past)
     weeks = np.unique(week)
     dates = _remembered(labels.arrived, weeks)[2]
     weeks, dates = weeks[dates >= MIN_INDEPENDENT * step], dates[dates >= MIN_INDEPENDENT * step]
@@ -131,7 +161,7 @@ class _Labels(NamedTuple):
     Attributes:
         arrived: (M,) datetime64, ascending.
         ticker: (M,)
-        errors: (Q, M) in widths.
+        errors: (Q, M) float32, in widths.
     """
 
     arrived: np.ndarray
@@ -139,14 +169,18 @@ class _Labels(NamedTuple):
     errors: np.ndarray
 
 
-def _labels(history: History, place: int) -> _Labels:
-    # A forecast without width has no unit for its error.
+def _labels(history: History, place: int, past: Errors | None) -> _Labels:
     known = np.isfinite(history.outcome[:, place]) & (history.width[:, place] > 0)
     rows = np.flatnonzero(known)
-    rows = rows[np.argsort(history.target_on[rows, place], kind="stable")]
-    errors = history.outcome[rows, place] - history.quantiles[rows, place].T
-    errors /= history.width[rows, place]
-    return _Labels(history.target_on[rows, place], history.ticker[rows], errors)
+    arrived, ticker = history.target_on[rows, place], history.ticker[rows]
+    errors = errors_of(history, place, rows)
+    if past is not None:
+        kept = np.isfinite(past.errors[:, place, MEDIAN])
+        arrived = np.concatenate([past.target_on[kept, place], arrived])
+        ticker = np.concatenate([past.ticker[kept], ticker])
+        errors = np.concatenate([past.errors[kept, place], errors])
+    order = np.argsort(arrived, kind="stable")
+    return _Labels(arrived[order], ticker[order], np.ascontiguousarray(errors[order].T))
 
 
 def _of_ticker(labels: _Labels, code: int) -> _Labels:

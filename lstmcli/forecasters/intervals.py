@@ -33,7 +33,9 @@ def reach_of(quantiles: np.ndarray) -> np.ndarray:
     return (quantiles[..., _ENDS] - quantiles[..., MEDIAN, None, None]) * OUTWARD[:, None]
 
 
-def track_endpoints(history: History, start: np.ndarray) -> np.ndarray:
+def track_endpoints(
+    history: History, start: np.ndarray, theta: np.ndarray, *, issued: int = 0
+) -> np.ndarray:
     """Return how far the published endpoints reach from the median, (N, S, 2, C).
 
     Dates go one after the other, all tickers together. On each, the labels that arrived
@@ -42,19 +44,23 @@ def track_endpoints(history: History, start: np.ndarray) -> np.ndarray:
 
     Args:
         start: (N, S, 2, C) the reach before B, as `reach_of` returns it.
+        theta: (K, S, 2, C) widths by which endpoints lie further out than that; it is
+            moved in place, up to the last label.
+        issued: how many origins, the first ones, were published before. Their `start`
+            is what was published, and only waits for labels.
     """
     reach = np.empty_like(start)
-    tickers = int(history.ticker.max(initial=-1)) + 1
-    theta = np.zeros((tickers, *start.shape[1:]))
+    reach[:issued] = start[:issued]
     rate = (RATE / history.steps)[:, None, None]
     beyond = history.outcome - history.quantiles[..., MEDIAN]
     row, place = np.nonzero(np.isfinite(beyond))  # (M,) one for each label
     arrived = history.target_on[row, place]
     order = np.argsort(arrived, kind="stable")
     row, place, arrived = row[order], place[order], arrived[order]
-    dates = np.unique(np.concatenate([history.made_on, arrived]))
-    made = np.searchsorted(history.made_on, dates), np.searchsorted(history.made_on, dates, "right")
-    came = np.searchsorted(arrived, dates), np.searchsorted(arrived, dates, "right")
+    made_on = history.made_on[issued:]
+    dates = np.unique(np.concatenate([made_on, arrived]))
+    made = (issued + np.searchsorted(made_on, dates, side) for side in ("left", "right"))
+    came = (np.searchsorted(arrived, dates, side) for side in ("left", "right"))
     for first, last, known, until in zip(*made, *came, strict=True):
         if until > known:
             r, p = row[known:until], place[known:until]

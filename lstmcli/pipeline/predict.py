@@ -18,6 +18,7 @@ from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, check_market, find_inputs, panel_of_run
+from lstmcli.pipeline.predecessor import calibration_of
 from lstmcli.pipeline.prices import in_prices, price_basis, with_baseline
 from lstmcli.pipeline.session import Session
 from lstmcli.report.prices import PriceBasis
@@ -124,7 +125,8 @@ def predict(
             panel = panel_of_run(session, asked)
             series = series_of(fitted.network.recipe.features)
             here = pd.DatetimeIndex([origin])
-            raw, published = FittedCalibrated(fitted).with_inner(panel, here)
+            state = calibration_of(session, name, panel)
+            raw, published = FittedCalibrated(fitted, state).with_inner(panel, here)
             hardest = hardest_baseline(asked[0].manifest.verdict) or "ewma"
             baselines = {
                 baseline: _baseline(baseline, fitted, panel, here)

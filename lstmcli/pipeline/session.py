@@ -17,6 +17,7 @@ from lstmcli.config import RunConfig
 from lstmcli.errors import ConfigError, LstmError, NoDataError
 from lstmcli.features import is_event, series_of
 from lstmcli.forecasters.blend import FittedRun
+from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.frames import EX_DIVIDEND, empty_events
 from lstmcli.panel import MarketSeries, Panel
 from lstmcli.pipeline.saved import fitted_from, stored_config
@@ -74,6 +75,7 @@ class Session:
         self.workspace.runs = _RunsReadOnce(workspace.runs.folder)
         self._files: dict[str, RunFiles | LstmError] = {}
         self._configs: dict[str, RunConfig | LstmError] = {}
+        self._calibrations: dict[str, CalibrationState | LstmError | None] = {}
         self._fitted: dict[tuple[str, bool], FittedRun | LstmError] = {}
         self._dividends: dict[str, pd.DataFrame | LstmError] = {}
 
@@ -221,6 +223,23 @@ class Session:
         """
         runs = self.workspace.runs
         return _once(self._configs, run, lambda: stored_config(runs, run, self.files(run).config))
+
+    def calibration(self, run: str) -> CalibrationState | None:
+        """Return what a run keeps of its calibration; None of a run that keeps nothing.
+
+        Raises:
+            NoDataError: no such run.
+            DataError: the run is damaged.
+        """
+
+        def load() -> CalibrationState | None:
+            content, runs = self.files(run).calibration, self.workspace.runs
+            try:
+                return None if content is None else CalibrationState.from_bytes(content)
+            except ValueError as error:
+                raise runs.damaged(runs.path(run), "its calibration cannot be read") from error
+
+        return _once(self._calibrations, run, load)
 
     def fitted(self, run: str, *, with_keras: bool = False) -> FittedRun:
         """Return the fitted networks of a run.

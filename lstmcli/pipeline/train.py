@@ -17,7 +17,7 @@ from lstmcli.evaluation.direction import usual_signs
 from lstmcli.evaluation.metrics import realise, score, summary
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
-from lstmcli.forecasters.blend import FittedRun, stored_state
+from lstmcli.forecasters.blend import FittedRun, stored_state, with_export
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.forecasters.training import Epoch
@@ -25,12 +25,12 @@ from lstmcli.models.files import network_bytes
 from lstmcli.models.litert import MAX_STEPS, export, unrolled_steps
 from lstmcli.models.runtime import threads, usable_cores
 from lstmcli.panel import Panel
+from lstmcli.pipeline.predecessor import learnt_by
 from lstmcli.pipeline.saved import stored_config
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.training_plan import TrainPlan, plan_training
 from lstmcli.pipeline.versions import versions
 from lstmcli.report.verdict_record import verdict_json
-from lstmcli.store import Workspace
 from lstmcli.store.checkpoints import Checkpoints
 from lstmcli.store.records import to_json
 from lstmcli.store.runs import FORMAT, Manifest
@@ -136,17 +136,18 @@ def train(
         LockError: another process trains this run.
     """
     with session.workspace.runs.hold(run):
-        return _train(session.workspace, plan, run, on_epoch, on_stage)
+        return _train(session, plan, run, on_epoch, on_stage)
 
 
 def _train(
-    workspace: Workspace,
+    session: Session,
     plan: TrainPlan,
     run: str,
     on_epoch: Callable[[Epoch], None],
     on_stage: Stage,
 ) -> TrainResult:
     started = time.perf_counter()
+    workspace = session.workspace
     watch = _RunWatch(workspace.runs.checkpoints(run), on_epoch)
     on_stage("loading TensorFlow")
     scored = plan.recipe.fit(
@@ -160,6 +161,9 @@ def _train(
         final = plan.recipe.fit(plan.panel, last, watch=watch, fit="final", windows=plan.windows)
         history = pd.concat([history, final.network.history], ignore_index=True)
     lite = _exported(final.network, on_stage)
+    on_stage("calibrating")
+    # By what will forecast: digits of the export differ in the last place.
+    calibration = learnt_by(session, plan, with_export(final, lite))
     on_stage("saving")
     test = plan.scored["test"]
     dates = str(test.first.date()), str(test.last.date())
@@ -188,6 +192,7 @@ def _train(
         history=history,
         scores=scores,
         lite=lite,
+        calibration=calibration.to_bytes(),
     )
     return TrainResult(
         manifest=manifest,

@@ -26,6 +26,7 @@ _STATE = "state.json"
 _HISTORY = "history.csv"
 _SCORES = "scores.csv"
 _LITE = "forecast.tflite"
+_CALIBRATION = "calibration.npz"
 _RESUME = "resume"
 
 
@@ -91,6 +92,8 @@ class RunFiles:
         state: JSON of what the networks need beside their weights.
         networks: a `.keras` file per member.
         lite: the members' mean for LiteRT; None where it was not exported.
+        calibration: what calibration had learnt by the last bar; None of a run from before
+            it was kept.
     """
 
     config: str
@@ -98,6 +101,7 @@ class RunFiles:
     networks: tuple[bytes, ...]
     history: pd.DataFrame
     lite: bytes | None
+    calibration: bytes | None = None
 
 
 class RunStore(RecordStore[Manifest]):
@@ -139,11 +143,12 @@ class RunStore(RecordStore[Manifest]):
         history: pd.DataFrame,
         scores: pd.DataFrame,
         lite: bytes | None,
+        calibration: bytes | None = None,
     ) -> None:
         """Write everything that a forecast needs, the manifest last.
 
         Args:
-            state: see `RunFiles`, as for `networks` and `lite`.
+            state: see `RunFiles`, as for `networks`, `lite` and `calibration`.
 
         Raises:
             DiskError: a file cannot be written; the run stays interrupted.
@@ -153,6 +158,8 @@ class RunStore(RecordStore[Manifest]):
             files[f"network-{member:02d}.keras"] = network
         if lite is not None:
             files[_LITE] = lite
+        if calibration is not None:
+            files[_CALIBRATION] = calibration
         config = (self.path(manifest.run) / _CONFIG).read_bytes()
         hashes = {name: _sha256(content) for name, content in {**files, _CONFIG: config}.items()}
         whole = manifest.model_copy(update={"files": hashes})
@@ -182,6 +189,7 @@ class RunStore(RecordStore[Manifest]):
             networks=tuple(files[name] for name in sorted(files) if name.endswith(".keras")),
             history=pd.read_csv(io.BytesIO(files[_HISTORY])),
             lite=files.get(_LITE),
+            calibration=files.get(_CALIBRATION),
         )
 
     def latest(self, tickers: Iterable[str] = ()) -> Manifest:
