@@ -624,7 +624,7 @@ def test_an_empty_workspace_says_what_comes_first(empty: Path, lstm: Lstm):
 def test_the_ledger_goes_into_other_tools(data, yahoo, lstm: Lstm):
     lstm("daily", "-q")
     verified = lstm("ledger", "verify")
-    assert verified.out.startswith("104 rows")
+    assert verified.out.startswith("112 rows")
     head = verified.out.split()[-1]
     assert lstm("ledger", "verify", "--holds", head).code == 0
     stored = Workspace(data).ledger.read()
@@ -633,7 +633,7 @@ def test_the_ledger_goes_into_other_tools(data, yahoo, lstm: Lstm):
     pd.testing.assert_frame_equal(pd.read_parquet("ledger.parquet"), stored)
     csv = pd.read_csv("ledger.csv")
     assert csv["q50"].tolist() == stored["q50"].tolist()
-    assert len(lstm("ledger", "export").out.splitlines()) == 105
+    assert len(lstm("ledger", "export").out.splitlines()) == 113
 
 
 def test_a_process_of_its_own_works_too_and_loads_no_tensorflow(data, yahoo):
