@@ -322,7 +322,7 @@ def test_a_task_that_fails_ends_no_other_and_alone_is_run_again(
         assert 'raise ZeroDivisionError("planted")' in answer.err
     if fault == "data":
         assert answer.hint.startswith("fetch more; ")
-    (pieces,) = (fresh / "backtests").glob("*/pieces")
+    (pieces,) = (fresh / "backtests").glob("*/raw")
     kept = {path.stem: path.read_bytes() for path in pieces.glob("*.parquet")}
     assert len(kept) == 11
     assert "faulty-02" not in kept

@@ -196,7 +196,7 @@ def test_ctrl_c_in_a_backtest_ends_its_workers_and_keeps_what_is_finished(worksp
         "stopped; what is finished is kept\n\nhint: the same command goes on from there\n"
     )
     assert "Traceback" not in said + err
-    assert list(workspace.glob("backtests/*/pieces/*.parquet"))
+    assert list(workspace.glob("backtests/*/raw/*.parquet"))
 
 
 def test_a_run_that_is_being_trained_is_not_resumed(lstm, stopped, enter):

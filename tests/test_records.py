@@ -93,7 +93,7 @@ def test_it_is_finished_once_its_manifest_is_there(kind):
     assert (kind.store.names(), kind.store.interrupted()) == ([name], [])
     left = {path.name for path in kind.store.path(name).iterdir()}
     assert "manifest.json" in left
-    assert not left & {"plan.json", "resume", "pieces", ".lock", ".lock-holder"}
+    assert not left & {"plan.json", "resume", "raw", ".lock", ".lock-holder"}
 
 
 def test_a_plan_beside_a_manifest_is_no_interruption(kind):

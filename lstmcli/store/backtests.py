@@ -22,7 +22,9 @@ from lstmcli.store import recipe_names
 from lstmcli.store.files import replaced_atomically, write_atomically
 from lstmcli.store.records import PLAN, Record, RecordStore, to_csv, to_json
 
-_PIECES = "pieces"
+_PIECES = "raw"
+"""Not calibrated yet. Those of versions up to 0.2 were, and lie in `pieces`: they are not read."""
+
 _FORECASTS = "forecasts.parquet"
 _SCORES = "scores.csv"
 _VERDICTS = "verdicts.csv"
