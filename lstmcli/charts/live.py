@@ -51,7 +51,7 @@ def live_chart(
     with style.context(["default", STYLE]):
         figure = new_figure(
             title=title,
-            lines=["one session ahead, as issued; nothing filled in afterwards"],
+            lines=["returns with dividends, one session ahead, as issued; nothing filled in later"],
             note=note,
             footer="Skill: CRPS in units of volatility; 95 % confidence sequence, valid at every "
             "look. Not investment advice.",
