@@ -352,7 +352,7 @@ def test_a_check_that_fails_ends_the_command_with_6(lstm: Lstm, workspace):
     assert "FAIL  a planted signal is found" in answer.out
     assert "pass  features look back only" in answer.out
     assert answer.out.rstrip().endswith("checks failed.")
-    assert max(map(len, answer.out.splitlines())) <= 100
+    assert max(map(len, answer.out.splitlines())) <= 79
 
 
 @pytest.mark.parametrize(

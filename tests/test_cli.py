@@ -32,7 +32,7 @@ HEAVY |= {"yfinance", "talib", "pyarrow", "exchange_calendars", "rich", "ruamel"
 # Every line that train and predict may write to stderr off a terminal.
 OURS = re.compile(
     r"reading bars …|loading the networks …|loading TensorFlow …|scoring …|"
-    r"exporting for fast forecasts …|saving …|saved \S+|"
+    r"exporting for fast forecasts …|calibrating …|saving …|saved \S+|"
     r"(scored|final) fit, network 1/1: epoch \d+ loss [\d.]+ validation [\d.]+ "
     r"\(best: epoch \d+\), at most \d+ s left"
 )
@@ -346,7 +346,7 @@ def test_doctor_finds_a_sound_workspace_whole(lstm, workspace):
     assert re.search(
         r"^bars SIM +560 sessions, 2006-07-\d\d to 2008-10-14, 0 behind$", answer.out, re.M
     )
-    assert re.search(r"^run \S+-smoke-\w{8} +6 files, whole$", answer.out, re.M)
+    assert re.search(r"^run \S+-smoke-\w{8} +7 files, whole$", answer.out, re.M)
     assert re.search(rf"^lstm +{re.escape(__version__)}$", answer.out, re.M)
     assert re.search(r"^clock +2008-10-14T22:00:00\+00:00$", answer.out, re.M)
     names = {check["name"] for check in json.loads(lstm("doctor", "--json").out)["checks"]}
@@ -424,7 +424,8 @@ WORKS_WITH = {
     "train --dry-run --config smoke": TABLES | {"exchange_calendars"},
     "train GOOG --config smoke --set training.epochs=1": TABLES
     | {"exchange_calendars", "tensorflow", "keras", "sklearn", "scipy", "arch", "statsmodels"}
-    | {"matplotlib"},  # Keras itself imports it
+    | {"matplotlib"}  # Keras itself imports it
+    | {"ai_edge_litert"},  # calibration learns from what will forecast
     "predict GOOG": TABLES | {"exchange_calendars", "ai_edge_litert"},
     "plot GOOG": TABLES | {"exchange_calendars", "ai_edge_litert", "matplotlib"},
     "backtest GOOG --config smoke --set training.epochs=1 --set backtest.folds=1 "

@@ -179,7 +179,7 @@ def test_a_write_that_fails_halfway_exits_8_and_keeps_the_old_files(
 
 
 def test_a_full_disk_exits_8_and_keeps_the_old_files(lstm, workspace, small_disk):
-    disk = small_disk(600_000)
+    disk = small_disk(1_600_000)
     data = shutil.copytree(workspace, disk / "data")
     fill(disk)
     before = stored(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Annotated, Any
 
 import typer
@@ -68,7 +69,9 @@ def audit(
     ):
         word = {True: "pass", False: "FAIL", None: "info"}[check.passed]
         if not as_json:
-            print(f"{word}  {check.name}\n      {check.did}\n      {check.figure}", flush=True)
+            lines = (textwrap.fill(text, 73) for text in (check.did, check.figure))
+            shown = textwrap.indent("\n".join(lines), 6 * " ")
+            print(f"{word}  {check.name}\n{shown}", flush=True)
         done.append(
             {
                 "check": check.name,

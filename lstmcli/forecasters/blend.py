@@ -129,7 +129,15 @@ def with_export(fitted: FittedRun, lite: bytes | None) -> FittedRun:
     """Return what a training has fitted, forecasting by its export where there is one."""
     if lite is None:
         return fitted
-    network = replace(fitted.network, lite=LiteNetwork(lite))
+    return _with_network(fitted, replace(fitted.network, lite=LiteNetwork(lite)))
+
+
+def with_windows(fitted: FittedRun, windows: Windows) -> FittedRun:
+    """Return what is fitted, to forecast a panel whose windows have been cut already."""
+    return _with_network(fitted, replace(fitted.network, prepared=windows))
+
+
+def _with_network(fitted: FittedRun, network: FittedNetwork) -> FittedRun:
     if isinstance(fitted, FittedBlend):
         return replace(fitted, parts=(network, *fitted.parts[1:]))
     return network
