@@ -23,7 +23,7 @@ from lstmcli.evaluation.live import (
     live_table,
     live_word,
 )
-from lstmcli.evaluation.metrics import crps
+from lstmcli.evaluation.metrics import crps, tails
 from lstmcli.evaluation.sequences import ALARM, MIN_SKILL_OUTCOMES, Evidence, coverage_evidence
 from lstmcli.evaluation.verdict import NO_VERDICT
 from lstmcli.frames import (
@@ -229,6 +229,8 @@ def test_skill_is_of_losses_in_units_of_the_volatility_at_the_origin():
     assert row["skill"] == pytest.approx(1 - scaled["lstm"] / scaled["ewma"])
     assert row["skill"] != pytest.approx(1 - compared(wide).iloc[0]["crps"] / row["crps"], rel=1e-6)
     assert row["low"] < row["skill"] < row["high"]
+    lost = pd.Series(tails(both)).groupby(both["recipe"].to_numpy()).mean()
+    assert row["tails"] == pytest.approx(lost["ewma"])
 
 
 def test_a_ledger_with_gaps_counts_the_sessions_that_it_has():

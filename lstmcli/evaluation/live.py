@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.evaluation.ladder import NO_VERDICT
-from lstmcli.evaluation.metrics import covered, crps, direction, realise
+from lstmcli.evaluation.metrics import covered, crps, direction, realise, tails
 from lstmcli.evaluation.sequences import MIN_SKILL_OUTCOMES, coverage_sequence, skill_sequence
 from lstmcli.frames import COVERAGES, IDENTITY
 from lstmcli.panel import Panel
@@ -111,6 +111,10 @@ def _off_a_split(ratio: pd.Series) -> pd.Series:
     return (size - np.log(np.exp(size).round().clip(lower=2, upper=MAX_SPLIT))).abs()
 
 
+_MEANS = ("crps", "scaled", "tails", "direction")
+"""Columns of the live table that are means over forecasts."""
+
+
 def live_table(scored: pd.DataFrame) -> pd.DataFrame:
     """Return how published recipes compare with the others, step by step.
 
@@ -119,8 +123,9 @@ def live_table(scored: pd.DataFrame) -> pd.DataFrame:
     recipes are compared on the tickers and origins that both have. Steps at which there is
     no other recipe are left out.
 
-    Columns: `published step recipe calibrated origins forecasts`; `crps` (log return) and
-    `scaled`, the CRPS in units of volatility; `direction`; `coverage50 coverage80
+    Columns: `published step recipe calibrated origins forecasts`; `crps` (log return),
+    `scaled`, the CRPS in units of volatility, and `tails`, the loss of the levels 2.5 and
+    97.5 % (log return); `direction`; `coverage50 coverage80
     coverage95`, each with its confidence sequence in `…_low` and `…_high`; and `skill low
     high word evenings`, the skill of the published recipe against this one, from `scaled`,
     with its confidence sequence, what that says, and how many more sessions with an outcome
@@ -133,7 +138,11 @@ def live_table(scored: pd.DataFrame) -> pd.DataFrame:
     inside = {_coverage(share): covered(scored, share).astype(float) for share in COVERAGES}
     losses = crps(scored)
     values = scored.assign(
-        crps=losses, scaled=losses / scored["unit"], direction=direction(scored), **inside
+        crps=losses,
+        scaled=losses / scored["unit"],
+        tails=tails(scored),
+        direction=direction(scored),
+        **inside,
     )
     for published in sorted(scored.loc[scored["calibrated"], "recipe"].unique()):
         for step, of_step in values.groupby("step"):
@@ -149,7 +158,7 @@ def _compared(of_step: pd.DataFrame, published: str, step: int) -> list[dict[str
     if judged not in recipes or len(recipes) == 1:
         return []
     wide = of_step.set_index(["ticker", "made_on", *keys]).sort_index()
-    wide = wide[["crps", "scaled", "direction", *map(_coverage, COVERAGES)]].unstack(keys)
+    wide = wide[[*_MEANS, *map(_coverage, COVERAGES)]].unstack(keys)
     found = []
     for key in (judged, *(key for key in recipes if key != judged)):
         both = wide[wide["crps", *judged].notna() & wide["crps", *key].notna()]
@@ -164,7 +173,7 @@ def _compared(of_step: pd.DataFrame, published: str, step: int) -> list[dict[str
             "calibrated": bool(key[1]),
             "origins": len(by_date),
             "forecasts": len(own),
-            **{name: own[name].mean() for name in ("crps", "scaled", "direction")},
+            **{name: own[name].mean() for name in _MEANS},
         }
         for name in map(_coverage, COVERAGES):
             last = coverage_sequence(by_date[name]).iloc[-1]
@@ -188,7 +197,7 @@ def _coverage(share: float) -> str:
 
 
 _TABLE = [
-    *("published", "step", *IDENTITY, "origins", "forecasts", "crps", "scaled"),
+    *("published", "step", *IDENTITY, "origins", "forecasts", *_MEANS[:3]),
     *(f"{_coverage(share)}{end}" for share in COVERAGES for end in ("", "_low", "_high")),
     *("direction", "skill", "low", "high", "word", "evenings"),
 ]
