@@ -9,7 +9,6 @@ core. Before: the last 1,000 errors, of `ewma`, `garch` and `gjr` those of the t
 
 from __future__ import annotations
 
-import argparse
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 import pandas as pd
 from har_ridge_01 import MEMORY as MEMORY_01
 from har_ridge_01 import HarRidge01
-from market30 import lstm
+from market_file import parsed
 
 from lstmcli.config import load_config
 from lstmcli.evaluation.backtest import (
@@ -29,13 +28,13 @@ from lstmcli.evaluation.backtest import (
     judged_steps,
     taking_part,
 )
+from lstmcli.evaluation.comparison import KEYS
 from lstmcli.evaluation.metrics import covered, crps, realise
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.filtered_simulation import filtered_simulation
 from lstmcli.frames import COVERAGES
 from lstmcli.panel import Panel
 from lstmcli.pipeline.session import Session
-from lstmcli.store import Workspace
 
 OUTPUT = Path(__file__).parent.parent / "results" / "baselines.csv"
 HORIZON = 20
@@ -44,25 +43,16 @@ NAMES = ("ewma", "garch", "gjr", "har", "har_ridge")
 ALONE = ("ewma", "garch", "gjr")
 """Whose errors version 0.2 did not pool, or would not have."""
 
-KEYS = ["ticker", "made_on", "step"]
-
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", help="a CSV with a Ticker column")
-    parser.add_argument("--workspace", type=Path, default=Path("data/market30"))
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args()
-    workspace = Workspace(arguments.workspace)
-    if not workspace.bars.tickers():
-        lstm("fetch", "--source", "csv", "--file", arguments.file, to=workspace)
+    workspace, output = parsed(__doc__, OUTPUT)
     panel = Session(workspace).panel_to_learn_from((), (load_config("lstm.yaml"),)).panel
     sessions = panel.sessions()
     folds = cut_folds(sessions, SPAN, horizon=HORIZON, least=MIN_HISTORY)
     table = table_of(pd.concat([losses_of(panel, fold) for fold in folds], ignore_index=True))
     table["date"] = date.today().isoformat()
     table["lstmcli"] = version("lstmcli")
-    table.to_csv(arguments.output, index=False, lineterminator="\n")
+    table.to_csv(output, index=False, lineterminator="\n")
     print(table.to_string(index=False))
 
 

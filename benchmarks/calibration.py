@@ -9,8 +9,6 @@ volatility that was planted a fifth too small. Takes five minutes on two cores.
 
 from __future__ import annotations
 
-import argparse
-import subprocess
 import sys
 from datetime import date
 from importlib.metadata import version
@@ -18,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from market_file import parsed
 
 from lstmcli.evaluation.backtest import (
     STEPS,
@@ -33,7 +32,6 @@ from lstmcli.forecasters.calibration import calibrate
 from lstmcli.frames import COVERAGES, QUANTILE_COLUMNS
 from lstmcli.panel import Panel
 from lstmcli.pipeline.session import Session
-from lstmcli.store import Workspace
 
 OUTPUT = Path(__file__).parent.parent / "results" / "calibration.csv"
 RECIPES = ("har_ridge", "har", "gjr", "garch", "ewma")
@@ -42,20 +40,10 @@ PLANTED = 0.8
 
 CONFIG = BacktestConfig(folds=8, start=date(2016, 1, 1), end=date(2023, 12, 31))
 SPANS = {"2016-2019": (2016, 2019), "2020-2023": (2020, 2023), "2016-2023": (2016, 2023)}
-KEYS = ["ticker", "made_on", "step"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", help="a CSV with a Ticker column")
-    parser.add_argument("--workspace", type=Path, default=Path("data/market30"))
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args()
-    workspace = Workspace(arguments.workspace)
-    if not workspace.bars.tickers():
-        words = ["fetch", "--source", "csv", "--file", arguments.file]
-        command = [sys.executable, "-m", "lstmcli", *words, "--workspace", str(workspace.root)]
-        subprocess.run(command, check=True)
+    workspace, output = parsed(__doc__, OUTPUT)
     panel = Session(workspace).panel(()).panel
     folds = cut_folds(panel.sessions(), CONFIG, horizon=max(STEPS), least=1000)
     parts = []
@@ -69,7 +57,7 @@ def main() -> None:
     table = pd.concat([*parts, planted], ignore_index=True).round(5)
     table["date"] = date.today().isoformat()
     table["lstmcli"] = version("lstmcli")
-    table.to_csv(arguments.output, index=False, lineterminator="\n")
+    table.to_csv(output, index=False, lineterminator="\n")
     print(table.drop(columns=["date", "lstmcli"]).to_string(index=False))
 
 

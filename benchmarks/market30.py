@@ -10,10 +10,7 @@ after a change to this file.
 
 from __future__ import annotations
 
-import argparse
 import os
-import subprocess
-import sys
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from har_ridge_01 import HarRidge01
+from market_file import lstm, parsed
 
 from lstmcli.config import load_config, shipped_configs
 from lstmcli.evaluation.backtest import calibrate_folds
@@ -56,28 +54,14 @@ AGAINST = ("random_walk", "garch", "har_ridge", "har_ridge_01")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", help="a CSV with a Ticker column")
-    parser.add_argument("--workspace", type=Path, default=Path("data/market30"))
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args()
-    workspace = Workspace(arguments.workspace)
-    if not workspace.bars.tickers():
-        lstm("fetch", "--source", "csv", "--file", arguments.file, to=workspace)
+    workspace, output = parsed(__doc__, OUTPUT)
     manifest = backtest_of(workspace)
     losses = losses_of(workspace, manifest)
     table = pd.concat(
         [table_of(losses, manifest, span) for span in SPANS], ignore_index=True
     ).assign(cores=os.cpu_count(), date=date.today().isoformat(), lstmcli=version("lstmcli"))
-    table.to_csv(arguments.output, index=False, lineterminator="\n")
+    table.to_csv(output, index=False, lineterminator="\n")
     print(table.to_string(index=False))
-
-
-def lstm(*words: str, to: Workspace) -> None:
-    """Run one command of the tool as its user would."""
-    print("lstm", *words, file=sys.stderr)
-    command = [sys.executable, "-m", "lstmcli", *words, "--workspace", str(to.root)]
-    subprocess.run(command, check=True)
 
 
 def config_files(workspace: Workspace) -> dict[str, Path]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.evaluation.backtest import calibrate_folds, taking_part
+from lstmcli.evaluation.comparison import KEYS
 from lstmcli.evaluation.direction import UP, usual_signs
 from lstmcli.evaluation.metrics import score_fully
 from lstmcli.evaluation.tasks import FoldTask
@@ -19,8 +20,6 @@ from lstmcli.pipeline.backtest_plan import BacktestPlan
 from lstmcli.report.verdict_record import verdict_json
 from lstmcli.store import Workspace
 from lstmcli.store.backtests import BacktestManifest
-
-KEYS = ["ticker", "made_on", "step"]
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,9 @@ def calibration_of(session: Session, run: str, panel: Panel) -> CalibrationState
         return None
     changed = state.changed(panel)
     known = state.only(set(state.tickers) - set(changed))
-    whole = len(set(known.tickers) & set(panel)) < KNOWN * len(panel)
+    anew = len(set(known.tickers) & set(panel)) < KNOWN * len(panel)
     if changed:
-        what = "calibration is learnt anew" if whole else "their calibration starts anew"
+        what = "calibration is learnt anew" if anew else "their calibration starts anew"
         log.warning(
             "bars before %s have changed since %s: %s; %s",
             f"{state.before:%Y-%m-%d}",
@@ -55,7 +55,7 @@ def calibration_of(session: Session, run: str, panel: Panel) -> CalibrationState
             " ".join(changed),
             what,
         )
-    return None if whole else known
+    return None if anew else known
 
 
 def learnt_by(session: Session, plan: TrainPlan, fitted: Fitted) -> CalibrationState:
