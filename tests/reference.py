@@ -7,6 +7,7 @@ one is unlikely to be in the other. Bars come as a list of dicts, oldest first.
 from __future__ import annotations
 
 import math
+import struct
 from datetime import date
 from itertools import pairwise
 from statistics import NormalDist
@@ -103,6 +104,11 @@ def high_52w(bars: Bars) -> list[float]:
     return values
 
 
+def half_precision(value: float) -> float:
+    """Round to the nearest number of 16 bits, IEEE 754 binary16."""
+    return struct.unpack("e", struct.pack("e", value))[0]
+
+
 def calibrated_quantiles(
     labels: list[dict], forecast: dict, levels: list[float], *, memory: int
 ) -> list[float]:
@@ -133,8 +139,10 @@ def calibrated_quantiles(
         corrections = []
         for remembered in (own, pool):
             scores = sorted(
-                (label["outcome"] - label["quantiles"][k])
-                / (label["quantiles"][ends[1]] - label["quantiles"][ends[0]])
+                half_precision(
+                    (label["outcome"] - label["quantiles"][k])
+                    / (label["quantiles"][ends[1]] - label["quantiles"][ends[0]])
+                )
                 for label in remembered
             )
             # Every level is so many fortieths: whole numbers need no rounding.
@@ -147,7 +155,7 @@ def calibrated_quantiles(
         density = normal.pdf(normal.inv_cdf(level))
         spread = normal.inv_cdf(0.85) - normal.inv_cdf(0.15)
         error = math.sqrt(level * (1 - level) * forecast["step"] / len(days)) / density / spread
-        shift *= max(0.0, 1 - (error / shift) ** 2) if shift else 0.0
+        shift *= max(0.0, 1 - (1.5 * error / shift) ** 2) if shift else 0.0
         value = q[k] + shift * width
         if k < middle:
             value = min(value, q[middle])

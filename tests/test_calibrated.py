@@ -225,7 +225,6 @@ def test_quantiles_are_those_of_the_slow_oracle(memory: int, monkeypatch: pytest
             # One 95 % interval a row: the outermost quantiles are its ends.
             expected = np.clip(expected, row["lo95"], row["hi95"])
             expected[[0, -1]] = row["lo95"], row["hi95"]
-            # Errors are kept in 32 bits.
             found = [row[name] for name in LEVELS]
             np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
             spread = (row["q85"] - row["q15"]) / (raw["q85"] - raw["q15"])
@@ -434,7 +433,7 @@ def test_intervals_that_are_far_too_narrow_come_to_cover():
         assert at.sum() == 3 * 2400
         for share in COVERAGES:
             assert coverage(inner[at], cone_columns(share)) < share - 0.05
-            assert coverage(rows[at], cone_columns(share)) == pytest.approx(share, abs=0.02)
+            assert coverage(rows[at], cone_columns(share)) == pytest.approx(share, abs=0.03)
             # What θ had learnt while A was silent lasts on for a while.
             assert coverage(rows[at], interval_columns(share)) == pytest.approx(share, abs=0.02)
 
@@ -515,13 +514,13 @@ def test_what_calibration_has_learnt_outlasts_a_refit():
     restarted = calibrate(raw_rows((narrow, two)), panel(), two)
     first = carried["made_on"] == DAYS[700]
     # What was 30 % too narrow stays so where it starts anew.
-    assert (carried.loc[first, "q10"] < 1.1 * restarted.loc[first, "q10"]).all()
+    assert (carried.loc[first, "q10"] < 1.08 * restarted.loc[first, "q10"]).all()
     short = first & (carried["step"] <= 3)
     assert (carried.loc[short, "lo80"] < 1.1 * restarted.loc[short, "lo80"]).all()
     # Errors are those of the fit that made the forecast.
     other = calibrate(raw_rows((narrow, one), (Fake(H), two)), panel(), two)
     again = calibrate(raw_rows((Fake(H), DAYS[30:])), panel(), two)
-    assert (other.loc[first, "q10"] < 1.1 * again.loc[first, "q10"]).all()
+    assert (other.loc[first, "q10"] < 1.08 * again.loc[first, "q10"]).all()
 
 
 def test_a_ticker_that_was_left_out_for_a_year_goes_on_where_it_stood():
@@ -588,7 +587,7 @@ def test_what_is_a_fifth_too_narrow_gains_where_a_speaks():
         enough = days[days.get_loc(first[step]) + 51 * step]
         speaks = (at & (rows["made_on"] > enough + pd.Timedelta("7 days"))).to_numpy()
         assert speaks.sum() > 500
-        assert crps(rows[speaks]).mean() < 0.997 * crps(inner[speaks]).mean()
+        assert crps(rows[speaks]).mean() < 0.998 * crps(inner[speaks]).mean()
         before, after = (covered(table[speaks], 0.8).mean() for table in (inner, rows))
         assert before < 0.75 and abs(after - 0.8) < 0.8 * abs(before - 0.8)
         silent = (at & (rows["made_on"] < enough - pd.Timedelta("14 days"))).to_numpy()

@@ -43,7 +43,7 @@ class CalibrationState:
         ticker: (N,) numbers of tickers; one for each origin that is remembered.
         made_on: (N,) datetime64, ascending.
         target_on: (N, S) datetime64.
-        errors: (N, S, Q) float32, in widths; NaN where no label has come.
+        errors: (N, S, Q) float32 rounded to 16 bits, in widths; NaN where no label has come.
         waiting: (P,) the origins some of whose labels are to come.
         quantiles: (P, S, Q) log returns, as the recipe made them.
         reach: (P, S, 2, C) log returns from the median to the endpoints, as published.
@@ -130,6 +130,7 @@ class CalibrationState:
         arrays: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         del arrays["returns"]
         arrays |= {
+            "errors": self.errors.astype(np.float16),
             "before": np.array(self.before.to_datetime64(), "datetime64[D]"),
             "tickers": np.array(self.tickers, str),
             "made_on": self.made_on.astype("datetime64[D]"),
@@ -158,12 +159,13 @@ class CalibrationState:
             for number, ticker in enumerate(tickers):
                 sessions = pd.DatetimeIndex(arrays[f"sessions_{number}"].astype("datetime64[ns]"))
                 returns[ticker] = pd.Series(arrays[f"returns_{number}"].astype(float), sessions)
-            plain = ("steps", "theta", "ticker", "errors", "waiting", "quantiles", "reach")
+            plain = ("steps", "theta", "ticker", "waiting", "quantiles", "reach")
             return cls(
                 before=pd.Timestamp(arrays["before"].item()),
                 tickers=tickers,
                 made_on=arrays["made_on"].astype("datetime64[ns]"),
                 target_on=arrays["target_on"].astype("datetime64[ns]"),
+                errors=arrays["errors"].astype(np.float32),
                 returns={name: seen for name, seen in returns.items() if len(seen)},
                 **{name: arrays[name] for name in plain},
             )

@@ -19,6 +19,12 @@ MIN_INDEPENDENT = 50
 POOL_WEIGHT = 1000
 """Independent errors of its own that a ticker needs to count as much as the pool."""
 
+STANDARD_ERRORS = 1.5
+"""Standard errors within which a correction passes for chance."""
+
+LARGEST = float(np.finfo(np.float16).max)
+"""The largest error in widths: that of a share whose price hardly moved, and then jumped."""
+
 SPREAD = QUANTILES.index(0.15), QUANTILES.index(0.85)
 
 
@@ -52,7 +58,7 @@ class Errors(NamedTuple):
     Attributes:
         ticker: (N,) numbers of tickers, as in the history beside them.
         target_on: (N, S) datetime64.
-        errors: (N, S, Q) float32, in widths; NaN where there is no label.
+        errors: (N, S, Q) float32 rounded to 16 bits, in widths; NaN where there is no label.
     """
 
     ticker: np.ndarray
@@ -63,14 +69,14 @@ class Errors(NamedTuple):
 def errors_of(history: History, place: int, rows: np.ndarray) -> np.ndarray:
     """Return the errors (n, Q) of one step in widths, NaN where there is none.
 
-    In 32 bits, which is what a run keeps of them: so that errors that were kept and errors
-    that were computed again are the same numbers.
+    Rounded to the 16 bits that a run keeps of them, a two-thousandth of an error: so that
+    errors that were kept and errors that were computed again are the same numbers.
     """
     width = history.width[rows, place]
     # A forecast without width has no unit for its error.
     unit = np.where(width > 0, width, np.nan)
     errors = history.outcome[rows, place, None] - history.quantiles[rows, place]
-    return (errors / unit[:, None]).astype(np.float32)
+    return np.clip(errors / unit[:, None], -LARGEST, LARGEST).astype(np.float16).astype(np.float32)
 
 
 def _unit_error() -> np.ndarray:
@@ -143,12 +149,12 @@ def week_of(dates: np.ndarray) -> np.ndarray:
 def _shrunk(shift: np.ndarray, effective: np.ndarray) -> np.ndarray:
     """Return corrections (W, Q), less those that may be chance; the median has none.
 
-    Equation: c · max(0, 1 − (e/c)²), e = √(τ(1−τ)/n) / (φ(z_τ)·(z_.85 − z_.15)), the standard
-        error of a quantile in widths, of a normal distribution and n independent draws.
+    Equation: c · max(0, 1 − (1.5 e/c)²), e = √(τ(1−τ)/n) / (φ(z_τ)·(z_.85 − z_.15)), the
+        standard error of a quantile in widths, of a normal distribution and n independent draws.
     Source: Breiman (1995), Better Subset Regression Using the Nonnegative Garrote,
         Technometrics 37.
     """
-    error = _UNIT_ERROR / np.sqrt(effective)[:, None]
+    error = STANDARD_ERRORS * _UNIT_ERROR / np.sqrt(effective)[:, None]
     ratio = np.divide(error, shift, out=np.ones_like(shift), where=shift != 0)
     shift = shift * np.maximum(0.0, 1 - ratio**2)
     shift[:, MEDIAN] = 0.0
