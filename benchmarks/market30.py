@@ -50,6 +50,9 @@ SPANS = {
 }
 """First and last origin, and whether settings of the program were chosen on the span."""
 
+ALL = "all"
+"""In place of a step: the mean over all steps, which is what a verdict is about."""
+
 AGAINST = ("random_walk", "garch", "har_ridge", "har_ridge_01")
 
 
@@ -129,7 +132,11 @@ def har_ridge_01(workspace: Workspace) -> pd.DataFrame:
 
 
 def table_of(losses: pd.DataFrame, manifest: BacktestManifest, span: str) -> pd.DataFrame:
-    """Return one row per recipe and step; CRPS, tails and Winkler in % of the price."""
+    """Return one row per recipe and step, and one for all; see results/README.md.
+
+    CRPS, tails and Winkler are in % of the price, `low` to `high` is the 95 % interval of the
+    skill in units of volatility, which `scaled` is; `shows` is the skill that would show.
+    """
     first, last, chosen = SPANS[span]
     of = losses[losses["made_on"].between(first, last)]
     words = {
@@ -139,14 +146,19 @@ def table_of(losses: pd.DataFrame, manifest: BacktestManifest, span: str) -> pd.
     }
     seconds = pd.Series(manifest.seconds)
     seconds = seconds.groupby(seconds.index.str.rsplit("-", n=1).str[0]).sum()
+    overlaps = overlaps_of(of)
     found = []
-    for step, of_step in of.groupby("step"):
-        overlap = overlaps_of(of_step)[int(step)]
+    for step in (*overlaps, ALL):
+        steps = overlaps if step == ALL else {step: overlaps[step]}
+        of_step = of[of["step"].isin(steps)]
         bases = {name: of_recipe(of_step, name, calibrated=False) for name in AGAINST}
         for (recipe, calibrated), own in of_step.groupby(list(IDENTITY), observed=True):
             line: dict[str, object] = {
                 "span": span,
+                "first": own["made_on"].min().date(),
+                "last": own["made_on"].max().date(),
                 "chosen_on": chosen,
+                "refits": sum(first <= end <= last for _, end in manifest.record.folds),
                 "recipe": recipe_name(recipe, calibrated=calibrated),
                 "step": step,
                 "forecasts": len(own),
@@ -154,18 +166,21 @@ def table_of(losses: pd.DataFrame, manifest: BacktestManifest, span: str) -> pd.
                 **_means(own),
             }
             for against, base in bases.items():
-                same = (recipe, calibrated) == (against, False)
-                numbers, test = Comparison(own, base).numbers(
-                    {int(step): overlap}, alpha=SIGNIFICANCE / 2
-                )
-                line[f"skill_{against}"] = 0.0 if same else 100 * numbers["crps_skill"]
-                line[f"scaled_{against}"] = 0.0 if same else 100 * numbers["skill"]
-                line[f"t_{against}"] = np.nan if test is None or same else test.statistic
+                if (recipe, calibrated) == (against, False):
+                    continue
+                numbers, test = Comparison(own, base).numbers(steps, alpha=SIGNIFICANCE / 2)
+                line[f"skill_{against}"] = 100 * numbers["crps_skill"]
+                line[f"scaled_{against}"] = 100 * numbers["skill"]
+                line[f"low_{against}"] = 100 * numbers["low"]
+                line[f"high_{against}"] = 100 * numbers["high"]
+                line[f"shows_{against}"] = 100 * numbers["detectable"]
+                line[f"t_{against}"] = np.nan if test is None else test.statistic
+                line["cosines"] = numbers["freedom"]
                 # One word for all steps and years: the ladder's.
                 line[f"verdict_{against}"] = words.get((recipe, calibrated, against), "")
             line["seconds"] = seconds.get(recipe, np.nan)
             found.append(line)
-    return pd.DataFrame(found).sort_values(["recipe", "step"]).round(6)
+    return pd.DataFrame(found).sort_values("recipe", kind="stable").round(6)
 
 
 def _means(own: pd.DataFrame) -> dict[str, float]:
