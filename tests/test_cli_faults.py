@@ -265,3 +265,25 @@ def test_a_failing_yahoo_leaves_what_is_stored_usable(lstm, workspace, yahoo, fa
     assert answer.hint
     assert stored(workspace) == before
     assert lstm("predict", "SIM", "--as-of", "2008-10-14").code == 0
+
+
+LEAVES = """
+import ctypes, os, sys, atexit
+from lstmcli.cli import main
+
+aborts = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p)(lambda *_: os.abort())
+ctypes.CDLL(None).on_exit(aborts, None)
+atexit.register(print, "Python has been left")
+sys.argv = ["lstm", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("words", "code"), [(["models"], 0), (["models", "nonsense"], 2)])
+def test_a_library_that_aborts_while_the_process_ends_changes_no_exit_code(words, code):
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES, *words], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stdout.endswith("Python has been left\n")

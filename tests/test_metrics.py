@@ -198,6 +198,8 @@ def test_scores_are_those_of_a_loop(rows):
 
 
 def test_skill_is_macro_averaged_over_tickers(rows):
+    wider = 1 + 0.2 * rows["calibrated"] * (rows["ticker"] == "A")
+    rows = rows.assign(**{name: rows[name] * wider for name in LEVELS})
     scores = metrics.score(rows)
     found = metrics.skill(scores, "ewma").set_index(["recipe", "calibrated", "step"])["value"]
     assert (found["ewma", False] == 0).all()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import sys
 from typing import Annotated
 
@@ -128,5 +131,14 @@ def run(arguments: list[str]) -> int:
 
 
 def main() -> None:
-    """Run `lstm` and exit."""
-    sys.exit(run(sys.argv[1:]))
+    """Run `lstm` and exit.
+
+    What Python has registered for its exit is run; destructors of C++ libraries are not. Arrow's
+    have aborted a process that had done its work, whose exit code was then -6.
+    """
+    code = run(sys.argv[1:])
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # none, or closed
+            stream.flush()
+    os._exit(code)
