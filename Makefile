@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+SAMPLE ?= ^GSPC
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo quick test check lint nightly newest docs lock bench wheel clean
@@ -24,12 +25,20 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: export LSTM_WORKSPACE := data
-demo: $(READY) ## sample bars → training → forecast → chart, without network
-	$(BIN)/lstm fetch GOOG --source sample
-	$(BIN)/lstm train GOOG --config smoke.yaml
-	$(BIN)/lstm predict GOOG
-	$(BIN)/lstm plot GOOG
+# A folder of its own: bars of past years would be stale in `lstm daily` every evening.
+demo: export LSTM_WORKSPACE := demo
+demo: $(READY) ## sample bars → training → forecast → chart → page, without network
+	$(BIN)/lstm fetch '$(SAMPLE)' --source sample
+	$(BIN)/lstm train '$(SAMPLE)' --config smoke.yaml
+	$(BIN)/lstm predict '$(SAMPLE)'
+	$(BIN)/lstm plot '$(SAMPLE)'
+	$(BIN)/lstm plot --kind training
+	$(BIN)/lstm report
+	@printf '%s\n' '' 'That was a sample of past years, in demo/: delete it when you like.' \
+		'Now a ticker of yours, with bars from Yahoo, in data/:' '' \
+		'  export PATH="$$PWD/$(BIN):$$PATH"' \
+		'  lstm fetch MRK' '  lstm train MRK' '  lstm predict MRK' '' \
+		'docs/tutorial.md goes on from there.'
 
 # Each core takes tests from the others when its own are done.
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal

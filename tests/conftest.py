@@ -177,7 +177,7 @@ def _first_run(folder: Path) -> dict[str, dict[str, Any]]:
     bars[["open", "high", "low", "close", "volume"]].to_csv(folder / "SIM.csv")
     data = folder / "data"
     lines = {
-        "fetch": ["fetch", "--source", "sample", "--start", "2006-07-01"],
+        "fetch": ["fetch", "GOOG", "--source", "sample", "--start", "2006-07-01"],
         "fetch SIM": ["fetch", "SIM", "--source", "csv", "--file", "SIM.csv"],
         "train": ["train", *TINY],
         "predict": ["predict", "GOOG"],

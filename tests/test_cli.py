@@ -297,7 +297,7 @@ def test_one_seed_gives_one_forecast_file_and_another_seed_another(lstm, workspa
 
 def test_quiet_says_nothing_besides_results(lstm, workspace):
     lines = [
-        ("fetch", "--source", "sample", "-q"),
+        ("fetch", "GOOG", "--source", "sample", "-q"),
         ("train", "SIM", *TINY, "--set", "training.refit=false", "-q"),
         ("predict", "GOOG", "-q"),
         ("plot", "GOOG", "-q"),

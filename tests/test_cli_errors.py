@@ -147,7 +147,7 @@ def test_descending_dates_are_no_fault(lstm, first_run, empty):
 
 
 def test_too_few_bars_are_refused_with_what_it_needs(lstm, empty):
-    assert lstm("fetch", "--source", "sample", "--start", "2008-06-02").code == 0
+    assert lstm("fetch", "GOOG", "--source", "sample", "--start", "2008-06-02").code == 0
     answer = lstm("train", *TINY)
     assert answer.code == 3
     needed, has = re.search(
@@ -159,7 +159,7 @@ def test_too_few_bars_are_refused_with_what_it_needs(lstm, empty):
 
 
 def test_the_sessions_that_it_asks_for_are_enough(lstm, empty, monkeypatch):
-    lstm("fetch", "--source", "sample")
+    lstm("fetch", "GOOG", "--source", "sample")
     monkeypatch.setenv("LSTM_NOW", "2004-12-31T23:00:00-05:00")
     answer = lstm("train", *TINY, "--dry-run")
     needed = int(re.search(r"at least ([\d,]+) sessions", answer.err)[1])
@@ -201,7 +201,7 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(lstm, wo
 def test_a_run_for_other_tickers_is_refused_with_the_command_that_helps(lstm, workspace):
     helpful = {
         (): "lstm fetch MRK",  # which nobody has fetched: that comes first
-        ("--run", run_folder(workspace).name): "lstm train MRK --config lstm.yaml",
+        ("--run", run_folder(workspace).name): "lstm train MRK",
     }
     for extra, command in helpful.items():
         answer = lstm("predict", "MRK", *extra)
@@ -211,7 +211,7 @@ def test_a_run_for_other_tickers_is_refused_with_the_command_that_helps(lstm, wo
     bars = simulate_bars(60, last="2008-10-14").rename_axis("Date")
     bars.drop(columns=["dividend", "split"]).to_csv("MRK.csv")
     assert lstm("fetch", "MRK", "--source", "csv", "--file", "MRK.csv").code == 0
-    assert hinted(lstm("predict", "MRK")) == ["lstm train MRK --config lstm.yaml"]
+    assert hinted(lstm("predict", "MRK")) == ["lstm train MRK"]
     answer = lstm("predict", "--run", "nosuch")
     assert (answer.code, hinted(answer)) == (3, ["lstm runs"])
 

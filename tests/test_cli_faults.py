@@ -128,7 +128,7 @@ def test_a_universe_is_a_file_with_comments(lstm, workspace):
 
 def test_a_file_where_the_workspace_should_be_exits_8(lstm, workspace):
     Path("file").write_text("mine")
-    for line in (["fetch", "--source", "sample"], ["doctor"], ["predict", "GOOG"]):
+    for line in (["fetch", "GOOG", "--source", "sample"], ["doctor"], ["predict", "GOOG"]):
         answer = lstm(*line, "--workspace", "file")
         assert answer.code == 8, line
         assert answer.hint
@@ -200,13 +200,13 @@ def test_a_held_workspace_exits_7_and_names_the_holder(lstm, workspace):
     )
     try:
         assert holder.stdout.readline() == "held\n"
-        answer = lstm("fetch", "--source", "sample")
+        answer = lstm("fetch", "GOOG", "--source", "sample")
         assert answer.code == 7
         assert f"data is in use by process {holder.pid}." in answer.err
         assert answer.hint
     finally:
         holder.communicate("", timeout=30)
-    assert lstm("fetch", "--source", "sample").code == 0
+    assert lstm("fetch", "GOOG", "--source", "sample").code == 0
 
 
 @pytest.mark.parametrize("buffered", ["", "1"], ids=["buffered", "unbuffered"])
@@ -237,14 +237,14 @@ def test_yahoo_is_fetched_by_a_process_and_updated_when_the_clock_moves(tmp_path
 
 
 def test_the_lock_of_a_killed_process_is_free(lstm, workspace):
-    process = start("fetch", "--source", "sample", workspace=workspace)
+    process = start("fetch", "GOOG", "--source", "sample", workspace=workspace)
     deadline = time.monotonic() + 30
     while not (workspace / ".lock-holder").exists():
         assert time.monotonic() < deadline, "it has not taken the lock"
         time.sleep(0.002)
     process.kill()
     process.communicate()
-    assert lstm("fetch", "--source", "sample").code == 0
+    assert lstm("fetch", "GOOG", "--source", "sample").code == 0
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_a_resumed_training_gives_the_forecast_of_an_uninterrupted_one(
 def test_a_run_whose_bars_have_changed_is_not_resumed(lstm, stopped, enter):
     data = enter(stopped.after_ctrl_c)
     before = epochs(data)
-    assert lstm("fetch", "--source", "sample", "--start", "2006-06-01").code == 0
+    assert lstm("fetch", "GOOG", "--source", "sample", "--start", "2006-06-01").code == 0
     answer = lstm("train", "--resume")
     assert answer.code == 2
     assert "The bars of GOOG have changed since" in answer.err
@@ -162,7 +162,7 @@ def test_a_damaged_interrupted_run_is_refused_by_name(lstm, stopped, enter, name
 def test_nothing_to_resume_exits_3(lstm, workspace):
     answer = lstm("train", "--resume")
     assert answer.code == 3
-    assert answer.hint.startswith("lstm train MRK --config lstm.yaml")
+    assert answer.hint.startswith("lstm train MRK")
 
 
 @pytest.mark.parametrize("delay", [0.2, 1.0])

@@ -261,7 +261,7 @@ def test_a_ticker_without_a_run_is_named_and_the_others_go_on(data, yahoo, lstm:
     answer = lstm("daily", "--universe", "list.txt", "-q")
     assert answer.code == 3
     assert "KO" in answer.err
-    assert hinted(answer) == ["lstm train KO --config lstm.yaml"]
+    assert hinted(answer) == ["lstm train KO"]
     assert issued(data) == [("MRK", f"{TODAY:%Y-%m-%d}")]
 
 

@@ -40,11 +40,15 @@ def stored(workspace: Workspace) -> dict[str, bytes]:
 
 
 def test_the_sample_needs_no_ticker_and_no_network(workspace):
-    (result,) = fetch(Session(workspace), [], source=SampleSource())
-    assert (result.ticker, result.status, result.rows) == ("GOOG", "new", 1047)
-    assert any("ships with matplotlib" in note for note in result.notes)
-    assert workspace.bars.read("GOOG")[1].label
-    assert fetch(Session(workspace), [])[0].status == "up to date"
+    results = fetch(Session(workspace), [], source=SampleSource())
+    assert [(result.ticker, result.status, result.rows) for result in results] == [
+        ("^GSPC", "new", 5031),
+        ("GOOG", "new", 1047),
+    ]
+    for result in results:
+        assert any(note.startswith("sample data: ") for note in result.notes)
+        assert workspace.bars.read(result.ticker)[1].label in result.notes
+    assert {result.status for result in fetch(Session(workspace), [])} == {"up to date"}
 
 
 def test_a_file_without_a_ticker_is_fetched_by_its_name(workspace):

@@ -64,7 +64,7 @@ def source(request, tmp_path):
     if request.param == "csv":
         return CsvSource(file=write(tmp_path, lines(traded("2023-01-03", 200)))), "MRK"
     if request.param == "sample":
-        return SampleSource(), "GOOG"
+        return SampleSource(), "^GSPC"
     yahoo = request.getfixturevalue("yahoo")
     yahoo.listings["MRK"] = Listing(traded("2023-01-03", 200))
     return YahooSource(pause=0), "MRK"
@@ -128,11 +128,21 @@ def test_an_unknown_setting_of_a_source_is_refused():
         TypeAdapter(AnySource).validate_python({"name": "yahoo", "tmeout": 3})
 
 
-def test_the_sample_says_what_it_is(tmp_path):
-    delivery = SampleSource().bars("GOOG", cache=tmp_path)
-    assert delivery.label == "sample data: GOOG 2004-08-19 to 2008-10-14, ships with matplotlib"
-    assert len(delivery.bars) == 1047
-    assert SampleSource().tickers() == ["GOOG"]
+SAMPLES = {
+    "^GSPC": ("S&P 500 1999-01-04 to 2018-12-31, ships with arch", 5031, 2506.85),
+    "GOOG": ("GOOG 2004-08-19 to 2008-10-14, ships with matplotlib", 1047, 362.71),
+}
+
+
+@pytest.mark.parametrize("ticker", SampleSource().tickers())
+def test_a_sample_says_what_it_is(ticker, tmp_path):
+    delivery = SampleSource().bars(ticker, cache=tmp_path)
+    words, rows, last = SAMPLES[ticker]
+    assert delivery.label == f"sample data: {words}"
+    assert len(delivery.bars) == rows
+    assert delivery.bars["close"].iloc[-1] == pytest.approx(last, abs=0.005)
+    first, last = delivery.bars.index[[0, -1]]
+    assert f"{first:%Y-%m-%d} to {last:%Y-%m-%d}" in delivery.label
 
 
 # --- the calendar of a ticker

@@ -30,12 +30,12 @@ EPILOG = """
 Forecast stocks with LSTM networks, and say how sure the forecast is.
 
 \b
-  lstm fetch MRK                            bars from Yahoo into ./data
-  lstm train MRK --config stacked.yaml      fit, score beside baselines, refit
-  lstm predict MRK                          the next sessions, with their cone
-  lstm plot MRK                             the same as a picture
-  lstm backtest MRK --config stacked.yaml   is it better than a random walk?
-  lstm daily                                all that, every evening, by cron
+  lstm fetch MRK        bars from Yahoo into ./data
+  lstm train MRK        fit, score beside baselines, refit
+  lstm predict MRK      the next sessions, with their cone
+  lstm plot MRK         the same as a picture
+  lstm backtest MRK     is it better than a random walk?
+  lstm daily            all that, every evening, by cron
 
 Results go to stdout, everything else to stderr. Every command takes --debug,
 which shows the traceback of what failed. Not investment advice.

@@ -47,7 +47,7 @@ def audit(
     Exits with 6 when a check fails.
 
     \b
-    lstm audit MRK --config stacked.yaml
+    lstm audit MRK
     lstm audit --thorough
     """
     prepare(quiet=quiet)

@@ -43,7 +43,7 @@ def backtest(
     config: Annotated[
         list[str] | None,
         typer.Option(
-            "--config", "-c", metavar="FILE", help="May be repeated, to compare.  [lstm.yaml]"
+            "--config", "-c", metavar="FILE", help="May be repeated, to compare.  [best.yaml]"
         ),
     ] = None,
     overrides: Set = None,
@@ -65,8 +65,8 @@ def backtest(
     again after an interruption, it goes on after the last finished piece.
 
     \b
-    lstm backtest MRK --config stacked.yaml
-    lstm backtest MRK MDT -c lstm -c cnn_lstm --set backtest.folds=2
+    lstm backtest MRK
+    lstm backtest MRK MDT -c best -c stacked --set backtest.folds=2
     lstm backtest --dry-run
     """
     prepare(quiet=quiet)

@@ -57,10 +57,11 @@ def models(as_json: AsJson = False) -> int:
 
 
 @config.command("show")
-def config_show(name: Config = "lstm.yaml", overrides: Set = None) -> int:
+def config_show(name: Config = "best.yaml", overrides: Set = None) -> int:
     """Print a config with every default written out.
 
     \b
+    lstm config show
     lstm config show --config stacked --set model.units=[64,32]
     """
     prepare()

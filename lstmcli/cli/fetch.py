@@ -88,7 +88,7 @@ def fetch(
 
     \b
     lstm fetch MRK MDT
-    lstm fetch GOOG --source sample
+    lstm fetch ^GSPC --source sample
     lstm fetch MRK --source csv --file MRK.csv
     lstm fetch MRK --file export.csv --dates dmy --columns close=Last
     lstm fetch --market ^VIX
@@ -132,7 +132,7 @@ def fetch(
     failed = [(result.ticker, result.error) for result in results if result.error]
     code = highest((error for _, error in failed) if as_json else _once(failed), as_json=as_json)
     if not code and not market:
-        say_next(f"lstm train {shell_word(results[0].ticker)} --config lstm.yaml", quiet=quiet)
+        say_next(f"lstm train {shell_word(results[0].ticker)}", quiet=quiet)
     return code
 
 

@@ -38,7 +38,7 @@ def runs(
         return highest(errors, as_json=True)
     if not finished and not interrupted and not errors:
         print(f"no runs in {workspace}")
-        say_next("lstm train MRK --config lstm.yaml", quiet=quiet)
+        say_next("lstm train MRK", quiet=quiet)
     if finished:
         rows = [
             [manifest.run, " ".join(manifest.tickers)[:20], f"{manifest.seconds:.0f}"]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lstmcli.pipeline.train import TrainResult
     from lstmcli.pipeline.training_plan import TrainPlan
 
-DEFAULT_CONFIG = "lstm.yaml"
+DEFAULT_CONFIG = "best.yaml"
 
 EVERY = 10.0
 """Seconds between lines of progress off a terminal."""
@@ -62,8 +62,9 @@ def train(
     else every stored one.
 
     \b
-    lstm train MRK --config stacked.yaml
-    lstm train MRK MDT -c lstm --set model.units=64 --set seed=8
+    lstm train MRK
+    lstm train MRK MDT PFE --set training.members=1
+    lstm train MRK --config stacked.yaml --set model.units=[64,32]
     lstm train --dry-run
     """
     prepare(quiet=quiet)

@@ -53,7 +53,7 @@ def daily(
         if not wanted:
             raise NoDataError(
                 f"There are no bars in {workspace.bars.folder}.",
-                hint="lstm fetch MRK, then lstm train MRK --config lstm.yaml",
+                hint="lstm fetch MRK, then lstm train MRK",
             )
         return Evening(session, wanted, on_step).run()
 

@@ -195,7 +195,7 @@ def _tickers_without_names(store: BarsStore, source: AnySource | None) -> list[s
     if not stored:
         raise NoDataError(
             "Expected a ticker, or bars that were fetched before. Received: neither.",
-            hint="lstm fetch MRK, or without network: lstm fetch --source sample",
+            hint="lstm fetch MRK, or without network: lstm fetch ^GSPC --source sample",
         )
     return stored
 

@@ -123,7 +123,7 @@ class Session:
         if not wanted:
             raise NoDataError(
                 f"There are no bars in {self.workspace.bars.folder}.",
-                hint="lstm fetch MRK, or without network: lstm fetch GOOG --source sample",
+                hint="lstm fetch MRK, or without network: lstm fetch ^GSPC --source sample",
             )
         bars, metas, unread = {}, {}, {}
         for ticker in wanted:

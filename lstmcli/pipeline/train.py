@@ -105,7 +105,7 @@ def resume_run(session: Session) -> tuple[str, TrainPlan]:
     if not interrupted:
         raise NoDataError(
             f"There is no interrupted run in {store.folder}.",
-            hint="lstm train MRK --config lstm.yaml starts one",
+            hint="lstm train MRK starts one",
         )
     run = interrupted[-1]
     text, record = store.plan(run)

@@ -189,7 +189,7 @@ class BacktestStore(RecordStore[BacktestManifest]):
         if not self.names():
             raise NoDataError(
                 f"There is no finished backtest in {self.folder}.",
-                hint="lstm backtest MRK --config stacked.yaml",
+                hint="lstm backtest MRK",
             )
         return self.manifest(self.names()[-1])
 

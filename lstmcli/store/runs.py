@@ -206,10 +206,8 @@ class RunStore(RecordStore[Manifest]):
                 return manifest
         named = " ".join(map(shell_word, wanted))
         if wanted and self.names():
-            raise NoDataError(
-                f"No run knows {named}.", hint=f"lstm train {named} --config lstm.yaml"
-            )
-        new = f"lstm train {named or 'MRK'} --config lstm.yaml"
+            raise NoDataError(f"No run knows {named}.", hint=f"lstm train {named}")
+        new = f"lstm train {named or 'MRK'}"
         raise NoDataError(
             f"There is no finished run in {self.folder}.",
             hint="lstm train --resume" if self.interrupted() else new,
