@@ -5,7 +5,7 @@ READY  := $(VENV)/.ready
 SAMPLE ?= ^GSPC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo quick test check lint nightly newest docs lock bench wheel clean
+.PHONY: help setup demo quick test check lint nightly newest docs screens lock bench wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -59,21 +59,31 @@ newest: NEWEST := .venv-newest
 newest: ## run the tests on the newest releases that pyproject.toml allows
 	$(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/python -m pip install -qq --disable-pip-version-check --upgrade uv
-	$(NEWEST)/bin/uv pip install --quiet --python $(NEWEST)/bin/python --upgrade --group dev --editable .
+	$(NEWEST)/bin/uv pip install --quiet --python $(NEWEST)/bin/python --upgrade --group dev --group docs --editable .
 	$(NEWEST)/bin/python -m pytest -n auto --dist worksteal -m "not (evenings or nightly)"
 
-lint: $(READY) ## check style, types, import directions and the README
+# Pages are built as HTML to see that every link and picture is there.
+PAGES = README.md $(shell find docs -name '*.md' -not -path 'docs/incoming/*' -not -path 'docs/_build/*')
+COG = $(BIN)/cog -P -I docs
+SPHINX = $(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+
+lint: $(READY) ## check style, types, import directions and docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog -P --check README.md
+	$(COG) --check $(PAGES)
+	$(SPHINX)
 
-docs: $(READY) ## write the generated parts of README.md
-	$(BIN)/cog -P -r README.md
+docs: $(READY) ## write the generated parts of README.md and docs, build docs/_build/html
+	$(COG) -r $(PAGES)
+	$(SPHINX)
+
+screens: $(READY) ## write what the program prints into README.md and docs (two minutes)
+	$(BIN)/python docs/screens.py
 
 lock: $(READY) ## bring requirements.lock in step with pyproject.toml (UPGRADE=1: newest versions)
-	$(BIN)/uv pip compile pyproject.toml --group dev --quiet --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --group dev --group docs --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		$(if $(UPGRADE),--upgrade) --output-file requirements.lock
 

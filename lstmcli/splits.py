@@ -32,8 +32,11 @@ class SplitConfig(Section):
     """
 
     validation: Share = 0.1
+    """Decides which epoch is kept."""
     calibration: Share = 0.15
+    """Forecast, not fitted: the first errors that calibration learns from."""
     test: Share = 0.1
+    """Judges the scored fit; the final fit has no test block."""
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> Self:

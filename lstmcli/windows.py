@@ -28,7 +28,9 @@ class WindowConfig(Section):
     """How many sessions a window reads, and how many it forecasts."""
 
     lookback: int = Field(60, ge=2, le=1000)
+    """Sessions that the network reads."""
     horizon: int = Field(20, ge=1, le=250)
+    """Sessions that are forecast."""
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(lstm, wo
 def test_a_run_for_other_tickers_is_refused_with_the_command_that_helps(lstm, workspace):
     helpful = {
         (): "lstm fetch MRK",  # which nobody has fetched: that comes first
-        ("--run", run_folder(workspace).name): "lstm train MRK",
+        ("--run", run_folder(workspace).name): "lstm train MRK --config lstm.yaml",
     }
     for extra, command in helpful.items():
         answer = lstm("predict", "MRK", *extra)

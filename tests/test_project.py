@@ -57,7 +57,7 @@ def test_make_alone_lists_every_target():
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     listed = re.findall(r"^  make (\w+) +\S", listing, re.MULTILINE)
     assert sorted(listed) == sorted(phony[1].split())
-    assert {"setup", "demo", "test", "check", "docs", "lock", "clean"} <= set(listed)
+    assert {"setup", "demo", "test", "check", "docs", "screens", "lock", "clean"} <= set(listed)
 
 
 def test_make_setup_refuses_an_old_python_by_name(tmp_path):
@@ -144,7 +144,7 @@ def locked() -> dict[str, str]:
 
 
 def test_the_lock_holds_every_dependency():
-    wanted = PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]
+    wanted = PROJECT["project"]["dependencies"] + sum(PROJECT["dependency-groups"].values(), [])
     names = {normal(re.match(r"[\w.-]+", requirement)[0]) for requirement in wanted}
     assert names <= set(locked())
 

@@ -197,11 +197,11 @@ def test_pesaran_timmermann_finds_a_direction_and_no_base_rate():
     assert np.mean(size) == pytest.approx(0.05, abs=0.02)
 
 
-def test_the_readme_names_the_sizes_that_were_simulated():
+def test_the_docs_name_the_sizes_that_were_simulated():
     root = Path(__file__).parent.parent
     sizes = pd.read_csv(root / "results" / "sizes.csv")
     false = pd.read_csv(root / "results" / "equal_recipes.csv")["any_false_beats"]
-    said = " ".join((root / "README.md").read_text("utf-8").split())
+    said = " ".join((root / "docs" / "how-we-know.md").read_text("utf-8").split())
 
     def span(shares: pd.Series) -> str:
         return f"{100 * shares.min():.0f} to {100 * shares.max():.0f} %"

@@ -191,7 +191,7 @@ LEVELS = (
     "q05 ... q95 are quantiles of the distribution that CRPS scores. Of 95 % there is one "
     "interval: q025 is lo95, and q975 is hi95."
 )
-"""What the levels of `steps` are; a reader of the JSON has no README."""
+"""What the levels of `steps` are; a reader of the JSON has no docs."""
 
 
 def _answer(prediction: Prediction) -> dict[str, Any]:

@@ -67,11 +67,15 @@ class RunConfig(Section):
 
     # Keras and numpy take seeds of 32 bits.
     seed: int = Field(7, ge=0, lt=2**32)
+    """The same seed, bars and machine give the same forecast."""
     features: tuple[FeatureName, ...] = Field(("log_return",), min_length=1)
+    """What the network reads of every session of its window."""
     future: tuple[FutureName, ...] | None = None
     """What is known ahead of the sessions forecast; else what the network reads by itself."""
     scale: Scale = "ewma"
+    """The volatility that targets are divided by: EWMA's, or the HAR ridge's."""
     har_weight: float = Field(0.0, ge=0, lt=1)
+    """The share of the HAR ridge in every quantile; the rest is the network's."""
     window: WindowConfig = WindowConfig()
     split: SplitConfig = SplitConfig()
     model: AnyModel

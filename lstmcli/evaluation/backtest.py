@@ -44,12 +44,15 @@ class BacktestConfig(Section):
     """
 
     folds: int = Field(4, ge=1, le=100)
+    """Fits, each with a span of its own to forecast."""
     start: date | None = None
     """First origin; else as many years before `end` as there are folds."""
     end: date | None = None
     """Last origin; else the last one whose outcomes have all arrived."""
     train_years: float = Field(10.0, ge=1, le=100)
+    """Years before each fold that its fit learns from."""
     expanding: bool = False
+    """Learn from everything before the fold instead."""
 
     @model_validator(mode="after")
     def _runs_forward(self) -> Self:

@@ -32,11 +32,17 @@ class TrainingConfig(Section):
     """How networks are fitted."""
 
     epochs: int = Field(50, ge=1, le=10_000)
+    """At most so many passes over the training block."""
     batch_size: int = Field(64, ge=1, le=65_536)
+    """Windows of one step."""
     learning_rate: float = Field(3e-4, gt=0, le=1)
+    """Of the optimiser, Adam."""
     patience: int = Field(5, ge=1, le=10_000)
+    """Epochs without a better validation loss after which a network stops."""
     members: int = Field(3, ge=1, le=100)
+    """Networks with different seeds, whose quantiles are averaged."""
     refit: bool = True
+    """Fit again up to the last bar, for forecasts; without it they come from the scored fit."""
     max_minutes: float | None = Field(None, gt=0, le=100_000)
     """For the whole training; networks that are cut short keep their best weights."""
     threads: int | None = Field(None, ge=1, le=1024)

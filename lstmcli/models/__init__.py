@@ -1,7 +1,7 @@
 """Networks: windows → quantiles. One variant a file, its config and its network together.
 
 To add one: write the file, add it to `AnyModel`, write its YAML in `configs/`.
-The listing, the contract tests and the table in the README read this union.
+The listing, the contract tests and the tables in docs read this union.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ class Attention(ModelConfig):
 
     name: Literal["attention"] = "attention"
     units: Units = 32
+    """Size of the state."""
     dropout: Dropout = 0.1
+    """Share of the values that training leaves out at random."""
 
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers

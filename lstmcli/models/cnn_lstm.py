@@ -20,10 +20,15 @@ class CnnLstm(ModelConfig):
 
     name: Literal["cnn_lstm"] = "cnn_lstm"
     filters: Units = 32
+    """Patterns that the convolution looks for."""
     kernel_size: int = Field(3, ge=1, le=100)
+    """Sessions that a pattern spans."""
     pool: int = Field(2, ge=1, le=100)
+    """Neighbouring sessions of which the largest value is kept."""
     units: Units = 32
+    """Size of the LSTM's state."""
     dropout: Dropout = 0.1
+    """Share of the values that training leaves out at random."""
 
     def check_window(self, lookback: int) -> None:
         least = max(self.kernel_size, self.pool)

@@ -20,9 +20,13 @@ class ConvLstm(ModelConfig):
 
     name: Literal["conv_lstm"] = "conv_lstm"
     stretches: int = Field(6, ge=2, le=250)
+    """Equal parts of the window, read one after the other."""
     filters: Units = 8
+    """Patterns that the convolutions look for."""
     kernel_size: int = Field(3, ge=1, le=100)
+    """Sessions that a pattern spans."""
     dropout: Dropout = 0.1
+    """Share of the values that training leaves out at random."""
 
     def check_window(self, lookback: int) -> None:
         if lookback % self.stretches:

@@ -20,7 +20,9 @@ class Dense(ModelConfig):
 
     name: Literal["dense"] = "dense"
     units: tuple[Units, ...] = Field((64, 32), min_length=1)
+    """Size of each layer."""
     dropout: Dropout = 0.1
+    """Share of the values that training leaves out at random."""
 
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers

@@ -20,7 +20,9 @@ class EncoderDecoder(ModelConfig):
 
     name: Literal["encoder_decoder"] = "encoder_decoder"
     units: Units = 32
+    """Size of the state."""
     dropout: Dropout = 0.1
+    """Share of the values that training leaves out at random."""
 
     decodes: ClassVar[bool] = True
     known_ahead: ClassVar[tuple[str, ...]] = ("weekday",)

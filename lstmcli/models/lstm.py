@@ -19,7 +19,9 @@ class Lstm(ModelConfig):
 
     name: Literal["lstm"] = "lstm"
     units: Units = 32
+    """Size of the state."""
     dropout: Dropout = 0.1
+    """Share of the values that training leaves out at random."""
 
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers

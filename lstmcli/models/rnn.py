@@ -17,7 +17,9 @@ class Rnn(ModelConfig):
 
     name: Literal["rnn"] = "rnn"
     units: Units = 32
+    """Size of the state."""
     dropout: Dropout = 0.1
+    """Share of the values that training leaves out at random."""
 
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers

@@ -19,7 +19,9 @@ class Stacked(ModelConfig):
 
     name: Literal["stacked"] = "stacked"
     units: tuple[Units, ...] = Field((32, 16), min_length=2, max_length=8)
+    """Size of the state of each layer, from the first on."""
     dropout: Dropout = 0.1
+    """Share of the values that training leaves out at random."""
 
     def encode(self, inputs: dict[str, Any]) -> Any:
         from keras import layers

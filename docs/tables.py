@@ -1,0 +1,317 @@
+"""The generated parts of README.md and of these pages, as Markdown; `make docs` writes them.
+
+A page calls a function of this module between `[[[cog` and `[[[end]]]`.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import importlib
+import importlib.util
+import inspect
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.testing import CliRunner
+
+from lstmcli.cli import app
+from lstmcli.config import RunConfig, shipped_configs
+from lstmcli.evaluation.backtest import BacktestConfig
+from lstmcli.features import MARKET_KINDS, OWN_FEATURES
+from lstmcli.forecasters.training import TrainingConfig
+from lstmcli.frames import Section
+from lstmcli.models import VARIANTS
+from lstmcli.splits import SplitConfig
+from lstmcli.windows import WindowConfig
+
+RESULTS = Path(__file__).parent.parent / "results"
+
+
+def results(name: str) -> list[dict[str, str]]:
+    """Return the rows of a table in `results`."""
+    with (RESULTS / name).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+# Commands
+
+
+def commands() -> str:
+    """Return the help of every command, a heading each."""
+
+    def below(group: Any, words: list[str]) -> Iterator[str]:
+        for name, command in group.commands.items():
+            here = [*words, name]
+            if hasattr(command, "commands"):
+                yield from below(command, here)
+                continue
+            text = CliRunner().invoke(app, [*here, "--help"], prog_name="lstm").output.strip()
+            yield f"## `{' '.join(['lstm', *here])}`\n\n```text\n{text}\n```"
+
+    return "\n\n".join(below(typer.main.get_command(app), []))
+
+
+def root_help() -> str:
+    """Return what `lstm --help` prints."""
+    text = CliRunner().invoke(app, ["--help"], prog_name="lstm").output.strip()
+    return f"```text\n{text}\n```"
+
+
+# Settings
+
+
+def settings() -> str:
+    """Return a table of the settings of every section of a config."""
+    sections = {
+        "": ("At the top", RunConfig),
+        "window": ("What a window holds", WindowConfig),
+        "split": ("How sessions are divided", SplitConfig),
+        "training": ("How networks are trained", TrainingConfig),
+        "backtest": ("How the past is replayed", BacktestConfig),
+    }
+    parts = []
+    for name, (title, section) in sections.items():
+        heading = f"{title}: `{name}`" if name else title
+        parts.append(f"## {heading}\n\n{_intro(section)}{_settings(section)}")
+    parts.append(
+        "## The network: `model`\n\n`name` selects the network; the other settings are its own."
+    )
+    for name, variant in VARIANTS.items():
+        parts.append(f"### `{name}`\n\n{variant.summary()}\n\n{_settings(variant)}")
+    return "\n\n".join(parts)
+
+
+def _intro(section: type[Section]) -> str:
+    if section is RunConfig:
+        return ""
+    return inspect.getdoc(section).replace("\n\n", "\n").replace("\n", " ") + "\n\n"  # type: ignore[union-attr]
+
+
+def _settings(section: type[Section]) -> str:
+    described = descriptions(section)
+    skipped = {"window", "split", "model", "training", "backtest"} if section is RunConfig else {}
+    rows = []
+    for name, field in section.model_fields.items():
+        if name in skipped or (name == "name" and section is not RunConfig):
+            continue
+        rows.append([f"`{name}`", _default(field), _bounds(field), described.get(name, "")])
+    return table(["setting", "default", "from … to", "what it is"], rows)
+
+
+def _default(field: Any) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    return f"`{value}`"
+
+
+def _bounds(field: Any) -> str:
+    """Return the least and the largest value, where a setting states them."""
+    found = {}
+    parts = [*field.metadata]
+    for part in field.metadata:  # Annotated[int, Field(ge=1)] keeps them one level down
+        parts += getattr(part, "metadata", [])
+    for part in parts:
+        for name in ("ge", "gt", "le", "lt"):
+            if getattr(part, name, None) is not None:
+                found[name] = getattr(part, name)
+    low = _bound(found, "ge", "gt", "above")
+    high = _bound(found, "le", "lt", "below")
+    return f"{low} … {high}" if low and high else ""
+
+
+def _bound(found: dict[str, float], reached: str, beyond: str, word: str) -> str:
+    if reached in found:
+        return f"{found[reached]:,}"
+    return f"{word} {found[beyond]:,}" if beyond in found else ""
+
+
+def descriptions(section: type[Section]) -> dict[str, str]:
+    """Return the text below each setting in the source of its section."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for statement, below in zip(body.body, body.body[1:], strict=False):
+        if isinstance(statement, ast.AnnAssign) and isinstance(below, ast.Expr):
+            assert isinstance(statement.target, ast.Name)
+            found[statement.target.id] = " ".join(ast.literal_eval(below.value).split())
+    return found
+
+
+def configs() -> str:
+    """Return the shipped configs with the first line of each."""
+    rows = [
+        [f"`{name}`", path.read_text("utf-8").splitlines()[0].removeprefix("# ")]
+        for name, path in shipped_configs().items()
+    ]
+    return table(["config", "what it is"], rows)
+
+
+def config_file(name: str) -> str:
+    """Return a shipped config as it stands."""
+    return f"```text\n{shipped_configs()[name].read_text('utf-8').strip()}\n```"
+
+
+def features() -> str:
+    """Return every feature with its unit."""
+    own = [
+        [f"`{name}`", feature.description, feature.unit] for name, feature in OWN_FEATURES.items()
+    ]
+    series = [
+        [f"`SERIES_{name}`", kind.description, kind.unit] for name, kind in MARKET_KINDS.items()
+    ]
+    return table(["feature", "what it is", "unit"], [*own, *series])
+
+
+# Results
+
+_SLASH = "\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}"
+
+
+def _number(text: str, form: str = "+.2f") -> str:
+    return format(float(text), form) if text else ""
+
+
+def market30_by_step() -> str:
+    """Return skill and coverage of the thirty US large caps at 1, 5 and 20 sessions."""
+    shown = {
+        "2020-2023": (
+            *("best", "best+calibrated", "har_ridge", "har", "lstm+calibrated"),
+            *("stacked+calibrated", "gjr", "garch", "ewma"),
+        ),
+        "2016-2023": (
+            *("best", "best+calibrated", "har_ridge", "har", "gradient_boosting"),
+            *("gjr", "garch", "ewma"),
+        ),
+    }
+    columns = {
+        "vs garch, 1 / 5 / 20 sessions": ("skill_garch", "+.2f"),
+        "vs har_ridge_01": ("skill_har_ridge_01", "+.2f"),
+        "t": ("t_har_ridge_01", "+.1f"),
+        "vs random_walk": ("skill_random_walk", "+.2f"),
+    }
+    parts = []
+    for span, recipes in shown.items():
+        of = {
+            (row["recipe"], row["step"]): row
+            for row in results("market30.csv")
+            if row["span"] == span
+        }
+        rows = []
+        for recipe in recipes:
+            steps = [of[recipe, step] for step in ("1", "5", "20")]
+            cells = [
+                _SLASH.join(_number(row[column], form) for row in steps)
+                for column, form in columns.values()
+            ]
+            cells.append(_SLASH.join(f"{100 * float(row['coverage80']):.1f}" for row in steps))
+            rows.append([f"`{recipe}`", *cells])
+        parts.append(table([span, *columns, "80 % cone"], rows))
+    return "\n\n".join(parts)
+
+
+def variants() -> str:
+    """Return how each network did on one ticker."""
+    rows = [
+        [
+            f"`{row['config']}`",
+            f"{int(row['parameters']):,}",
+            f"{float(row['seconds']):.0f}",
+            f"{float(row['test_crps']):.3f}",
+            f"{float(row['test_ewma']):.3f}",
+            f"{float(row['test_random_walk']):.3f}",
+            f"{float(row['test_in_80']):.0f}",
+        ]
+        for row in results("variants.csv")
+    ]
+    head = ["config", "parameters", "seconds", "CRPS", "EWMA's", "random walk's", "80 % cone held"]
+    return table(head, rows)
+
+
+PEERS = ("stock Keras", "PyTorch loop", "neuralforecast", "darts")
+_EPOCH = "epoch seconds, "
+
+
+def speed() -> str:
+    """Return how long an epoch takes elsewhere, relative to ours."""
+    rows = results("performance.csv")
+    lines = []
+    for what in dict.fromkeys(row["what"] for row in rows if row["who"] == "darts"):
+        if not what.startswith(_EPOCH):
+            continue
+        of = {row["who"]: row for row in rows if row["what"] == what}
+        ratios = [f"{float(of[who]['ratio_to_ours']):.1f} ×" for who in PEERS]
+        title = what.removeprefix(_EPOCH).replace("1 layers", "1 layer")
+        lines.append([title, f"{float(of['ours']['median']):.1f}", *ratios])
+    return table(["epoch", "ours, s", *PEERS], lines)
+
+
+def other_times() -> str:
+    """Return what else `make bench` measures."""
+    rows = [
+        [row["what"], row["who"], _number(row["ratio_to_ours"], ".2f"), f"{_median(row):,.4g}"]
+        for row in results("performance.csv")
+        if not row["what"].startswith(_EPOCH)
+    ]
+    return table(["besides", "", "ours = 1", "median"], rows)
+
+
+def _median(row: dict[str, str]) -> float:
+    return float(row["median"])
+
+
+def how_made() -> str:
+    """Return each result with the command that makes it."""
+    text = (RESULTS / "README.md").read_text("utf-8")
+    return text[text.index("| file |") :].strip()
+
+
+def workspace() -> str:
+    """Return what `data/README.md` says of the files in a workspace."""
+    text = (RESULTS.parent / "data" / "README.md").read_text("utf-8")
+    return text[text.index("| path |") :].strip()
+
+
+# Words
+
+
+def proof() -> str:
+    """Return the skill of five recipes against the random walk, of thirty shares."""
+    of = {
+        (row["recipe"], row["step"]): row
+        for row in results("market30.csv")
+        if row["span"] == "2016-2023"
+    }
+    rows = []
+    for recipe in ("best", "har_ridge", "garch", "ewma", "random_walk"):
+        near, far = (of[recipe, step] for step in ("1", "20"))
+        cells = [_number(row["skill_random_walk"]) for row in (near, far)]
+        if recipe == "random_walk":
+            cells = ["0", "0"]
+        cells += [f"{100 * float(row['coverage80']):.1f} %" for row in (near, far)]
+        rows.append([f"`{recipe}`", *cells])
+    head = ["", "skill, 1 session", "20 sessions", "80 % cone held, 1 session", "20 sessions"]
+    return table(head, rows)
+
+
+def glossary() -> str:
+    """Return the glossary of `lstm explain`."""
+    if importlib.util.find_spec("lstmcli.report.glossary") is None:
+        return ""
+    terms = importlib.import_module("lstmcli.report.glossary")
+    return f"`lstm explain` prints the same, a term at a time.\n\n{terms.as_markdown()}"
