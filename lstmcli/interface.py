@@ -65,7 +65,8 @@ class Run:
 def read_bars(ticker: str, *, workspace: str | Path = WORKSPACE) -> pd.DataFrame:
     """Return the stored daily bars of a ticker.
 
-    A session that has not settled yet is left out. No forecast reads all of them: see docs/reference/files.md.
+    A session that has not settled yet is left out. No forecast reads all of them:
+    see docs/reference/files.md.
 
     Returns:
         Bars, (T, 7), one row per session, oldest first. The index `session` holds
