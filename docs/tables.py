@@ -10,6 +10,7 @@ import csv
 import importlib
 import importlib.util
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -187,6 +188,41 @@ def _number(text: str, form: str = "+.2f") -> str:
     return format(float(text), form) if text else ""
 
 
+def market30() -> str:
+    """Return the skill of thirty US large caps against the HAR ridge, over all steps."""
+    spans = ("2016-2019", "2020-2023", "2016-2023")
+    of = {
+        (row["recipe"], row["span"]): row
+        for row in results("market30.csv")
+        if row["step"] == "all"
+    }
+    best = [of["best", span] for span in spans]
+    rows = [
+        ["first session", *(row["first"] for row in best), ""],
+        ["last session", *(row["last"] for row in best), ""],
+        ["sessions", *(f"{int(row['dates']):,}" for row in best), ""],
+        ["forecasts of each recipe", *(f"{int(row['forecasts']):,}" for row in best), ""],
+        ["fits", *(row["refits"] for row in best), ""],
+        ["cosines of the test", *(row["cosines"].removesuffix(".0") for row in best), ""],
+        ["chose settings", *(row["chosen_on"] for row in best), ""],
+    ]
+    words = {"BEATS": "beats it", "LOSES": "loses to it", "TIES": "cannot be told apart", "": ""}
+    for recipe in (
+        *("best", "best+calibrated", "lstm+calibrated", "stacked+calibrated"),
+        *("multivariate+calibrated", "gradient_boosting", "har", "gjr", "garch", "ewma"),
+        "random_walk",
+    ):
+        some = [of[recipe, span] for span in spans]
+        verdict = words[some[-1]["verdict_har_ridge"]]
+        rows.append([f"`{recipe}`", *map(_skill_with_interval, some), verdict])
+    return table(["", *spans, "verdict against the HAR ridge"], rows)
+
+
+def _skill_with_interval(row: dict[str, str]) -> str:
+    skill, low, high = (float(row[f"{name}_har_ridge"]) for name in ("scaled", "low", "high"))
+    return f"{skill:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
 def market30_by_step() -> str:
     """Return skill and coverage of the thirty US large caps at 1, 5 and 20 sessions."""
     shown = {
@@ -216,7 +252,7 @@ def market30_by_step() -> str:
         for recipe in recipes:
             steps = [of[recipe, step] for step in ("1", "5", "20")]
             cells = [
-                _SLASH.join(_number(row[column], form) for row in steps)
+                _SLASH.join(_number(row[column], form) for row in steps).strip(_SLASH)
                 for column, form in columns.values()
             ]
             cells.append(_SLASH.join(f"{100 * float(row['coverage80']):.1f}" for row in steps))
@@ -314,4 +350,11 @@ def glossary() -> str:
     if importlib.util.find_spec("lstmcli.report.glossary") is None:
         return ""
     terms = importlib.import_module("lstmcli.report.glossary")
-    return f"`lstm explain` prints the same, a term at a time.\n\n{terms.as_markdown()}"
+    text = terms.glossary_markdown()
+    # GitHub knows no targets of MyST, but makes an anchor of every heading.
+    target = re.compile(r"^\((?P<target>[\w-]+)\)=\n## (?P<name>.*)$", re.MULTILINE)
+    for found in target.finditer(text):
+        anchor = re.sub(r"[^\w -]", "", found["name"].lower()).replace(" ", "-")
+        text = text.replace(f"(#{found['target']})", f"(#{anchor})")
+    text = target.sub(r"## \g<name>", text).strip()
+    return f"`lstm explain` prints the same, a term at a time.\n\n{text}"
