@@ -192,9 +192,7 @@ def market30() -> str:
     """Return the skill of thirty US large caps against the HAR ridge, over all steps."""
     spans = ("2016-2019", "2020-2023", "2016-2023")
     of = {
-        (row["recipe"], row["span"]): row
-        for row in results("market30.csv")
-        if row["step"] == "all"
+        (row["recipe"], row["span"]): row for row in results("market30.csv") if row["step"] == "all"
     }
     best = [of["best", span] for span in spans]
     rows = [

@@ -124,9 +124,9 @@ def test_every_setting_is_described():
 
 
 def listings() -> dict[str, Listing]:
-    """Return tickers of which the last of 2,053 sessions is today's."""
+    """Return tickers that were traded from before the day that it is until after it."""
     return {
-        ticker: Listing(traded("2016-01-04", 2100, seed=seed)) for seed, ticker in enumerate(LISTED)
+        ticker: Listing(traded("2019-12-02", 1120, seed=seed)) for seed, ticker in enumerate(LISTED)
     }
 
 
@@ -143,7 +143,8 @@ def write_quick_configs(folder: Path) -> None:
 
 def write_files(folder: Path) -> None:
     """Write the files that the examples read."""
-    bars = traded("2023-01-03", 250, seed=0).rename_axis("Date").reset_index()
+    stored = listings()["MRK"].bars
+    bars = stored["2023-01-03":"2024-03-08"].rename_axis("Date").reset_index()
     bars.columns = [name.title() for name in bars.columns]
     bars.to_csv(folder / "MRK.csv", index=False)
     together = [bars.assign(Name=name) for name in ("AAL", "AAPL")]
