@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from command import TINY, check_parses, commands, spawn
 
 from lstmcli import __version__
 from lstmcli.config import parse_config, shipped_configs
+from lstmcli.digits import five_digits
 from lstmcli.frames import QUANTILE_COLUMNS
 from lstmcli.models import VARIANTS
 from lstmcli.sessions import next_sessions
+from lstmcli.store import Workspace
 
 pytestmark = pytest.mark.process
 
@@ -32,7 +35,9 @@ HEAVY |= {"yfinance", "talib", "pyarrow", "exchange_calendars", "rich", "ruamel"
 # Every line that train and predict may write to stderr off a terminal.
 OURS = re.compile(
     r"reading bars …|loading the networks …|loading TensorFlow …|scoring …|"
-    r"exporting for fast forecasts …|calibrating …|saving …|saved \S+|"
+    r"exporting for fast forecasts …|calibrating …|saving …|saved \S+|fitting up to the last bar …|"
+    r"training \d+ networks? of at most \d+ epochs? on \d+ tickers?; the second epoch tells .*|"
+    r"(about|\d+) .*; scoring and saving come on top|this takes about .*|"
     r"(scored|final) fit, network 1/1: epoch \d+ loss [\d.]+ validation [\d.]+ "
     r"\(best: epoch \d+\), at most \d+ s left"
 )
@@ -80,7 +85,7 @@ def test_train_ends_with_the_network_beside_the_baselines(first_run):
     assert "this period was evaluated 1 time here" in flat
     assert re.search(
         r"smoke\+calibrated (beats|loses to|cannot be told from|was|is|does) .*Judged on \d+ "
-        r"sessions.*EWC test on dates.*Skill against HAR: .*Outcomes inside.*Direction: .*"
+        r"forecasts.*EWC on dates.*Skill against HAR, .*Outcomes inside.*Direction: .*"
         r"skill % .*random_walk .*ewma .*har .*smoke-untrained .* shown ",
         flat,
     )
@@ -94,33 +99,67 @@ def test_stderr_off_a_terminal_holds_our_own_lines_alone(first_run):
         assert [line for line in lines if not OURS.fullmatch(line)] == []
 
 
-def test_predict_prints_a_dated_table_that_fits_80_columns(first_run):
+def test_predict_answers_first_and_fits_80_columns(first_run):
     lines = first_run["predict"].out.splitlines()
-    assert re.fullmatch(r"GOOG  last close 362\.71 USD, 2008-10-14 \(up to date\)", lines[0])
-    assert re.fullmatch(r"run \d{8}T\d{6}Z-smoke-[0-9a-f]{8}", lines[1])
+    assert re.match(
+        r"No sign that it knows the direction\. Expect \S+( to \S+)? % tomorrow, ", lines[0]
+    )
+    assert re.match(
+        r"GOOG  last close 362\.71 USD, 2008-10-14 \(up to date\)  [▁▂▃▄▅▆▇█]{20}$", lines[3]
+    )
     assert f"NOTE: {LABEL}" in lines
-    assert max(len(line) for line in lines if not line.startswith("every step")) <= 80
+    assert max(map(len, lines)) <= 80
+    assert sum("lstm explain" in line for line in lines) == 1
+    assert lines[-1].endswith("Not investment advice.")
+    assert "Judged on" not in first_run["predict"].out
+    head = lines.index(next(line for line in lines if line.split()[:2] == ["1", "session"]))
+    assert lines[head].split() == ["1", "session", "5", "sessions", "20", "sessions"]
+    origin = pd.Timestamp("2008-10-14")
+    dates = next_sessions("XNYS", origin, 20, observed=pd.DatetimeIndex([origin]))
+    assert lines[head + 1].split() == ["close", "on", *(f"{dates[n]:%Y-%m-%d}" for n in (0, 4, 19))]
+    (path,) = Path(first_run["workspace"].out).glob("forecasts/*/GOOG-*.csv")
+    rows = pd.read_csv(path).iloc[[0, 4, 19]]
+    shown = {line[:8].strip(): re.split(r"  +", line[8:].strip()) for line in lines[head + 2 :][:6]}
+    assert shown["P(up)"] == [f"{100 * p:.0f} %" for p in rows["p_up"]]
+    assert shown["median"] == [f"{q:.2f}" for q in rows["q50"]]
+    for share in ("50", "80", "95"):
+        ends = zip(rows[f"lo{share}"], rows[f"hi{share}"], strict=True)
+        assert shown[f"{share} %"] == [f"{low:.2f} - {high:.2f}" for low, high in ends]
+    changes = zip(rows["lo80"] / 362.71 - 1, rows["hi80"] / 362.71 - 1, strict=True)
+    assert shown["in %"] == [f"{100 * low:+.1f} to {100 * high:+.1f}" for low, high in changes]
+
+
+def test_the_verdict_before_the_details_takes_three_lines(first_run):
+    out = first_run["predict"].out
+    verdict = out[out.index("Tested on ") : out.index("lstm explain")]
+    assert 1 <= len(verdict.splitlines()) <= 3
+    assert "range held" in verdict
+
+
+def test_details_have_the_whole_verdict_and_every_step_of_the_hardest_baseline(lstm, workspace):
+    lines = lstm("predict", "GOOG", "--details").out.splitlines()
     flat = " ".join(lines)
-    assert flat.index("smoke+calibrated ") < flat.index("step  session")
-    rows = [line.split() for line in lines if re.match(r" +\d+  ", line)]
-    assert len(rows) == 8
+    assert re.search(r"  run \d{8}T\d{6}Z-smoke-[0-9a-f]{8}  ", flat)
+    assert flat.index("Judged on ") < flat.index("step  session")
+    (path,) = (Path(line.partition(": ")[2]) for line in lines if line.startswith("every step"))
+    rows = pd.read_csv(path)
+    tables = [line.split() for line in lines if re.match(r" +\d+  \d{4}-", line)]
+    assert [int(row[0]) for row in tables] == 2 * [1, 5, 10, 20]
     assert any(
         line.endswith(", the hardest of its baselines to beat, for comparison:") for line in lines
     )
-    origin = pd.Timestamp("2008-10-14")
-    dates = next_sessions("XNYS", origin, 20, observed=pd.DatetimeIndex([origin]))
-    assert [(int(row[0]), row[1]) for row in rows] == 2 * [
-        (step, f"{dates[step - 1]:%Y-%m-%d}") for step in (1, 5, 10, 20)
-    ]
-    for row in rows:  # step, session, median, and low - high three times
-        median, *edges = (float(part.replace(",", "")) for part in row[2:] if part != "-")
-        assert edges[4] < edges[2] < edges[0] <= median <= edges[1] < edges[3] < edges[5]
-    assert lines[-1].endswith("Not investment advice.")
+    shown = rows.iloc[[*(0, 4, 9, 19), *(20, 24, 29, 39)]]
+    for row, (_, of) in zip(tables, shown.iterrows(), strict=True):
+        assert row[1:3] == [of["target_on"], f"{of['q50']:.2f}"]
+        edges = [float(part) for part in row[3:] if part != "-"]
+        names = ("lo50", "hi50", "lo80", "hi80", "lo95", "hi95")
+        assert edges == pytest.approx([of[name] for name in names], abs=0.0051)
+        assert edges[4] < edges[2] < edges[0] < edges[1] < edges[3] < edges[5]
 
 
-def test_predict_names_a_csv_with_every_step_and_quantile_as_prices(first_run):
-    (line,) = (x for x in first_run["predict"].out.splitlines() if x.startswith("every step"))
-    rows = pd.read_csv(line.partition(": ")[2])
+def test_predict_writes_a_csv_with_every_step_and_quantile_as_prices(first_run):
+    (path,) = Path(first_run["workspace"].out).glob("forecasts/*/GOOG-*.csv")
+    rows = pd.read_csv(path)
     assert rows["step"].tolist() == 2 * list(range(1, 21))
     assert tuple(rows.columns[:3]) == ("recipe", "calibrated", "ticker")
     assert set(rows["recipe"].iloc[:20]) == {"smoke"}
@@ -130,11 +169,94 @@ def test_predict_names_a_csv_with_every_step_and_quantile_as_prices(first_run):
     assert (np.diff(rows[LEVELS], axis=1) >= 0).all()
     assert (np.diff(rows[["lo95", "lo80", "lo50", "q50", "hi50", "hi80", "hi95"]]) >= 0).all()
     assert rows["q50"].between(300, 450).all()
-    shown = [x.split()[2:6] for x in first_run["predict"].out.splitlines() if x[:4] == "   1"]
-    assert shown == [
-        [f"{row['q50']:.2f}", f"{row['lo50']:.2f}", "-", f"{row['hi50']:.2f}"]
-        for _, row in rows.iloc[[0, 20]].iterrows()
+    # The median lies above the last close where a rise is likelier than not.
+    assert ((rows["p_up"] > 0.5) == (rows["q50"] > 362.71)).all()
+
+
+def test_several_tickers_are_a_line_each_that_fits_the_terminal(lstm, workspace, monkeypatch):
+    wide, narrow = {}, {}
+    for columns, found in ((130, wide), (80, narrow)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        out = lstm("predict", "SIM", "GOOG").out
+        assert out.startswith("No sign that it knows the direction of any.")
+        assert max(map(len, out.splitlines())) <= columns
+        assert out.count("lstm explain") == 1
+        lines = out.splitlines()
+        head = next(n for n, line in enumerate(lines) if line.startswith("ticker "))
+        found["head"] = re.split(r"  +", lines[head])
+        found |= {line.split()[0]: re.split(r"  +", line) for line in lines[head + 1 :][:2]}
+    one = ["P(up)", "median"]
+    assert wide["head"] == [
+        *("ticker", "close", *one, "1 session", *one, "5 sessions", *one, "20 sessions"),
+        *("recent", "verdict"),
     ]
+    assert narrow["head"][-1] == "20 sessions"
+    assert list(wide) == ["head", "SIM", "GOOG"]
+    steps = json.loads(lstm("predict", "GOOG", "--json").out)["forecasts"][0]["steps"]
+    cells = dict(zip(wide["head"][3:5], wide["GOOG"][3:5], strict=True))
+    assert cells["median"] == f"{100 * steps[0]['q50_change']:+.1f}"
+    low, high = (100 * steps[0][f"{end}80_change"] for end in ("lo", "hi"))
+    assert cells["1 session"] == f"{low:+.1f}/{high:+.1f}"
+    assert wide["GOOG"][1] == "362.71"
+    assert wide["GOOG"][-1] in ("cannot tell", "BEATS", "LOSES", "not asked")
+
+
+def test_a_ticker_that_fails_does_not_stop_the_watch_list(lstm, workspace):
+    answer = lstm("predict", "GOOG", "NONE", "SIM")
+    assert answer.code == 3
+    assert "There are no bars of NONE" in answer.err
+    assert re.search(r"^GOOG +362\.71 ", answer.out, re.MULTILINE)
+    assert re.search(r"^SIM +", answer.out, re.MULTILINE)
+    # One that is left is shown as one.
+    assert "GOOG  last close 362.71" in lstm("predict", "GOOG", "NONE").out
+
+
+def test_details_of_several_tickers_are_those_of_each(lstm, workspace):
+    out = lstm("predict", "--details").out
+    for ticker in ("GOOG", "SIM"):
+        assert re.search(rf"^{ticker}  last close ", out, re.MULTILINE)
+    assert out.count("Judged on") == 2
+    assert out.count("lstm explain") == 1
+
+
+def test_a_date_in_the_future_is_refused(lstm, workspace):
+    for command in ("predict", "plot"):
+        answer = lstm(command, "GOOG", "--as-of", "2008-10-16")
+        assert (answer.code, answer.out) == (2, "")
+        assert "Expected --as-of up to today, 2008-10-14. Received: 2008-10-16." in answer.err
+    assert lstm("predict", "GOOG", "--as-of", "2008-10-15").code == 0  # today, east of UTC
+
+
+def test_formats_that_exclude_each_other_are_refused(lstm, workspace):
+    for pair in (("--json", "--csv"), ("--csv", "--details"), ("--json", "--details")):
+        answer = lstm("predict", "GOOG", *pair)
+        assert (answer.code, answer.out) == (2, "")
+        assert f"{pair[0]} and {pair[1]}" in answer.err
+
+
+def test_the_last_forecast_is_shown_with_what_came(lstm, workspace, monkeypatch):
+    # Trained up to 2008-10-14, the run forecasts the next session out of sample.
+    bars = workspace.parent / "SIM.csv"
+    stored, _ = Workspace(workspace).bars.read("SIM")
+    stored = stored[["open", "high", "low", "close", "volume"]]
+    more = 1.5 * stored.tail(1).set_axis([pd.Timestamp("2008-10-15")])
+    pd.concat([stored, more]).rename_axis("Date").to_csv(bars)
+    expected = json.loads(lstm("predict", "SIM", "--json").out)["forecasts"][0]
+    assert expected["previous"] is None  # the session before was fitted on
+    monkeypatch.setenv("LSTM_NOW", "2008-10-15T18:00:00-04:00")
+    allow = ("--allow-jumps", "2008-10-15")
+    fetched = lstm("fetch", "SIM", "--source", "csv", "--file", bars, *allow)
+    assert fetched.code == 0, fetched.err
+    answer = lstm("predict", "SIM")
+    (line,) = (x for x in answer.out.splitlines() if x.startswith("Yesterday it would have said"))
+    first = expected["steps"][0]
+    said = f"{five_digits(first['lo80'])} to {five_digits(first['hi80'])}; it closed at "
+    assert said in line
+    assert line.endswith(": above.")
+    previous = json.loads(lstm("predict", "SIM", "--json").out)["forecasts"][0]["previous"]
+    assert (previous["made_on"], previous["target_on"]) == ("2008-10-14", "2008-10-15")
+    assert (previous["issued"], previous["where"]) == (False, "above")
+    assert previous["low"] == pytest.approx(first["lo80"])
 
 
 def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
@@ -148,6 +270,13 @@ def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
     assert forecast["in_sample"] is False
     assert len(forecast["steps"]) == 20
     assert Path(forecast["file"]).is_file()
+    texts = [value for value in every_value(parsed) if isinstance(value, str)]
+    assert [text for text in texts if "\n" in text] == []
+    assert forecast["outlook"].startswith("No sign that it knows the direction. Expect ")
+    assert forecast["short_verdict"].startswith("Tested on ")
+    first = forecast["steps"][0]
+    assert 0.025 <= first["p_up"] <= 0.975
+    assert first["lo80_change"] == pytest.approx(first["lo80"] / 362.71 - 1)
     printed = pd.read_csv(io.StringIO(lstm("predict", "GOOG", "--csv").out))
     assert (forecast["verdict"]["recipe"], forecast["verdict"]["calibrated"]) == ("smoke", True)
     assert forecast["baseline"]["calibrated"] is False
@@ -158,6 +287,15 @@ def test_json_and_csv_hold_the_same_forecast(lstm, workspace):
     numbers = [*LEVELS, *cones]
     np.testing.assert_allclose(printed[numbers], steps[numbers], rtol=1e-7)
     assert printed["target_on"].tolist() == steps["target_on"].tolist()
+
+
+def every_value(answer: object) -> Iterator[object]:
+    """Yield every value of a JSON answer that holds no others."""
+    if isinstance(answer, dict | list):
+        for value in answer.values() if isinstance(answer, dict) else answer:
+            yield from every_value(value)
+    else:
+        yield answer
 
 
 def test_a_ticker_has_the_same_forecast_alone_and_with_the_others_of_its_run(lstm, workspace):
@@ -177,7 +315,8 @@ def test_no_ticker_forecasts_every_one_of_the_run(lstm, workspace):
 
 def test_as_of_takes_the_last_session_up_to_a_date(lstm, workspace):
     answer = lstm("predict", "GOOG", "--as-of", "2008-03-23")  # Easter; Friday was no session
-    assert answer.out.startswith("GOOG  last close 433.55 USD, 2008-03-20\n")
+    assert "\nGOOG  last close 433.55 USD, 2008-03-20  " in answer.out
+    assert " on 2008-03-24, " in " ".join(answer.out.split())  # a day of the past is a date
     assert "GOOG: the network has seen bars after 2008-03-20" in answer.err
     (path,) = workspace.glob("forecasts/2008-03-20/GOOG-*.csv")
     assert pd.read_csv(path)["target_on"][0] == "2008-03-24"
@@ -447,6 +586,7 @@ WORKS_WITH = {
     "status": TABLES | {"exchange_calendars"},
     "runs": TABLES,
     "models": TABLES,
+    "explain cone": set(),
     "doctor": TABLES | {"exchange_calendars"},
     "init elsewhere": TABLES,
     "config show -c smoke": TABLES,

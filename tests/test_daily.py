@@ -14,6 +14,7 @@ import warnings
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import year
@@ -118,6 +119,30 @@ def test_an_evening_issues_scores_and_reports(data, yahoo, lstm: Lstm):
     assert "2 of 2 forecasts are up to date." in page
     assert page.count("<img") == 2
     assert (data / "charts" / "daily-MRK.svg").exists()
+
+
+def test_predict_says_what_was_issued_and_what_came(data, yahoo, lstm: Lstm):
+    assert lstm("daily", "-q").code == 0
+    rows = Workspace(data).ledger.read("MRK")
+    first = rows[rows["calibrated"]].iloc[0]
+    session = go_to(yahoo, 1)
+    assert lstm("fetch", "MRK", "-q").code == 0
+    previous = json.loads(lstm("predict", "MRK", "--json").out)["forecasts"][0]["previous"]
+    assert (previous["made_on"], previous["issued"]) == (f"{TODAY:%Y-%m-%d}", True)
+    assert previous["target_on"] == f"{session:%Y-%m-%d}"
+    assert previous["low"] == pytest.approx(first["last_close"] * np.exp(first["lo80"]))
+    assert previous["high"] == pytest.approx(first["last_close"] * np.exp(first["hi80"]))
+    close = listings()["MRK"].bars.loc[session, "close"]
+    assert previous["close"] == pytest.approx(close, rel=1e-5)
+    inside = previous["low"] <= close <= previous["high"]
+    assert (previous["where"] == "inside") == inside
+    assert previous["sentence"] in " ".join(lstm("predict", "MRK").out.split())
+    # A ledger that cannot be read withholds no forecast.
+    (data / "ledger.sqlite").write_bytes(b"no database at all" * 100)
+    answer = lstm("predict", "MRK")
+    assert answer.code == 0
+    assert "warning: MRK: the last forecast is not shown: " in answer.err
+    assert previous["sentence"] not in answer.out
 
 
 def test_a_second_run_is_up_to_date_and_asks_nobody(data, yahoo, lstm: Lstm):

@@ -97,6 +97,18 @@ def test_a_forecast_is_issued_once_per_run(ledger: Ledger):
     assert ledger.verify().rows == 16
 
 
+def test_the_last_forecast_before_a_session_is_that_of_the_newest_origin(ledger: Ledger):
+    rows = ledger.last_before("MRK", pd.Timestamp("2024-03-12"))
+    assert rows["made_on"].unique().tolist() == [pd.Timestamp("2024-03-11")]
+    assert rows["step"].tolist() == [1, 1]
+    assert rows["calibrated"].tolist() == [True, False]
+    rows = ledger.last_before("MRK", pd.Timestamp("2024-03-11"))
+    assert rows["made_on"].unique().tolist() == [pd.Timestamp("2024-03-08")]
+    assert not len(ledger.last_before("MRK", pd.Timestamp("2024-03-08")))
+    assert not len(ledger.last_before("MDT", pd.Timestamp("2024-03-08")))
+    assert not len(Ledger(ledger.path.parent / "none").last_before("MRK", pd.Timestamp.max))
+
+
 def test_the_hash_is_what_the_documentation_says(ledger: Ledger):
     with sqlite3.connect(ledger.path) as plain:
         previous = GENESIS

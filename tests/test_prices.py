@@ -268,7 +268,7 @@ def test_predict_of_a_payer_says_total_return(workspace, lstm: Lstm):
     pay(workspace)
     assert forecast_of(lstm)["prices"] == "total return"
     table = lstm("predict", "GOOG").out
-    assert "total return, USD:\nstep" in table
+    assert "total return, USD:\n  " in table
     assert "Total return: no declared amount is known" in " ".join(table.split())
 
 

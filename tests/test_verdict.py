@@ -21,10 +21,18 @@ from lstmcli.panel import Panel
 from lstmcli.report.verdict import (
     direction_sentence,
     headline,
+    paragraphs,
     table_head,
     table_rows,
 )
-from lstmcli.report.verdict_record import hardest_baseline, reminder, verdict_json
+from lstmcli.report.verdict_record import (
+    hardest_baseline,
+    has_edge,
+    short_verdict,
+    stored_paragraphs,
+    verdict_json,
+    verdict_word,
+)
 
 LEVELS = list(QUANTILE_COLUMNS)
 TRUTH = norm.ppf(QUANTILES)
@@ -79,7 +87,9 @@ def words(found: Verdict) -> list[str]:
 
 
 def flat(found: Verdict) -> str:
-    return " ".join(headline(found).split())
+    said = headline(found)
+    assert "\n" not in said
+    return said
 
 
 def test_the_truth_beats_what_is_too_wide_and_cannot_be_told_from_its_equal():
@@ -123,7 +133,9 @@ def test_cones_that_do_not_cover_do_not_beat():
     assert found.ladder["skill"].iloc[0] > 0.2
     assert (words(found), found.ladder["why"].iloc[0], found.covers) == ([TIES], UNCOVERED, False)
     assert "net does not beat wide, though its loss is" in flat(found)
-    assert "its cones do not cover what they promise (80 % cone 7" in flat(found)
+    assert "its cones do not hold what they promise (at 5 sessions the 80 % cone held 7" in (
+        flat(found)
+    )
 
 
 def test_a_skill_too_small_to_matter_does_not_beat():
@@ -220,7 +232,7 @@ def test_steps_without_enough_dates_are_left_out_and_said():
     assert (found.steps, dict(found.missing)) == ((1,), {5: 10})
     assert set(found.table["step"]) == {1}
     assert "1 session ahead" in flat(found)
-    assert "A test needs 10 more at 5 sessions ahead." in flat(found)
+    assert "Too few sessions for a test 5 sessions ahead (10 more needed)." in flat(found)
 
 
 @pytest.mark.parametrize(("origins", "more"), [(1, "9 more evenings"), (9, "1 more evening")])
@@ -228,11 +240,12 @@ def test_too_few_dates_have_no_verdict_and_say_how_many_more(origins: int, more:
     found = verdict(realised({"net": 1.0, "base": 1.5}, origins=origins), "base")
     assert words(found) == [NO_VERDICT]
     assert (found.steps, found.hardest) == ((), "base")
-    session = "session" if origins == 1 else "sessions"
+    sessions = "1 session is" if origins == 1 else "9 sessions are"
     assert flat(found).startswith(
-        f"No verdict on net: {origins} {session} say too little. A test at 1 session ahead needs "
-        f"{more}."
+        f"A verdict on net needs {more}: {sessions} too few for a test 1 session ahead."
     )
+    assert short_verdict(verdict_json(found)) == paragraphs(found)[0]
+    assert verdict_word(verdict_json(found)) == NO_VERDICT
     kept = json.dumps(verdict_json(found), allow_nan=False)
     assert "nan" not in (kept + headline(found)).lower()
 
@@ -240,7 +253,9 @@ def test_too_few_dates_have_no_verdict_and_say_how_many_more(origins: int, more:
 def test_no_outcome_and_no_baseline_have_no_verdict():
     rows = realised({"net": 1.0, "base": 1.5}, origins=30)
     nothing = verdict(rows[rows["recipe"] == "base"], "base")
-    assert flat(nothing).startswith("No verdict on net: none of its forecasts has an outcome.")
+    assert flat(nothing).startswith(
+        "None of the forecasts of net has an outcome yet: there is no verdict."
+    )
     alone = verdict(rows[rows["recipe"] == "net"], "base")
     assert flat(alone).startswith("No verdict on net: no baseline of the ladder was fitted.")
     for found in (nothing, alone):
@@ -421,18 +436,20 @@ def test_direction_has_a_verdict_of_its_own():
 def test_a_direction_is_a_sentence_for_each_answer():
     told = direction_sentence(Direction(0.612, 0.5321, 0.01, 0.01, edge=True))
     assert told == (
-        "evidence of an edge, right 61.2 % where the usual direction of the training years is "
-        "right 53.2 % (a year of days needs 56.2 % to tell from a coin)"
+        "evidence of an edge, the median is right 61.2 % of the time, the usual direction of the "
+        "training years 53.2 % (a coin reaches 56.2 % in one year of forty)"
     )
     told = direction_sentence(Direction(0.5, 0.53, 0.4, None, edge=False))
-    assert told.startswith("no evidence of an edge, right 50.0 % where the usual direction")
+    assert told.startswith(
+        "no evidence of an edge, the median is right 50.0 % of the time, the usual"
+    )
     told = direction_sentence(Direction(np.nan, 0.53))
     assert told == (
-        "n/a, the median never changes its sign; the usual direction of the training years is "
-        "right 53.0 %"
+        "nothing to test, the median always points the same way; the usual direction of the "
+        "training years is right 53.0 %"
     )
     told = direction_sentence(Direction(np.nan, np.nan))
-    assert told == "n/a, the median never changes its sign"
+    assert told == "nothing to test, the median always points the same way"
 
 
 def test_tickers_are_counted_at_a_false_discovery_rate():
@@ -454,20 +471,18 @@ def test_losses_are_scaled_by_the_unit_where_a_forecast_has_one():
     assert (old["scaled"] == of["crps"]).all()
 
 
-def test_the_headline_begins_with_plain_words_and_fits_a_terminal():
+def test_the_headline_begins_with_the_answer():
     rows = realised({"net": 1.0, "random_walk": 1.9, "ewma": 1.3, "garch": 1.0, "har": 1.0})
     found = verdict(rows, "random_walk", "ewma", "garch", "har", fits=4)
-    said = headline(found)
-    assert max(map(len, said.splitlines())) <= 79
-    first, details = (" ".join(part.split()) for part in said.split("\n\n"))
+    first, details = paragraphs(found)
     assert first == (
         "net beats the random walk and EWMA. It forecasts as GARCH does: their losses are equal. "
         "It forecasts as HAR does: their losses are equal."
     )
     assert details.startswith(
-        "Judged on 1,000 sessions, 2015-01-01 to 2018-10-31, fitted 4 times, 1 and 5 sessions "
-        "ahead: 4,000 forecasts, losses (CRPS) in units of volatility, EWC test on dates at 2.5 % "
-        "to each side."
+        "Judged on 4,000 forecasts 1 and 5 sessions ahead, made on 1,000 sessions that it had not "
+        "seen (2015-01-01 to 2018-10-31, fitted 4 times). The loss is CRPS in units of "
+        "volatility, the test is EWC on dates at 2.5 % to each side."
     )
     answer = json.loads(json.dumps(verdict_json(found), allow_nan=False))
     assert answer["direction"]["right"] is None
@@ -480,18 +495,19 @@ def test_what_could_not_be_told_says_what_it_would_have_taken():
     assert words(found) == [BEATS, TIES, TIES]
     low, high = sorted(found.ladder["detectable"].iloc[1:])
     assert flat(found).startswith(
-        "net beats the random walk. It cannot be told from HAR and the HAR ridge: it would have "
-        f"taken a skill of {100 * low:.2f} to {100 * high:.2f} % to show."
+        "net beats the random walk. It cannot be told from HAR and the HAR ridge. In 1,000 "
+        f"sessions of 2 tickers, only a skill above {100 * low:.2f} to {100 * high:.2f} % would "
+        "show."
     )
 
 
-def test_one_ticker_says_its_power_before_that_it_cannot_tell():
+def test_what_could_show_comes_after_the_answer():
     rows = realised({"net": 1.0, "ewma": 1.05}, origins=98, tickers=1)
     found = verdict(rows, "ewma")
     needed = 100 * found.ladder["detectable"].iloc[0]
     assert flat(found).startswith(
-        f"With 98 sessions of one ticker only a skill of {needed:.1f} % would show. net cannot "
-        "be told from EWMA."
+        "net cannot be told from EWMA. In 98 sessions of one ticker, only a skill above "
+        f"{needed:.1f} % would show."
     )
 
 
@@ -501,7 +517,10 @@ def test_what_is_worse_than_the_weakest_alone_is_said_and_not_claimed():
     found = verdict(rows, "ewma", "har")
     assert words(found)[0] == NOT_ASKED
     assert flat(found).startswith("net was worse than EWMA by 1.8 % and better than HAR by 0.2 %")
-    assert "; neither is claimed, because the baselines are tested in order." in flat(found)
+    assert (
+        "; neither counts, because the baselines are tested in a fixed order, and the tests ended "
+        "before these." in flat(found)
+    )
 
 
 def test_the_table_of_a_verdict_has_a_row_for_each_baseline():
@@ -525,8 +544,8 @@ def test_what_manifests_keep_has_its_keys_in_order_and_its_sentences():
     found = verdict(realised({"net": 1.0, "garch": 1.3}), "garch")
     kept = verdict_json(found)
     assert list(kept) == [
-        *("recipe", "calibrated", "hardest", "verdict", "headline", "test", "loss", "alpha"),
-        *("level", "shared", "fits", "first", "last", "origins", "forecasts", "overlaps"),
+        *("recipe", "calibrated", "hardest", "verdict", "headline", "paragraphs", "test", "loss"),
+        *("alpha", "level", "shared", "fits", "first", "last", "origins", "forecasts", "overlaps"),
         *("missing", "tickers", "direction", "confidence_set", "covers", "ladder", "steps"),
         "coverage",
     ]
@@ -540,18 +559,39 @@ def test_what_manifests_keep_has_its_keys_in_order_and_its_sentences():
     assert set(numbers) | set(losses) <= set(row)
     assert row["loss"] < row["base_loss"]
     assert row["crps"] < row["base_crps"]
-    assert reminder(kept) == "verdict on the run: beats GARCH, see above"
+    assert stored_paragraphs(kept) == list(paragraphs(found)) == kept["paragraphs"]
+    assert kept["direction"]["edge"] is has_edge(kept) is None
+    inside = np.mean([row["coverage"] for row in kept["coverage"] if row["nominal"] == 0.8])
+    assert short_verdict(kept) == (
+        "Tested on 1,000 sessions that it had not seen: net beats GARCH. Its 80 % range held "
+        f"{100 * inside:.0f} % of the outcomes."
+    )
+    assert verdict_word(kept) == BEATS
 
 
 def test_what_an_older_version_stored_still_shows():
-    old = {"strongest": "har", "verdict": {"har": "MIXED", "ewma": TIES}, "headline": "…"}
+    old = {
+        "recipe": "lstm",
+        "calibrated": True,
+        "strongest": "har",
+        "verdict": {"har": "MIXED", "ewma": "MIXED"},
+        "headline": "lstm+calibrated\nMIXED.\n\nJudged on\n100 sessions.",
+        "direction": {"verdict": "no evidence of an edge, right 50.0 %"},
+    }
     assert hardest_baseline(old) == "har"
-    assert reminder(old) == "verdict on the run: MIXED (har), see above"
-    assert reminder(old | {"strongest": "ewma"}) == (
-        "verdict on the run: cannot be told from EWMA, see above"
-    )
-    assert hardest_baseline(None) is None
-    assert hardest_baseline({"hardest": None}) is None
+    assert stored_paragraphs(old) == ["lstm+calibrated MIXED.", "Judged on 100 sessions."]
+    assert short_verdict(old) == "An older version found lstm+calibrated: MIXED against HAR."
+    assert verdict_word(old) == "MIXED"
+    assert has_edge(old) is False
+    assert has_edge({"direction": {"verdict": "evidence of an edge, right 60.0 %"}}) is True
+    tied = old | {"verdict": {"har": TIES, "ewma": BEATS}}
+    assert short_verdict(tied) == "Tested: lstm+calibrated beats EWMA; it cannot be told from HAR."
+    assert verdict_word(tied) == "cannot tell"
+    for nothing in (None, {}, {"hardest": None}):
+        assert hardest_baseline(nothing) is None
+        assert has_edge(nothing) is None
+        assert verdict_word(nothing) == NO_VERDICT
+    assert short_verdict(None).startswith("This run has no verdict")
 
 
 def test_false_beats_on_forecasts_that_are_equally_good_are_rare():

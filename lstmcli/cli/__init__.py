@@ -16,6 +16,7 @@ from lstmcli.cli import (
     configs,
     daily,
     events,
+    explain,
     fetch,
     ledger,
     predict,
@@ -100,6 +101,7 @@ app.add_typer(events.events, name="events")
 app.command("status")(status.status)
 app.command("runs")(runs.runs)
 app.command("models")(configs.models)
+app.command("explain")(explain.explain)
 app.command("doctor")(status.doctor)
 app.command("init")(configs.init)
 app.add_typer(configs.config, name="config")

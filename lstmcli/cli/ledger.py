@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstmcli.cli.screen import cut, screen_width, wrapped
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     DISCLAIMER,
@@ -110,8 +111,6 @@ def _answer(live: Live) -> dict[str, Any]:
 
 
 def _print_live(live: Live) -> None:
-    import textwrap
-
     from lstmcli.evaluation.sequences import BATCH, MIN_SKILL_OUTCOMES
     from lstmcli.report.wording import coverage_sentence
 
@@ -128,18 +127,19 @@ def _print_live(live: Live) -> None:
         print_table(head, cells)
         if published in live.evidence:
             sentence = coverage_sentence(str(published), live.evidence[str(published)])
-            print(f"\n{textwrap.fill(sentence, 79)}")
+            print(f"\n{wrapped(sentence)}")
     if live.missing:
         print(f"\n{len(live.missing):,} sessions without a forecast, never filled in:")
         for each in live.missing[-SHOWN_MISSING:]:
-            print(f"  {each.ticker} {each.session:%Y-%m-%d}: {each.reason}"[:79])
-    print(
-        "\nn: sessions with an outcome. Skill: how much lower the network's CRPS is, in %\n"
-        "of the other's, both in units of volatility. From "
-        f"{MIN_SKILL_OUTCOMES} sessions on with its 95 %\n"
-        f"confidence sequence over batches of {BATCH}, valid at every look; * when zero lies\n"
-        f"outside.\n{DISCLAIMER}"
+            line = f"  {each.ticker} {each.session:%Y-%m-%d}: {each.reason}"
+            print(cut(line, screen_width() - 1))
+    legend = (
+        "n: sessions with an outcome. Skill: how much lower the network's CRPS is, in % of the "
+        f"other's, both in units of volatility. From {MIN_SKILL_OUTCOMES} sessions on with its "
+        f"95 % confidence sequence over batches of {BATCH}, valid at every look; * when zero lies "
+        "outside."
     )
+    print(f"\n{wrapped(legend)}\n{DISCLAIMER}")
 
 
 def _row(row: Any, published: str) -> list[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-import textwrap
+from collections.abc import Sequence
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstmcli.cli.screen import spinner, wrapped
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     DISCLAIMER,
@@ -25,16 +27,15 @@ from lstmcli.cli.terminal import (
     parse_day,
     prepare,
     print_json,
-    print_table,
     say,
     say_next,
 )
-from lstmcli.digits import five_digits
-from lstmcli.errors import shell_word
+from lstmcli.errors import ConfigError, shell_word
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lstmcli.pipeline.look import Look
     from lstmcli.pipeline.predict import Prediction
 
 
@@ -47,56 +48,100 @@ def predict(
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print every step and quantile as CSV.")
     ] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="The whole verdict, more steps, a baseline beside.")
+    ] = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
 ) -> int:
-    """Forecast the next sessions, as table and CSV.
+    """Forecast the next sessions.
 
-    From the last settled bar; no ticker: every one of the newest run.
+    From the last settled bar. No ticker: every one of the newest run. Several: a
+    line for each.
 
     \b
     lstm predict MRK
+    lstm predict MRK MDT --details
     lstm predict --json | jq '.forecasts[0].steps[0].q50'
     lstm predict MRK --as-of 2016-06-30
     """
     prepare(quiet=quiet)
-    say("loading the networks …", quiet=quiet)
-    from lstmcli.pipeline import predict as pipeline
-    from lstmcli.pipeline.prices import with_baseline
-    from lstmcli.pipeline.session import Session
-    from lstmcli.store import Workspace
+    chosen = [
+        name
+        for name, given in (("--json", as_json), ("--csv", as_csv), ("--details", details))
+        if given
+    ]
+    if len(chosen) > 1:
+        raise ConfigError(
+            f"Expected one of --json, --csv and --details. Received: {' and '.join(chosen)}.",
+            hint="--json and --csv hold every step already",
+        )
+    with spinner("loading the networks", quiet=quiet):
+        from lstmcli.pipeline import predict as pipeline
+        from lstmcli.pipeline.look import look_at
+        from lstmcli.pipeline.prices import with_baseline
+        from lstmcli.pipeline.session import Session
+        from lstmcli.store import Workspace
 
-    done, failed = pipeline.predict(
-        Session(Workspace(workspace)),
-        named_tickers(tickers, universe),
-        run=run,
-        as_of=_timestamp(as_of),
-    )
+        session = Session(Workspace(workspace))
+        done, failed = pipeline.predict(
+            session,
+            named_tickers(tickers, universe),
+            run=run,
+            as_of=_timestamp(as_of),
+            with_earlier=not as_csv,
+        )
+        looks = [] if as_csv else [look_at(session, prediction) for prediction in done]
     for prediction in done:
         _warn(prediction, quiet=quiet)
     if as_json:
-        print_json({"forecasts": [_answer(prediction) for prediction in done], "note": DISCLAIMER})
+        answers = [_answer(*pair) for pair in zip(done, looks, strict=True)]
+        print_json({"forecasts": answers, "note": DISCLAIMER})
     elif as_csv:
         for n, prediction in enumerate(done):
             rows = with_baseline(prediction.prices, prediction.baseline)
             rows.to_csv(sys.stdout, index=False, header=n == 0, float_format="%.8g")
-    else:
-        shown: set[str] = set()
-        for prediction in done:
-            _print_forecast(prediction, in_full=prediction.manifest.run not in shown)
-            shown.add(prediction.manifest.run)
-        if done:
-            print(DISCLAIMER)
-            say_next(f"lstm plot {shell_word(done[0].ticker)}", quiet=quiet)
+    elif done:
+        _print(done, looks, details=details)
+        say_next(f"lstm plot {shell_word(done[0].ticker)}", quiet=quiet)
     return highest((failure.error for failure in failed), as_json=as_json)
 
 
+def _print(done: Sequence[Prediction], looks: Sequence[Look], *, details: bool) -> None:
+    """Print one forecast, or several as a watch list, or everything of each."""
+    from lstmcli.cli.forecast import print_forecast
+    from lstmcli.cli.watch_list import print_watch_list
+
+    if len(done) > 1 and not details:
+        print_watch_list(done, looks)
+    else:
+        for n, (prediction, look) in enumerate(zip(done, looks, strict=True)):
+            print("\n" * (n > 0), end="")
+            print_forecast(prediction, look, details=details)
+    words = "lstm explain TERM says what a word means"
+    print(f"\n{words}." if details else wrapped(f"{words}; --details shows everything."))
+    print(DISCLAIMER)
+
+
 def _timestamp(text: str | None) -> pd.Timestamp | None:
+    """Return the date of --as-of.
+
+    Raises:
+        ConfigError: it is no date, or lies in the future.
+    """
     day = parse_day(text, "--as-of")
     if day is None:
         return None
     import pandas as pd
 
+    from lstmcli import clock
+
+    today = clock.now().date()
+    if day > today + timedelta(days=1):  # east of UTC it is tomorrow already
+        raise ConfigError(
+            f"Expected --as-of up to today, {today}. Received: {day}.",
+            hint="without --as-of the forecast is from the last settled session",
+        )
     return pd.Timestamp(day)
 
 
@@ -119,82 +164,34 @@ def _warn(prediction: Prediction, *, quiet: bool) -> None:
         say(f"warning: {ticker}: {prediction.basis.warning}", quiet=quiet)
 
 
-def _print_forecast(prediction: Prediction, *, in_full: bool) -> None:
-    from lstmcli.report.prices import CLOSE
-    from lstmcli.report.verdict_record import reminder
-
-    currency = f" {prediction.currency}" if prediction.currency else ""
-    close = f"{five_digits(prediction.last_close)}{currency}"
-    print(f"{prediction.ticker}  last close {close}, {_age(prediction)}")
-    print(f"run {prediction.manifest.run}")
-    if prediction.label:
-        print(f"NOTE: {prediction.label}")
-    verdict = prediction.manifest.verdict
-    if verdict and in_full:
-        print(f"\n{verdict['headline']}")
-    elif verdict:
-        print(reminder(verdict))
-    basis = prediction.basis
-    print(f"\n{basis.unit}:" if basis.kind != CLOSE else "")
-    head = ["step", "session", "median", "50 % cone", "80 % cone", "95 % cone"]
-    print_table(head, _rows(prediction.prices), left=2)
-    if prediction.baseline is not None:
-        name = prediction.baseline["recipe"].iloc[0]
-        print(f"\n{name}, the hardest of its baselines to beat, for comparison:\n")
-        print_table(head, _rows(prediction.baseline), left=2)
-    if basis.sentence:
-        print(f"\n{textwrap.fill(basis.sentence, 79)}")
-    print(f"\nevery step and quantile: {prediction.path}")
-
-
-def _rows(prices: pd.DataFrame) -> list[list[str]]:
-    from lstmcli.evaluation.backtest import judged_steps
-
-    rows = []
-    for step in judged_steps(len(prices)):
-        row = prices.iloc[step - 1]
-        cones = [("lo50", "hi50"), ("lo80", "hi80"), ("lo95", "hi95")]
-        rows.append(
-            [
-                f"{step:>4}",
-                f"{row['target_on']:%Y-%m-%d}",
-                five_digits(row["q50"]),
-                *(f"{five_digits(row[low])} - {five_digits(row[high])}" for low, high in cones),
-            ]
-        )
-    return rows
-
-
-def _age(prediction: Prediction) -> str:
-    behind = prediction.sessions_behind
-    if behind is None:
-        return f"{prediction.made_on:%Y-%m-%d}"
-    age = "up to date" if not behind else f"{behind:,} session{'s' * (behind > 1)} old"
-    return f"{prediction.made_on:%Y-%m-%d} ({age})"
-
-
 def _steps(prices: pd.DataFrame) -> list[dict[str, Any]]:
+    from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS
+
     return [
         {
             name: value if name != "target_on" else value.date()
             for name, value in row.items()
-            if name in {"step", "target_on", "sigma", "declared"}
-            or name[:2] in {"lo", "hi"}
-            or name[0] == "q"
+            if name in {"step", "target_on", "sigma", "declared", "p_up"}
+            or name in {*QUANTILE_COLUMNS, *INTERVAL_COLUMNS}
         }
-        for row in prices.drop(columns="last_close").to_dict("records")
+        | {f"{name}_change": row[name] / row["last_close"] - 1 for name in ("q50", "lo80", "hi80")}
+        for row in prices.to_dict("records")
     ]
 
 
 LEVELS = (
     "lo50 ... hi95 are the ends of the cones, which move until the cones cover what they say; "
     "q05 ... q95 are quantiles of the distribution that CRPS scores. Of 95 % there is one "
-    "interval: q025 is lo95, and q975 is hi95."
+    "interval: q025 is lo95, and q975 is hi95. p_up is the probability of a total return above 0; "
+    "q50_change, lo80_change and hi80_change are fractions of the last close."
 )
 """What the levels of `steps` are; a reader of the JSON has no docs."""
 
 
-def _answer(prediction: Prediction) -> dict[str, Any]:
+def _answer(prediction: Prediction, look: Look) -> dict[str, Any]:
+    from lstmcli.report.outlook import previous_sentence
+    from lstmcli.report.verdict_record import short_verdict
+
     baseline = None
     if prediction.baseline is not None:
         name = prediction.baseline["recipe"].iloc[0]
@@ -216,6 +213,14 @@ def _answer(prediction: Prediction) -> dict[str, Any]:
         "sessions_behind": prediction.sessions_behind,
         "in_sample": prediction.seen,
         "file": str(prediction.path),
+        "outlook": look.outlook,
+        "previous": look.previous
+        and {
+            **vars(look.previous),
+            "where": look.previous.where,
+            "sentence": previous_sentence(look.previous, today=look.today),
+        },
+        "short_verdict": short_verdict(prediction.manifest.verdict),
         "verdict": prediction.manifest.verdict,
         "steps": _steps(prediction.prices),
         "levels": LEVELS,

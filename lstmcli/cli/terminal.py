@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lstmcli.cli.screen import screen_width, table_lines
 from lstmcli.errors import ConfigError, DiskError, LstmError
 
 BUG = LstmError.exit_code
@@ -73,20 +74,36 @@ def say_next(command: str, *, quiet: bool) -> None:
 
 
 def print_json(answer: dict[str, Any]) -> None:
-    """Print an answer with its schema version to stdout."""
-    print(json.dumps({"schema": SCHEMA, **answer}, indent=2, default=str, allow_nan=False))
+    """Print an answer with its schema version to stdout; its texts hold no line breaks."""
+    content = _on_one_line({"schema": SCHEMA, **answer})
+    print(json.dumps(content, indent=2, default=str, allow_nan=False))
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
-    """Print columns under their heads; the first `left` ones flush left, the others right."""
-    table = [list(head), *map(list, rows)]
-    widths = [max(len(row[n]) for row in table) for n in range(len(head))]
-    for row in table:
-        cells = [
-            cell.ljust(width) if n < left else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
+def _on_one_line(value: Any) -> Any:
+    if isinstance(value, str):
+        return " ".join(value.split()) if "\n" in value else value
+    if isinstance(value, Mapping):
+        return {key: _on_one_line(of) for key, of in value.items()}
+    if isinstance(value, list | tuple):
+        return [_on_one_line(of) for of in value]
+    return value
+
+
+def print_table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    left: int = 1,
+    may_cut: Collection[int] = (),
+) -> None:
+    """Print a table that fits the terminal; see `table_lines`.
+
+    Elsewhere than on a terminal a row is one line, whatever its width.
+    """
+    fits = sys.stdout.isatty() or "COLUMNS" in os.environ
+    width = screen_width() if fits else None
+    for line in table_lines(head, rows, left=left, may_cut=may_cut, width=width):
+        print(line)
 
 
 def named_tickers(tickers: Sequence[str] | None, universe: Path | None) -> list[str]:
@@ -184,7 +201,7 @@ def report(error: Exception, *, as_json: bool) -> int:
     )
     if as_json:
         answer = {"schema": SCHEMA, "error": message, "hint": hint, "exit_code": code}
-        print(json.dumps(answer), file=sys.stderr)
+        print(json.dumps(_on_one_line(answer)), file=sys.stderr)
         return code
     say(f"error: {message}")
     if hint:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lstmcli.cli.screen import wrapped
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     DISCLAIMER,
@@ -25,20 +24,17 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
+from lstmcli.cli.training_progress import TrainingProgress
 from lstmcli.errors import ConfigError, shell_word
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.progress import Progress
 
-    from lstmcli.forecasters.training import Epoch
+    from lstmcli.pipeline.session import Session
     from lstmcli.pipeline.train import TrainResult
     from lstmcli.pipeline.training_plan import TrainPlan
 
 DEFAULT_CONFIG = "best.yaml"
-
-EVERY = 10.0
-"""Seconds between lines of progress off a terminal."""
 
 
 def train(
@@ -92,12 +88,10 @@ def train(
         _print_plan(plan)
         return 0
     run = run or pipeline.start_run(session, plan)
-    training = plan.config.training
+    if not resume:
+        _say_time(session, plan, quiet=quiet)
     try:
-        with (
-            interrupts(),
-            _Progress(training.members, training.epochs, training.refit, quiet) as progress,
-        ):
+        with interrupts(), TrainingProgress(plan.config.training, quiet=quiet) as progress:
             result = pipeline.train(
                 session, plan, run, on_epoch=progress.on_epoch, on_stage=progress.on_stage
             )
@@ -109,6 +103,17 @@ def train(
     say(f"saved {session.workspace.runs.path(run)}", quiet=quiet)
     say_next(f"lstm predict {' '.join(map(shell_word, result.manifest.tickers[:3]))}", quiet=quiet)
     return 0
+
+
+def _say_time(session: Session, plan: TrainPlan, *, quiet: bool) -> None:
+    """Say how long the training takes, as far as that is known before it begins."""
+    from lstmcli.pipeline.training_time import earlier_time
+    from lstmcli.report.wording import training_work
+
+    training = plan.config.training
+    fits = 2 if training.refit else 1
+    known = earlier_time(session, plan)
+    say(training_work(training.members, fits, training.epochs, len(plan.panel), known), quiet=quiet)
 
 
 def _print_plan(plan: TrainPlan) -> None:
@@ -153,12 +158,12 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     of = len(manifest.tickers)
     if result.scored_tickers < of:
         print(f"\nScored on {result.scored_tickers} of {of:,} tickers.")
-    print(
-        f"\nCRPS on validation and test in % of the price, mean of steps 1-{horizon}; lower\n"
-        f"is better. Skill in % against {walk}; '80 %' is how often the test outcome\n"
-        f"lay in that cone. Test origins {first} to {last}; this period was\n"
-        f"evaluated {times} here.\n"
+    legend = (
+        f"CRPS on validation and test in % of the price, mean of steps 1-{horizon}; lower is "
+        f"better. Skill in % against {walk}; '80 %' is how often the test outcome lay in that "
+        f"cone. Test origins {first} to {last}; this period was evaluated {times} here."
     )
+    print(f"\n{wrapped(legend)}\n")
     print_verdict(result.verdict)
     if not any(result.best_epochs):
         print("No epoch was better than the untrained baseline, which therefore forecasts.")
@@ -172,63 +177,3 @@ def _skill(block: pd.DataFrame, recipe: tuple[str, bool], reference: tuple[str, 
         return ""
     skill = 1 - block.loc[recipe, "crps"] / block.loc[reference, "crps"]
     return f"{skill * 100:+.1f}"
-
-
-class _Progress:
-    """Shows epochs: a bar on a terminal, a plain line now and then elsewhere."""
-
-    def __init__(self, members: int, epochs: int, refit: bool, quiet: bool) -> None:
-        self.members, self.epochs, self.quiet = members, epochs, quiet
-        self.fits = 2 if refit else 1
-        self.said = 0.0
-        self.bar: Progress | None = None
-
-    def __enter__(self) -> _Progress:
-        if sys.stderr.isatty() and not self.quiet:
-            from rich import progress
-            from rich.console import Console
-
-            self.bar = progress.Progress(
-                progress.TextColumn("{task.description}"),
-                progress.BarColumn(),
-                progress.TextColumn("{task.fields[loss]}"),
-                # An upper bound: early stopping may end each member sooner.
-                progress.TextColumn("at most"),
-                progress.TimeRemainingColumn(compact=True),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            total = self.fits * self.members * self.epochs
-            self.task = self.bar.add_task("starting", total=total, loss="")
-            self.bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def on_stage(self, stage: str) -> None:
-        if self.bar is not None:
-            self.bar.update(self.task, description=f"{stage} …")
-        else:
-            say(f"{stage} …", quiet=self.quiet)
-
-    def on_epoch(self, epoch: Epoch) -> None:
-        before = (epoch.fit == "final") * self.members + epoch.member - 1
-        where = f"{epoch.fit} fit, network {epoch.member}/{epoch.members}"
-        loss = f"epoch {epoch.epoch} loss {epoch.loss:.4f} validation {epoch.validation_loss:.4f}"
-        if self.bar is not None:
-            self.bar.update(
-                self.task,
-                description=where,
-                completed=before * self.epochs + epoch.epoch,
-                loss=loss,
-            )
-        elif time.monotonic() - self.said > EVERY or epoch.epoch == 1:
-            self.said = time.monotonic()
-            left = (self.fits * self.members - before) * self.epochs - epoch.epoch
-            seconds = left * epoch.seconds
-            say(
-                f"{where}: {loss} (best: epoch {epoch.best_epoch}), at most {seconds:.0f} s left",
-                quiet=self.quiet,
-            )

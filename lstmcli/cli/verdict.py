@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from lstmcli.cli.screen import wrapped
 from lstmcli.cli.terminal import print_table
 
 if TYPE_CHECKING:
@@ -12,11 +14,16 @@ if TYPE_CHECKING:
 
 def print_verdict(verdict: Verdict) -> None:
     """Print what a recipe beats, and by how much."""
-    from lstmcli.report.verdict import TABLE_LEGEND, headline, table_head, table_rows
+    from lstmcli.report.verdict import TABLE_LEGEND, paragraphs, table_head, table_rows
 
-    print(headline(verdict))
+    print_paragraphs(paragraphs(verdict))
     rows = table_rows(verdict)
     if verdict.steps and rows:
         print()
         print_table(table_head(verdict), rows)
-        print(f"\n{TABLE_LEGEND}")
+        print(f"\n{wrapped(TABLE_LEGEND)}")
+
+
+def print_paragraphs(paragraphs: Iterable[str]) -> None:
+    """Print paragraphs in lines that fit the terminal, with an empty line between them."""
+    print("\n\n".join(map(wrapped, paragraphs)))

@@ -15,6 +15,7 @@ from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.blend import FittedRun
 from lstmcli.forecasters.calibrated import FittedCalibrated
+from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, check_market, find_inputs, panel_of_run
@@ -42,6 +43,8 @@ class Prediction:
         baseline: prices of the hardest baseline of the run's verdict; None where its
             history is too short.
         beside: Forecasts of baselines in log returns, by name; the hardest and those asked for.
+        earlier: the calibrated Forecast from the session before, H rows, where it was asked for
+            and costs next to nothing; else None.
         sessions_behind: settled sessions after the origin that have no bar here; 0 is
             fresh, None where the user chose the origin.
         seen: whether the networks were fitted on sessions after the origin.
@@ -64,6 +67,7 @@ class Prediction:
     sessions_behind: int | None
     seen: bool
     path: Path
+    earlier: pd.DataFrame | None = None
 
     @property
     def bars(self) -> pd.DataFrame:
@@ -94,6 +98,7 @@ def predict(
     as_of: pd.Timestamp | None = None,
     with_keras: bool = False,
     beside: Sequence[str] = (),
+    with_earlier: bool = False,
 ) -> tuple[list[Prediction], list[Failure]]:
     """Forecast each ticker and write its CSV; one that fails leaves the others alone.
 
@@ -103,6 +108,7 @@ def predict(
         as_of: forecast from the last session up to this date.
         with_keras: load what can be explained, too, which takes seconds.
         beside: names of baselines that are wanted besides the hardest.
+        with_earlier: forecast from the session before, too, where that costs next to nothing.
 
     Raises:
         NoDataError, DataError: no ticker is named, and there is no usable run.
@@ -126,7 +132,11 @@ def predict(
             series = series_of(fitted.network.recipe.features)
             here = pd.DatetimeIndex([origin])
             state = calibration_of(session, name, panel)
-            raw, published = FittedCalibrated(fitted, state).with_inner(panel, here)
+            before = _sessions_before(asked, fitted, state) if with_earlier else {}
+            calibrated = FittedCalibrated(fitted, state)
+            raw, published = calibrated.with_inner(panel, here.union([*before.values()]))
+            earlier, published = published[published["made_on"] < origin], _from(published, origin)
+            raw = _from(raw, origin)
             hardest = hardest_baseline(asked[0].manifest.verdict) or "ewma"
             baselines = {
                 baseline: _baseline(baseline, fitted, panel, here)
@@ -136,7 +146,7 @@ def predict(
         except LstmError as error:
             failed |= {inputs.ticker: Failure(inputs.ticker, error) for inputs in asked}
             continue
-        of_published, of_raw = _by_ticker(published), _by_ticker(raw)
+        of_published, of_raw, of_earlier = map(_by_ticker, (published, raw, earlier))
         of_prices, beside_prices = (
             _by_ticker(in_prices(rows, bases)) for rows in (published, baselines[hardest])
         )
@@ -152,6 +162,7 @@ def predict(
                     _Forecasts(
                         published=of_published.get(inputs.ticker),
                         raw=of_raw.get(inputs.ticker),
+                        earlier=_only(of_earlier, inputs.ticker, before),
                         prices=of_prices.get(inputs.ticker),
                         baseline=beside_prices.get(inputs.ticker),
                         baselines={
@@ -171,6 +182,32 @@ def predict(
     )
 
 
+def _sessions_before(
+    asked: Sequence[Inputs], fitted: FittedRun, state: CalibrationState | None
+) -> dict[str, pd.Timestamp]:
+    """Return the session before the origin, by ticker, where a forecast from it is cheap.
+
+    That is where it is out of sample, and where calibration forecasts it anyway.
+    """
+    first = fitted.fit_end if state is None else max(fitted.fit_end, state.before)
+    before = {inputs.ticker: inputs.bars.index[-2] for inputs in asked if len(inputs.bars) > 1}
+    return {ticker: session for ticker, session in before.items() if session >= first}
+
+
+def _from(rows: pd.DataFrame, origin: pd.Timestamp) -> pd.DataFrame:
+    return rows[rows["made_on"] == origin].reset_index(drop=True)
+
+
+def _only(
+    of: Mapping[str, pd.DataFrame], ticker: str, origins: Mapping[str, pd.Timestamp]
+) -> pd.DataFrame | None:
+    """Return the rows of a ticker from its own origin; None without any."""
+    if ticker not in of or ticker not in origins:
+        return None
+    rows = _from(of[ticker], origins[ticker])
+    return rows if len(rows) else None
+
+
 def _by_ticker(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     groups = rows.groupby("ticker", sort=False)
     return {str(ticker): of_ticker.reset_index(drop=True) for ticker, of_ticker in groups}
@@ -185,6 +222,7 @@ class _Forecasts:
     prices: pd.DataFrame | None
     baseline: pd.DataFrame | None
     baselines: Mapping[str, pd.DataFrame]
+    earlier: pd.DataFrame | None
 
 
 def _bases(session: Session, panel: Panel, rows: pd.DataFrame) -> dict[str, PriceBasis]:
@@ -262,4 +300,5 @@ def _prediction(
         path=workspace.write_forecast(
             with_baseline(prices, forecasts.baseline), ticker=inputs.ticker, run=inputs.manifest.run
         ),
+        earlier=forecasts.earlier,
     )

@@ -18,6 +18,7 @@ from lstmcli.frames import (
     EX_DIVIDEND,
     INTERVAL_COLUMNS,
     QUANTILE_COLUMNS,
+    QUANTILES,
     endpoints,
     shares_since,
 )
@@ -84,8 +85,9 @@ def in_prices(forecast: pd.DataFrame, bases: Mapping[str, PriceBasis]) -> pd.Dat
 
     Equation: price = max(last_close·exp(q) − declared, 0)
 
-    Adds the columns `prices`, the kind of the ticker's basis, and `declared`, what was
-    subtracted. The quantiles of a recipe stand for its intervals where it has none.
+    Adds the columns `prices`, the kind of the ticker's basis, `declared`, what was
+    subtracted, and `p_up`, see `chance_of_rise`. The quantiles of a recipe stand for its
+    intervals where it has none.
 
     Args:
         bases: of each ticker.
@@ -106,7 +108,31 @@ def in_prices(forecast: pd.DataFrame, bases: Mapping[str, PriceBasis]) -> pd.Dat
         **{name: prices[name] for name in levels},
         prices=[bases[str(ticker)].kind for ticker in forecast["ticker"]],
         declared=declared,
+        p_up=chance_of_rise(forecast),
     )
+
+
+def chance_of_rise(forecast: pd.DataFrame) -> np.ndarray:
+    """Return the probability that the total return is above zero, (N,), as fractions.
+
+    It is one minus the level at which the quantile function crosses zero, a straight line
+    between two neighbouring quantiles. Nothing is known beyond the outermost ones: where all
+    lie above zero it is 0.975, which means at least so much, and 0.025 where all lie below.
+
+    Args:
+        forecast: a Forecast in log returns.
+    """
+    quantiles = forecast[list(QUANTILE_COLUMNS)].to_numpy(float)
+    levels = np.array(QUANTILES)
+    falls = (quantiles <= 0).sum(axis=1)  # how many do not lie above zero
+    above = np.clip(falls, 1, len(levels) - 1)
+    rows = np.arange(len(quantiles))
+    low, high = quantiles[rows, above - 1], quantiles[rows, above]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        way = np.clip(np.nan_to_num(-low / (high - low)), 0.0, 1.0)
+    crossing = levels[above - 1] + way * (levels[above] - levels[above - 1])
+    crossing = np.where(falls == 0, levels[0], np.where(falls == len(levels), levels[-1], crossing))
+    return 1 - crossing
 
 
 def with_baseline(prices: pd.DataFrame, baseline: pd.DataFrame | None) -> pd.DataFrame:

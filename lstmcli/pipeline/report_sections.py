@@ -22,7 +22,7 @@ from lstmcli.pipeline.report_record import record_of
 from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
 from lstmcli.report.prices import CLOSE, TOTAL_RETURN, PriceBasis
-from lstmcli.report.verdict_record import hardest_baseline
+from lstmcli.report.verdict_record import hardest_baseline, stored_paragraphs
 from lstmcli.sessions import sessions_behind
 from lstmcli.store.runs import Manifest
 from lstmcli.trading import readable, suspension
@@ -115,7 +115,7 @@ def section_of(
     if manifest is not None:
         verdict = manifest.verdict or {}
         hardest = hardest_baseline(verdict)
-        section.verdict = verdict.get("headline")
+        section.verdict = "\n\n".join(stored_paragraphs(verdict)) or None
         section.facts += [
             ("run", manifest.run),
             ("trained", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC on {_names(manifest.tickers)}"),

@@ -158,6 +158,7 @@ def _train(
     final, history = scored, scored.network.history
     if plan.config.training.refit:
         last = plan.panel.sessions()[-1]
+        on_stage("fitting up to the last bar")
         final = plan.recipe.fit(plan.panel, last, watch=watch, fit="final", windows=plan.windows)
         history = pd.concat([history, final.network.history], ignore_index=True)
     lite = _exported(final.network, on_stage)

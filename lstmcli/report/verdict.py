@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,9 +24,6 @@ from lstmcli.evaluation.verdict import Verdict
 from lstmcli.frames import COVERAGES
 from lstmcli.report.wording import recipe_name
 
-_WIDTH = 79
-"""Columns of a terminal that a headline fits into."""
-
 _SESSIONS_A_YEAR = 252
 
 _PLAIN = {
@@ -48,13 +44,17 @@ Row = Mapping[Any, Any]
 
 
 def headline(verdict: Verdict) -> str:
-    """Return the verdict in sentences, in lines of at most 79 columns.
+    """Return the verdict in sentences, on one line: both `paragraphs`."""
+    return " ".join(paragraphs(verdict))
 
-    The first paragraph says what it beats, what it cannot be told from and what that would
-    have taken, and what it loses to. The second says how that was found.
+
+def paragraphs(verdict: Verdict) -> tuple[str, str]:
+    """Return the answer, and how it was found.
+
+    The answer says what a recipe beats, what it cannot be told from, what could have shown,
+    and what it loses to.
     """
-    sentences = _first_sentences(verdict), _details(verdict)
-    return "\n\n".join(_wrapped(" ".join(paragraph)) for paragraph in sentences)
+    return " ".join(_first_sentences(verdict)), " ".join(_details(verdict))
 
 
 def plain_name(baseline: str) -> str:
@@ -82,12 +82,10 @@ def _first_sentences(verdict: Verdict) -> list[str]:
             said.append(f"{subject} {_stop(row, verdict)}.")
             subject = "It"
     if of[TIES]:
-        power, took = _power(of[TIES], verdict)
-        if power:
-            said.append(f"{power}.")
-            subject = name
-        said.append(f"{subject} cannot be told from {_listed(of[TIES])}{took}.")
-        subject = "It"
+        said.append(
+            f"{subject} cannot be told from {_listed(of[TIES])}. {_power(of[TIES], verdict)}."
+        )
+        subject = name
     if of[LOSES]:
         by = _range([-row["skill"] for row in of[LOSES]])
         said.append(f"{subject} loses to {_listed(of[LOSES])}, by {by}.")
@@ -100,35 +98,23 @@ def _first_sentences(verdict: Verdict) -> list[str]:
 
 def _too_few(name: str, verdict: Verdict) -> str:
     if not verdict.missing:
-        return f"No verdict on {name}: none of its forecasts has an outcome."
+        return f"None of the forecasts of {name} has an outcome yet: there is no verdict."
     step, more = next(iter(verdict.missing.items()))
+    are = "is" if verdict.origins == 1 else "are"
     return (
-        f"No verdict on {name}: {_sessions(verdict.origins)} say too little. A test at "
-        f"{_sessions(step)} ahead needs {more:,} more evening{'s' * (more > 1)}."
+        f"A verdict on {name} needs {more:,} more evening{'s' * (more > 1)}: "
+        f"{_sessions(verdict.origins)} {are} too few for a test {_sessions(step)} ahead."
     )
 
 
-def _power(ties: Sequence[Row], verdict: Verdict) -> tuple[str, str]:
-    """Return what a skill would have needed, as a sentence before or as words behind.
-
-    Somebody who trains on one ticker reads first how little it can show.
-    """
+def _power(ties: Sequence[Row], verdict: Verdict) -> str:
+    """Return the skill that the test would have found, as a sentence without its full stop."""
+    count = verdict.tickers[0]
+    span = f"{_sessions(verdict.origins)} of {'one ticker' if count == 1 else f'{count:,} tickers'}"
     needed = [row["detectable"] for row in ties]
     if min(needed) >= 1:
-        would = "no skill would show"
-        return (f"With {_span(verdict)} {would}", "") if _alone(verdict) else ("", f": {would}")
-    needs = _range(needed)
-    if _alone(verdict):
-        return f"With {_span(verdict)} only a skill of {needs} would show", ""
-    return "", f": it would have taken a skill of {needs} to show"
-
-
-def _alone(verdict: Verdict) -> bool:
-    return verdict.tickers[0] == 1
-
-
-def _span(verdict: Verdict) -> str:
-    return f"{_sessions(verdict.origins)} of one ticker"
+        return f"In {span}, no skill would show"
+    return f"In {span}, only a skill above {_range(needed)} would show"
 
 
 def _stop(row: Row, verdict: Verdict) -> str:
@@ -147,8 +133,8 @@ def _stop(row: Row, verdict: Verdict) -> str:
     worst = off.loc[(off["coverage"] - off["nominal"]).abs().idxmax()]
     return (
         f"does not beat {name}, though its loss is {_percent(row['skill'])} lower: its cones do "
-        f"not cover what they promise ({_cone(worst['nominal'], worst['coverage'])} at "
-        f"{_sessions(int(worst['step']))})"
+        f"not hold what they promise (at {_sessions(int(worst['step']))} "
+        f"{_cone(worst['nominal'], worst['coverage'])})"
     )
 
 
@@ -160,8 +146,13 @@ def _not_asked(rows: Sequence[Row]) -> str:
         if some:
             by = _range([abs(row["skill"]) for row in some])
             found.append(f"{word} than {_listed(some)} by {by}")
-    claimed = "that is not" if len(rows) == 1 else "neither is" if len(rows) == 2 else "none is"
-    return f"{' and '.join(found)}; {claimed} claimed, because the baselines are tested in order"
+    counts, these = ("that does not count", "this one")
+    if len(rows) > 1:
+        counts, these = ("neither counts" if len(rows) == 2 else "none counts"), "these"
+    return (
+        f"{' and '.join(found)}; {counts}, because the baselines are tested in a fixed order, and "
+        f"the tests ended before {these}"
+    )
 
 
 def _details(verdict: Verdict) -> list[str]:
@@ -171,26 +162,31 @@ def _details(verdict: Verdict) -> list[str]:
         fits = "" if verdict.fits is None else f", {_times(verdict.fits)}"
         share = f" ({verdict.shared} recipes share the 5 %)" if verdict.shared > 1 else ""
         said.append(
-            f"Judged on {_sessions(verdict.origins)}, {verdict.first:%Y-%m-%d} to "
-            f"{verdict.last:%Y-%m-%d}{fits}, {_sessions(verdict.steps[-1], steps)} ahead: "
-            f"{verdict.forecasts:,} forecasts, losses (CRPS) in units of volatility, EWC test on "
-            f"dates at {100 * verdict.alpha:.3g} % to each side{share}."
+            f"Judged on {verdict.forecasts:,} forecasts {_sessions(verdict.steps[-1], steps)} "
+            f"ahead, made on {_sessions(verdict.origins)} that it had not seen "
+            f"({verdict.first:%Y-%m-%d} to {verdict.last:%Y-%m-%d}{fits}). The loss is CRPS in "
+            f"units of volatility, the test is EWC on dates at {100 * verdict.alpha:.3g} % to each "
+            f"side{share}."
         )
-    waiting = [f"{more:,} more at {_sessions(step)}" for step, more in verdict.missing.items()]
+    waiting = [
+        f"{_sessions(step)} ahead ({more:,} more needed)" for step, more in verdict.missing.items()
+    ]
     if waiting and verdict.steps:
-        said.append(f"A test needs {_joined(waiting)} ahead.")
+        said.append(f"Too few sessions for a test {joined(waiting)}.")
     hardest = verdict.ladder[verdict.ladder["baseline"] == verdict.hardest].to_dict("records")
     for row in hardest:
         if np.isfinite(row["skill"]):
             said.append(
-                f"Skill against {plain_name(row['baseline'])}: {_signed(row['skill'])} % "
-                f"({_signed(row['low'])} to {_signed(row['high'])})."
+                f"Skill against {plain_name(row['baseline'])}, the hardest baseline: "
+                f"{_signed(row['skill'])} % ({100 * verdict.level:.4g} % interval "
+                f"{_signed(row['low'])} to {_signed(row['high'])})."
             )
     count, better, worse = verdict.tickers
     if count > 1 and hardest and verdict.steps:
         said.append(
-            f"Of {count} tickers by themselves {better} are better and {worse} worse than "
-            f"{plain_name(hardest[0]['baseline'])} at {_sessions(verdict.steps[0])}."
+            f"Each ticker by itself, {_sessions(verdict.steps[0])} ahead: of {count:,} tickers "
+            f"{better:,} are better than {plain_name(hardest[0]['baseline'])} and {worse:,} worse, "
+            "beyond luck."
         )
     for row in verdict.ladder.to_dict("records"):
         if row["lacking"]:
@@ -200,23 +196,23 @@ def _details(verdict: Verdict) -> list[str]:
             )
     if verdict.steps:
         shares = verdict.coverage.groupby("nominal")["coverage"].mean()
-        cones = ", ".join(_cone(share, shares[share]) for share in COVERAGES)
-        said.append(f"Outcomes inside: {cones}.")
+        held = [f"{100 * share:.0f} % cone {_share(shares[share])}" for share in COVERAGES]
+        said.append(f"Outcomes inside: {joined(held)}.")
     said.append(f"Direction: {direction_sentence(verdict.direction)}.")
     return said
 
 
 def direction_sentence(direction: Direction) -> str:
     """Return what is known about the direction of the median, without a full stop."""
-    usual = f"the usual direction of the training years is right {_share(direction.usual)}"
+    usual = "the usual direction of the training years"
     if direction.edge is None:
-        known = "" if np.isnan(direction.usual) else f"; {usual}"
-        return f"n/a, the median never changes its sign{known}"
+        known = "" if np.isnan(direction.usual) else f"; {usual} is right {_share(direction.usual)}"
+        return f"nothing to test, the median always points the same way{known}"
     evidence = "evidence of an edge" if direction.edge else "no evidence of an edge"
     needed = needed_direction(_SESSIONS_A_YEAR)
     return (
-        f"{evidence}, right {_share(direction.right)} where {usual} "
-        f"(a year of days needs {_share(needed)} to tell from a coin)"
+        f"{evidence}, the median is right {_share(direction.right)} of the time, {usual} "
+        f"{_share(direction.usual)} (a coin reaches {_share(needed)} in one year of forty)"
     )
 
 
@@ -240,17 +236,18 @@ def table_rows(verdict: Verdict) -> list[list[str]]:
 
 
 TABLE_LEGEND = (
-    "Skill: how much lower the loss is than the baseline's, in units of volatility;\n"
-    "CRPS: the same in % of the price. 'shows': the skill that is told from luck\n"
-    "four times out of five. 'shown': for comparison, never tested."
+    "Skill: how much lower the loss is than the baseline's, in units of volatility; CRPS: the "
+    "same in % of the price. 'shows': a skill of this size is told from luck four times out of "
+    "five. 'shown': for comparison, never tested."
 )
 
 
 def _listed(rows: Sequence[Row]) -> str:
-    return _joined([plain_name(row["baseline"]) for row in rows])
+    return joined([plain_name(row["baseline"]) for row in rows])
 
 
-def _joined(names: Sequence[str]) -> str:
+def joined(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: `EWMA, GARCH and HAR`."""
     return " and ".join(", ".join(names).rsplit(", ", 1))
 
 
@@ -270,7 +267,7 @@ def _share(share: float) -> str:
 
 
 def _cone(nominal: float, coverage: float) -> str:
-    return f"{100 * nominal:.0f} % cone {_share(coverage)}"
+    return f"the {100 * nominal:.0f} % cone held {_share(coverage)}"
 
 
 def _signed(share: float) -> str:
@@ -283,7 +280,3 @@ def _sessions(step: int, shown: str | None = None) -> str:
 
 def _times(fits: int) -> str:
     return f"fitted {'once' if fits == 1 else f'{fits} times'}"
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, _WIDTH, break_on_hyphens=False)

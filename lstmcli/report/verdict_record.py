@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lstmcli.evaluation.ladder import BEATS, LOSES, NO_VERDICT, TIES
+from lstmcli.evaluation.ladder import (
+    BEATS,
+    CONSTANT,
+    EQUAL,
+    LOSES,
+    NO_VERDICT,
+    SMALL,
+    TIES,
+    UNCOVERED,
+)
 from lstmcli.evaluation.verdict import Verdict
-from lstmcli.report.verdict import direction_sentence, headline, plain_name
+from lstmcli.report.verdict import direction_sentence, joined, paragraphs, plain_name
 from lstmcli.report.wording import recipe_name
 
 
@@ -24,7 +33,8 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "calibrated": verdict.calibrated,
         "hardest": verdict.hardest,
         "verdict": dict(zip(rungs["baseline"], rungs["word"], strict=True)),
-        "headline": headline(verdict),
+        "headline": " ".join(paragraphs(verdict)),
+        "paragraphs": list(paragraphs(verdict)),
         "test": "EWC on dates",
         "loss": "CRPS / (EWMA volatility * sqrt(step))",
         "alpha": verdict.alpha,
@@ -43,6 +53,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
             "usual": _json_value(direction.usual),
             "p_value": direction.p_value,
             "independence": direction.independence,
+            "edge": direction.edge,
             "verdict": direction_sentence(direction),
         },
         "confidence_set": names,
@@ -62,19 +73,74 @@ def hardest_baseline(stored: Mapping[str, Any] | None) -> str | None:
     return stored.get("hardest") or stored.get("strongest")
 
 
-def reminder(stored: Mapping[str, Any]) -> str:
-    """Return a line on a verdict that was shown in full above.
+def stored_paragraphs(stored: Mapping[str, Any]) -> list[str]:
+    """Return the answer, and how it was found, each on one line.
+
+    Older versions stored both as one text, broken into lines.
+    """
+    kept = stored.get("paragraphs") or str(stored.get("headline", "")).split("\n\n")
+    return [" ".join(str(text).split()) for text in kept]
+
+
+def has_edge(stored: Mapping[str, Any] | None) -> bool | None:
+    """Return whether there is evidence that the median knows the direction.
+
+    None where there was nothing to test. Versions before 0.3 stored the sentence alone.
+    """
+    direction = (stored or {}).get("direction") or {}
+    if "edge" in direction:
+        return direction["edge"]
+    said = str(direction.get("verdict", ""))
+    return True if said.startswith("evidence") else False if said.startswith("no ") else None
+
+
+def verdict_word(stored: Mapping[str, Any] | None) -> str:
+    """Return the word on the hardest baseline, as the table of a verdict has it."""
+    word = str(((stored or {}).get("verdict") or {}).get(hardest_baseline(stored), NO_VERDICT))
+    return "cannot tell" if word == TIES else word
+
+
+def short_verdict(stored: Mapping[str, Any] | None) -> str:
+    """Return a verdict in a sentence or two: what it beats, and whether its cones held.
 
     Args:
-        stored: what `verdict_json` returned.
+        stored: what `verdict_json` returned, of any version; None of a run without one.
     """
-    hardest = hardest_baseline(stored)
-    if hardest is None:
-        return "verdict on the run: see above"
-    word = stored["verdict"].get(hardest, NO_VERDICT)
-    verbs = {BEATS: "beats", LOSES: "loses to", TIES: "cannot be told from"}
-    phrase = f"{verbs[word]} {plain_name(hardest)}" if word in verbs else f"{word} ({hardest})"
-    return f"verdict on the run: {phrase}, see above"
+    if not stored:
+        return "This run has no verdict: an older version trained it."
+    recipe = recipe_name(stored["recipe"], calibrated=bool(stored.get("calibrated")))
+    parts = _short_phrases(stored)
+    if not parts and "ladder" not in stored:
+        word, name = verdict_word(stored), plain_name(str(hardest_baseline(stored)))
+        return f"An older version found {recipe}: {word} against {name}."
+    if not parts:
+        return stored_paragraphs(stored)[0]
+    sessions = stored.get("origins")
+    tested = f" on {sessions:,} sessions that it had not seen" if sessions else ""
+    inside = [row["coverage"] for row in stored.get("coverage") or [] if row["nominal"] == 0.8]
+    held = f" Its 80 % range held {100 * np.mean(inside):.0f} % of the outcomes." if inside else ""
+    return f"Tested{tested}: {recipe} {'; it '.join(parts)}.{held}"
+
+
+_PHRASES = {
+    BEATS: "beats {}",
+    EQUAL: "forecasts as {} does",
+    SMALL: "is better than {} by too little to matter",
+    UNCOVERED: "does not beat {}, because its cones do not hold what they promise",
+    TIES: "cannot be told from {}",
+    LOSES: "loses to {}",
+}
+
+
+def _short_phrases(stored: Mapping[str, Any]) -> list[str]:
+    why = {row["baseline"]: row.get("why") for row in stored.get("ladder") or []}
+    named: dict[str, list[str]] = {key: [] for key in _PHRASES}
+    for baseline, word in stored["verdict"].items():
+        key = why.get(baseline) or word
+        key = TIES if key == CONSTANT else key
+        if key in named:
+            named[key].append(plain_name(baseline))
+    return [_PHRASES[key].format(joined(names)) for key, names in named.items() if names]
 
 
 def _date(day: pd.Timestamp) -> str | None:

@@ -19,6 +19,55 @@ def untrained_members(best_epochs: Sequence[int]) -> str:
     return f"{left} of {len(best_epochs)} members stayed at epoch 0, the untrained baseline."
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it: `20 seconds`, `2 minutes`, `1.5 hours`."""
+    if seconds < 55:
+        return f"{max(5, 5 * round(seconds / 5))} seconds"
+    if seconds < 55 * 60:
+        minutes = round(seconds / 60)
+        return "a minute" if minutes == 1 else f"{minutes} minutes"
+    hours = round(seconds / 1800) / 2
+    return "an hour" if hours == 1 else f"{hours:g} hours"
+
+
+def training_work(
+    members: int, fits: int, epochs: int, tickers: int, known: tuple[float, str] | None
+) -> str:
+    """Return what a training has to do, and how long it takes where that is known.
+
+    Args:
+        fits: of each member.
+        known: the seconds that it should take, and the run that took as long.
+    """
+    if known is not None:
+        seconds, run = known
+        return f"this takes about {duration(seconds)}, as {run} did"
+    count = members * fits
+    networks = f"{count} network{'s' * (count > 1)} of at most {epochs:,} epoch{'s' * (epochs > 1)}"
+    on = f"{tickers:,} ticker{'s' * (tickers > 1)}"
+    return f"training {networks} on {on}; the second epoch tells how long it takes"
+
+
+def time_to_come(
+    seconds: float, *, networks: int, least: int, most: int, limit: float | None
+) -> str:
+    """Return how long the epochs of a training take, from the time of one.
+
+    Args:
+        seconds: of an epoch.
+        networks: to train, each with `least` to `most` epochs.
+        limit: seconds that it may take.
+    """
+    low, high = (networks * epochs * seconds for epochs in (least, most))
+    high = high if limit is None else min(high, limit)
+    low = min(low, high)
+    rest = "scoring and saving come on top"
+    if duration(low) == duration(high):
+        return f"about {duration(high)} of epochs ({seconds:.2g} s each); {rest}"
+    count = f"{networks} network{'s' * (networks > 1)} of {least} to {most} epochs"
+    return f"{duration(low)} to {duration(high)}: {count} of {seconds:.2g} s; {rest}"
+
+
 def live_phrase(word: str, evenings: float) -> str:
     """Return a word of the live table as users read it.
 

@@ -127,6 +127,23 @@ class Ledger:
             ).fetchall()
         return _typed(pd.DataFrame(found, columns=list(columns)))
 
+    def last_before(self, ticker: str, made_on: pd.Timestamp) -> pd.DataFrame:
+        """Return the rows of one session ahead from the newest origin before a session.
+
+        Of all runs and recipes, in the order of `read`; no rows where there is none.
+        """
+        columns = ("id", *COLUMNS, "previous", "hash")
+        found: list[tuple] = []
+        if self.exists():
+            with open_ledger(self.path) as connection:
+                found = connection.execute(
+                    f"SELECT {', '.join(columns)} FROM forecasts WHERE ticker = ? AND step = 1 "
+                    "AND made_on = (SELECT MAX(made_on) FROM forecasts "
+                    "WHERE ticker = ? AND made_on < ?) ORDER BY id",
+                    (ticker, ticker, f"{made_on:%Y-%m-%d}"),
+                ).fetchall()
+        return _typed(pd.DataFrame(found, columns=list(columns)))
+
     def head(self) -> str:
         """Return the hash of the last row, which stands for all of them."""
         if not self.exists():

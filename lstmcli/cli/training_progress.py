@@ -1,0 +1,114 @@
+"""The progress of a training: what it does, how long it takes, which epoch it is at."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from lstmcli.cli.screen import Stages
+from lstmcli.cli.terminal import say
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from lstmcli.forecasters.training import Epoch, TrainingConfig
+
+EVERY = 10.0
+"""Seconds between lines of progress off a terminal."""
+
+MEASURED = 2
+"""The epoch whose time is taken for that of the others; the first one compiles, too."""
+
+
+class TrainingProgress:
+    """Shows stages by a spinner and epochs by a bar; a plain line now and then elsewhere."""
+
+    def __init__(self, training: TrainingConfig, *, quiet: bool) -> None:
+        self._training, self._quiet = training, quiet
+        self._networks = training.members * (2 if training.refit else 1)
+        self._said = 0.0
+        self._estimated = False
+        self._stages = Stages(quiet=quiet)
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> TrainingProgress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stages.end()
+        self._end_bar()
+
+    def on_stage(self, stage: str) -> None:
+        """Show what begins. Nothing of the epochs before stays beside it."""
+        self._end_bar()
+        self._stages.begin(stage)
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """Show an epoch that has ended, and once how long the training takes."""
+        self._stages.end()
+        self._estimate(epoch)
+        before = (epoch.fit == "final") * epoch.members + epoch.member - 1
+        done = before * epoch.epochs + epoch.epoch
+        if sys.stderr.isatty() and not self._quiet:
+            self._show(epoch, done)
+        elif time.monotonic() - self._said > EVERY or epoch.epoch == 1:
+            self._said = time.monotonic()
+            seconds = (self._networks * epoch.epochs - done) * epoch.seconds
+            say(
+                f"{epoch.fit} fit, network {epoch.member}/{epoch.members}: epoch {epoch.epoch} "
+                f"loss {epoch.loss:.4f} validation {epoch.validation_loss:.4f} "
+                f"(best: epoch {epoch.best_epoch}), at most {seconds:.0f} s left",
+                quiet=self._quiet,
+            )
+
+    def _estimate(self, epoch: Epoch) -> None:
+        """Say how long all epochs take, once one has been measured."""
+        if self._estimated or epoch.epoch < min(MEASURED, epoch.epochs):
+            return
+        from lstmcli.report.wording import time_to_come
+
+        self._estimated = True
+        limit = self._training.max_minutes
+        say(
+            time_to_come(
+                epoch.seconds,
+                networks=self._networks,
+                least=min(self._training.patience, epoch.epochs),
+                most=epoch.epochs,
+                limit=None if limit is None else 60 * limit,
+            ),
+            quiet=self._quiet,
+        )
+
+    def _show(self, epoch: Epoch, done: int) -> None:
+        shown: dict[str, Any] = {
+            "description": f"{epoch.fit} fit {epoch.member}/{epoch.members}",
+            "completed": done,
+            "loss": f"epoch {epoch.epoch}: {epoch.loss:.4f}, "
+            f"validation {epoch.validation_loss:.4f}",
+        }
+        if self._bar is None:
+            from rich import progress
+            from rich.console import Console
+
+            self._bar = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(bar_width=None),
+                progress.TextColumn("{task.fields[loss]}"),
+                # An upper bound: early stopping may end each network sooner.
+                progress.TextColumn("at most"),
+                progress.TimeRemainingColumn(compact=True),
+                console=Console(stderr=True),
+                transient=True,
+                expand=True,
+            )
+            total = self._networks * epoch.epochs
+            self._task = self._bar.add_task(total=total, **shown)
+            self._bar.start()
+        self._bar.update(self._task, **shown)
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

@@ -1,0 +1,116 @@
+"""A first look at a forecast: what it says in a sentence, and what came of the one before."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from lstmcli import clock
+from lstmcli.errors import LstmError
+from lstmcli.frames import endpoints, shares_since
+from lstmcli.pipeline.predict import Prediction
+from lstmcli.pipeline.session import Session
+from lstmcli.report.outlook import Previous, Range, outlook, shown_steps
+from lstmcli.report.verdict_record import has_edge
+from lstmcli.sessions import time_zone
+
+log = logging.getLogger(__name__)
+
+RECENT = 20
+"""Sessions of the line of recent closes."""
+
+SAME = 0.001
+"""How far the logarithm of a close may lie off the one that a forecast was made from: more is
+another price, of corrected bars."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What somebody sees first of a forecast.
+
+    Attributes:
+        outlook: the sentences that answer.
+        ranges: 80 % ranges of the steps that are shown, as changes since the last close.
+        previous: the last forecast that has an outcome; None where none is known.
+        closes: the last ones, oldest first.
+        today: the date at the exchange.
+    """
+
+    outlook: str
+    ranges: tuple[Range, ...]
+    previous: Previous | None
+    closes: tuple[float, ...]
+    today: date
+
+
+def look_at(session: Session, prediction: Prediction) -> Look:
+    """Return the first look at a forecast."""
+    prices, close = prediction.prices, prediction.last_close
+    calendar = prediction.panel.calendars[prediction.ticker]
+    today = clock.now().astimezone(ZoneInfo(time_zone(calendar))).date()
+    ranges = tuple(
+        Range(
+            step=step,
+            target_on=prices["target_on"].iloc[step - 1].date(),
+            low=float(prices["lo80"].iloc[step - 1] / close - 1),
+            high=float(prices["hi80"].iloc[step - 1] / close - 1),
+        )
+        for step in shown_steps(len(prices))
+    )
+    return Look(
+        outlook=outlook(
+            has_edge(prediction.manifest.verdict),
+            ranges,
+            made_on=prediction.made_on.date(),
+            today=today,
+        ),
+        today=today,
+        ranges=ranges,
+        previous=_previous(session, prediction),
+        closes=tuple(prediction.bars["close"].tail(RECENT)),
+    )
+
+
+def _previous(session: Session, prediction: Prediction) -> Previous | None:
+    """Return the last forecast with an outcome: the one issued, else that of the run."""
+    try:
+        issued = session.workspace.ledger.last_before(prediction.ticker, prediction.made_on)
+    except LstmError as error:  # no reason to withhold the next forecast
+        log.warning("%s: the last forecast is not shown: %s", prediction.ticker, error)
+        return None
+    issued = issued[issued["calibrated"]]
+    if len(issued):
+        return what_came(issued.tail(1), prediction.bars, issued=True)
+    if prediction.earlier is not None:
+        return what_came(prediction.earlier.head(1), prediction.bars, issued=False)
+    return None
+
+
+def what_came(first: pd.DataFrame, bars: pd.DataFrame, *, issued: bool) -> Previous | None:
+    """Return a forecast of one session beside what came; None where the bars are others now.
+
+    Prices are those of the bars: divided by splits, after dividends, as returns are counted.
+    """
+    row = first.iloc[0]
+    made_on, target_on = row["made_on"], row["target_on"]
+    if made_on not in bars.index or target_on not in bars.index:
+        return None
+    close = row["last_close"] / shares_since(bars["split"], made_on)
+    if abs(np.log(close / bars["close"].loc[made_on])) > SAME:
+        return None
+    since = bars.loc[made_on:target_on].iloc[1:]
+    (low,), (high,) = endpoints(first, 0.80)
+    paid = float(since["dividend"].sum())
+    return Previous(
+        made_on=made_on.date(),
+        target_on=target_on.date(),
+        low=float((close - paid) * np.exp(low)),
+        high=float((close - paid) * np.exp(high)),
+        close=float(bars["close"].loc[target_on]),
+        issued=issued,
+    )
