@@ -228,17 +228,20 @@ def backtest(
     *,
     workspace: str | Path = WORKSPACE,
     workers: int | None = None,
+    again: bool = False,
 ) -> BacktestResult:
     """Return scores and the verdict of a config, fitted anew before each fold of the past.
 
     Every baseline is fitted and judged on the same sessions. The backtest is kept in the
-    workspace, as that of `lstm backtest` is. An interrupted one goes on where it stopped.
+    workspace, as that of `lstm backtest` is. An interrupted one goes on where it stopped,
+    and one that was finished before is not computed twice.
 
     Args:
         config: the path of a YAML file, the name of a shipped config, or a config.
         tickers: none is those of the config; if it has none, every stored one.
         workers: processes; None is one per core, four at most. More than one start Python
             anew, so a script calls this below `if __name__ == "__main__":`.
+        again: compute it even if it was finished before.
 
     Returns:
         `scores`, the Scores of each recipe, raw and calibrated; `verdicts`, by the
@@ -272,7 +275,7 @@ def backtest(
     session = _open(workspace)
     label = config.name or config.model.name
     plan = plan_backtest(session, {label: config}, _names(tickers))
-    return run_backtest(session, plan, workers=workers)
+    return run_backtest(session, plan, workers=workers, again=again)
 
 
 class _Unwritten(Workspace):

@@ -24,11 +24,18 @@ LSTM = [sys.executable, "-m", "lstmcli"]
 NOW = "2008-10-14T18:00:00-04:00"
 """Two hours after the last bar of the sample."""
 
+LAST = "2008-10-14"
+"""The session on which `NOW` is."""
+
 TINY = [
     *("--config", "smoke.yaml", "--set", "training.epochs=1", "--set", "model.units=4"),
     *("--set", "window.lookback=12", "--set", "training.learning_rate=0.01"),
 ]
 """Options of a training that takes as long as loading TensorFlow."""
+
+SMALL = [*TINY, "--set", "window.horizon=2", "--set", "backtest.folds=3"]
+SMALL += ["--set", "backtest.start=2008-02-01", "--workers", "1"]
+"""Three folds of a network that trains in a second."""
 
 
 # In a hint a command ends at punctuation outside quotes, or at the verb of the sentence.
@@ -136,6 +143,8 @@ def check_parses(line: str) -> None:
     assert words[0] == "lstm"
     command, arguments, name = typer.main.get_command(app), words[1:], "lstm"
     while hasattr(command, "commands"):
+        if "list" in command.commands and (not arguments or arguments[0].startswith("-")):
+            arguments = ["list", *arguments]  # as `ListsByDefault` reads it
         name, *arguments = arguments
         command = command.commands[name]
     with suppress(typer.Exit), command.make_context(name, arguments):  # --help exits
@@ -177,3 +186,9 @@ def run_folder(workspace: Path) -> Path:
     """Return the folder of the one run in a workspace."""
     (folder,) = (workspace / "runs").iterdir()
     return folder
+
+
+def finished(data: Path) -> Path:
+    """Return the folder of the one finished backtest in a workspace."""
+    (manifest,) = (data / "backtests").glob("*/manifest.json")
+    return manifest.parent

@@ -14,7 +14,7 @@ from typing import Any
 
 import curl_cffi  # noqa: F401  (after TensorFlow its TLS finds TensorFlow's symbols, and fails)
 import pytest
-from command import NOW, TINY, Lstm, Result, spawn
+from command import LAST, NOW, SMALL, TINY, Lstm, Result, spawn
 from filelock import FileLock
 from simulate import simulate_bars
 from yahoo_server import YahooServer
@@ -209,3 +209,32 @@ def _enter(data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LSTM_WORKSPACE", "data")
     monkeypatch.setenv("LSTM_NOW", NOW)
     return data
+
+
+@pytest.fixture(scope="session")
+def proven(made_once) -> tuple[Path, Result]:
+    """Return a workspace with two tickers and a backtest of them, and its answer."""
+    folder, answer = made_once("proven", _proven)
+    return folder / "data", Result(**answer)
+
+
+def _proven(folder: Path) -> dict[str, Any]:
+    data = folder / "data"
+    for seed, name in enumerate(("AAA", "BBB")):
+        bars = simulate_bars(1100, seed=seed, last=LAST).rename_axis("Date")
+        bars[["open", "high", "low", "close", "volume"]].to_csv(folder / f"{name}.csv")
+        fetched = spawn("fetch", name, "--source", "csv", "--file", f"{name}.csv", workspace=data)
+        assert fetched.code == 0, fetched.err
+    shutil.copytree(data, folder / "fresh")
+    answer = spawn("backtest", *SMALL, "--json", workspace=data)
+    assert answer.code == 0, answer.err
+    return vars(answer)
+
+
+@pytest.fixture
+def fresh(proven, tmp_path, monkeypatch) -> Path:
+    """Return a copy of the bars alone, which commands find by themselves."""
+    shutil.copytree(proven[0].parent / "fresh", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LSTM_WORKSPACE", "data")
+    return tmp_path / "data"

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from command import TINY, Lstm, Result, spawn, start, wait_for
+from command import LAST, SMALL, TINY, Lstm, finished, spawn, start, wait_for
 from simulate import panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
@@ -23,6 +23,7 @@ from lstmcli.evaluation.backtest import (
     BacktestConfig,
     calibrate_folds,
     cut_folds,
+    judged_steps,
     taking_part,
 )
 from lstmcli.evaluation.tasks import FoldTask
@@ -45,13 +46,6 @@ pytestmark = pytest.mark.process
 
 H = 20
 DAYS = pd.DatetimeIndex(simulate_bars(2000).index)
-
-SMALL = [*TINY, "--set", "window.horizon=2", "--set", "backtest.folds=3"]
-SMALL += ["--set", "backtest.start=2008-02-01", "--workers", "1"]
-"""Three folds of a network that trains in a second."""
-
-LAST = "2008-10-14"
-"""The session on which `NOW` is."""
 
 
 def folds(**changes):
@@ -106,34 +100,9 @@ def test_who_has_less_than_two_years_or_has_ended_does_not_take_part():
     assert set(taking_part(panel, two)) == {"WHOLE", "TWO_YEARS"}
 
 
-@pytest.fixture(scope="session")
-def proven(made_once) -> tuple[Path, Result]:
-    """Return a workspace with two tickers and a backtest of them, and its answer."""
-    folder, answer = made_once("proven", _proven)
-    return folder / "data", Result(**answer)
-
-
-def _proven(folder: Path) -> dict[str, Any]:
-    data = folder / "data"
-    for seed, name in enumerate(("AAA", "BBB")):
-        bars = simulate_bars(1100, seed=seed, last=LAST).rename_axis("Date")
-        bars[["open", "high", "low", "close", "volume"]].to_csv(folder / f"{name}.csv")
-        fetched = spawn("fetch", name, "--source", "csv", "--file", f"{name}.csv", workspace=data)
-        assert fetched.code == 0, fetched.err
-    shutil.copytree(data, folder / "fresh")
-    answer = spawn("backtest", *SMALL, "--json", workspace=data)
-    assert answer.code == 0, answer.err
-    return vars(answer)
-
-
-def _finished(data: Path) -> Path:
-    (manifest,) = (data / "backtests").glob("*/manifest.json")
-    return manifest.parent
-
-
 def test_every_forecast_is_written_with_what_came(proven):
     data, answer = proven
-    rows = pd.read_parquet(_finished(data) / "forecasts.parquet")
+    rows = pd.read_parquet(finished(data) / "forecasts.parquet")
     columns = [
         "recipe",
         "calibrated",
@@ -144,9 +113,9 @@ def test_every_forecast_is_written_with_what_came(proven):
         "last_close",
         "sigma",
     ]
-    assert [*columns, *QUANTILE_COLUMNS, *INTERVAL_COLUMNS, "realised", "usual_sign"] == [
-        name for name in rows.columns if name not in ("variance", "unit", "naive")
-    ]
+    columns += [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS, "realised", "variance", "unit", "naive"]
+    assert [*columns, "fold", "usual_sign"] == list(rows.columns)
+    assert set(rows["step"]) == {1, 2}  # the last one is among them
     recipes = {"smoke", "smoke-untrained", *BASELINES}
     # Every recipe on the same origins, each fold's after its fit.
     sizes = rows.groupby(["recipe", "calibrated"]).size()
@@ -160,14 +129,32 @@ def test_every_forecast_is_written_with_what_came(proven):
         assert row.realised == pytest.approx(came, abs=1e-12)
     folds = json.loads(answer.out)["folds"]
     assert len(folds) == 3
+    spans = rows.groupby("fold")["made_on"].agg(["min", "max"])
+    assert spans.index.tolist() == [1, 2, 3]
+    assert [[f"{day:%Y-%m-%d}" for day in span] for span in spans.itertuples(index=False)] == folds
     assert str(rows["made_on"].min().date()) == folds[0][0]
     assert str(rows["made_on"].max().date()) == folds[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("horizon", "steps"),
+    [
+        (1, (1,)),
+        (3, (1, 3)),
+        (5, (1, 5)),
+        (20, (1, 5, 10, 20)),
+        (21, (1, 5, 10, 20, 21)),
+        (60, (1, 5, 10, 20, 60)),
+    ],
+)
+def test_the_last_step_of_a_horizon_is_judged_whatever_it_is(horizon, steps):
+    assert judged_steps(horizon) == steps
 
 
 def test_anybody_can_score_the_forecasts_again(proven):
     """Loops over the Parquet, and no code of the package."""
     data, answer = proven
-    rows = pd.read_parquet(_finished(data) / "forecasts.parquet")
+    rows = pd.read_parquet(finished(data) / "forecasts.parquet")
     levels = [k / 20 for k in range(1, 20)]
     names = [f"q{5 * k:02d}" for k in range(1, 20)]
     total: dict[tuple[str, bool, str, int], list[float]] = {}
@@ -185,7 +172,7 @@ def test_anybody_can_score_the_forecasts_again(proven):
         )
         key = row["recipe"], row["calibrated"], row["ticker"], row["step"]
         total.setdefault(key, []).append(loss)
-    scores = pd.read_csv(_finished(data) / "scores.csv")
+    scores = pd.read_csv(finished(data) / "scores.csv")
     keys = ["recipe", "calibrated", "ticker", "step"]
     crps = scores[scores["metric"] == "crps"].set_index(keys)["value"].sort_index()
     assert len(crps) == len(total)
@@ -211,10 +198,10 @@ def test_the_answer_says_what_was_compared_and_how_it_ended(proven):
     assert (verdict["hardest"], verdict["fits"], verdict["alpha"]) == ("har_ridge", 3, 0.025)
     shown = [row["baseline"] for row in verdict["ladder"] if not row["tested"]]
     assert shown == ["drift", "historical", "gradient_boosting", "smoke-untrained"]
-    kept = pd.read_csv(_finished(proven[0]) / "verdicts.csv")
+    kept = pd.read_csv(finished(proven[0]) / "verdicts.csv")
     assert set(kept["step"]) == {"all", *map(str, verdict["overlaps"])}
     # The loss of the verdict is that of the stored forecasts, in units of volatility.
-    rows = pd.read_parquet(_finished(proven[0]) / "forecasts.parquet")
+    rows = pd.read_parquet(finished(proven[0]) / "forecasts.parquet")
     assert set(rows["usual_sign"]) <= {-1, 1}
     of = outcomes(rows)
     own = of[(of["recipe"] == "smoke") & of["calibrated"]]
@@ -265,7 +252,7 @@ def test_killed_in_the_third_fold_it_goes_on_to_the_same_scores(proven, tmp_path
     assert "going on with" in resumed.err
     assert "smoke, fold 2: " not in resumed.err
     for name in ("scores.csv", "verdicts.csv", "forecasts.parquet"):
-        assert (_finished(workspace) / name).read_bytes() == (_finished(data) / name).read_bytes()
+        assert (finished(workspace) / name).read_bytes() == (finished(data) / name).read_bytes()
 
 
 def test_processes_side_by_side_give_the_same_forecasts(proven, tmp_path):
@@ -275,7 +262,7 @@ def test_processes_side_by_side_give_the_same_forecasts(proven, tmp_path):
     answer = spawn("backtest", *SMALL[:-1], "2", workspace=workspace)
     assert answer.code == 0, answer.err
     for name in ("scores.csv", "verdicts.csv", "forecasts.parquet"):
-        assert (_finished(workspace) / name).read_bytes() == (_finished(data) / name).read_bytes()
+        assert (finished(workspace) / name).read_bytes() == (finished(data) / name).read_bytes()
 
 
 @dataclass(frozen=True)
@@ -334,7 +321,7 @@ def test_a_task_that_fails_ends_no_other_and_alone_is_run_again(
     assert [told for told in again.err.splitlines() if ", fold " in told and " s (" in told] == [
         told for told in again.err.splitlines() if told.startswith("faulty, fold 2: ")
     ]
-    rows = pd.read_parquet(_finished(fresh) / "forecasts.parquet").set_index("recipe")
+    rows = pd.read_parquet(finished(fresh) / "forecasts.parquet").set_index("recipe")
     for column in (*QUANTILE_COLUMNS, "realised"):
         np.testing.assert_array_equal(rows.loc["faulty", column], rows.loc["random_walk", column])
 
@@ -398,7 +385,7 @@ def test_calibration_goes_through_the_folds_in_their_order():
 def test_a_damaged_backtest_is_named_and_the_next_is_made(proven, tmp_path):
     workspace = tmp_path / "data"
     shutil.copytree(proven[0], workspace)
-    folder = _finished(workspace)
+    folder = finished(workspace)
     (folder / "forecasts.parquet").write_bytes(b"PAR1 is not enough")
     for line in (["doctor"], ["plot", "--kind", "backtest"]):
         answer = spawn(*line, workspace=workspace)
@@ -407,15 +394,6 @@ def test_a_damaged_backtest_is_named_and_the_next_is_made(proven, tmp_path):
     (folder / "manifest.json").write_text("{}")
     assert spawn("plot", "--kind", "calibration", workspace=workspace).code == 6
     assert spawn("backtest", *SMALL, "--dry-run", workspace=workspace).code == 0
-
-
-@pytest.fixture
-def fresh(proven, tmp_path, monkeypatch) -> Path:
-    """Return a copy of the bars alone, which commands find by themselves."""
-    shutil.copytree(proven[0].parent / "fresh", tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LSTM_WORKSPACE", "data")
-    return tmp_path / "data"
 
 
 def test_a_dry_run_shows_the_folds(lstm: Lstm, fresh):
@@ -434,7 +412,7 @@ def test_two_configs_are_compared_on_the_same_origins(lstm: Lstm, fresh):
     line[line.index("model.units=4") - 1 : line.index("model.units=4") + 1] = []
     answer = lstm("backtest", "AAA", *line, "--set", "training.epochs=1")
     assert answer.code == 0, answer.err
-    kept = json.loads((_finished(fresh) / "manifest.json").read_text("utf-8"))
+    kept = json.loads((finished(fresh) / "manifest.json").read_text("utf-8"))
     assert set(kept["verdicts"]) == {"smoke", "other"}
     for label, members in (("smoke", 1), ("other", 3)):
         left = kept["best_epochs"][f"{label}-01"].count(0)
@@ -503,7 +481,7 @@ def test_odd_tickers_are_named_and_the_rest_goes_on(fresh):
     assert "YOUNG" in answer.err
     told = json.loads(answer.out)
     assert told["fallbacks"] == {f"{name}-01": {"STILL": "ewma"} for name in ("garch", "gjr")}
-    rows = pd.read_parquet(_finished(fresh) / "forecasts.parquet")
+    rows = pd.read_parquet(finished(fresh) / "forecasts.parquet")
     assert set(rows["ticker"]) == {"AAA", "BBB", "SILENT", "STILL"}
 
 

@@ -459,7 +459,8 @@ def test_models_lists_every_variant_and_config(lstm):
 
 def test_runs_lists_what_was_trained(lstm, workspace, empty):
     (run,) = (path.name for path in (workspace / "runs").iterdir())
-    assert re.search(rf"^{run}  GOOG SIM +\d+$", lstm("runs").out, re.MULTILINE)
+    listed = rf"^{run}  smoke   GOOG SIM  2008-10-14  \w+.* +\d\.\d{{3}}  2008-10-14$"
+    assert re.search(listed, lstm("runs").out, re.MULTILINE)
     (parsed,) = json.loads(lstm("runs", "--json").out)["runs"]
     assert (parsed["run"], parsed["tickers"]) == (run, ["GOOG", "SIM"])
     assert parsed["labels"] == {"GOOG": LABEL}
@@ -585,6 +586,9 @@ WORKS_WITH = {
     "events import --help": set(),
     "status": TABLES | {"exchange_calendars"},
     "runs": TABLES,
+    "runs list --csv": TABLES,
+    "runs show 2008": TABLES | {"exchange_calendars", "scipy"},
+    "runs compare --help": set(),
     "models": TABLES,
     "explain cone": set(),
     "doctor": TABLES | {"exchange_calendars"},

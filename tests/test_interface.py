@@ -149,8 +149,8 @@ def test_a_forecast_is_that_of_the_command_and_nothing_is_written(workspace: Pat
 def test_a_ticker_that_cannot_be_forecast_is_an_error(workspace):
     with pytest.raises(NoDataError, match="MRK"):
         lstmcli.forecast(["GOOG", "MRK"])
-    with pytest.raises(NoDataError, match="There is no run 2008"):
-        lstmcli.forecast("GOOG", run="2008")
+    with pytest.raises(NoDataError, match="There is no run 2007"):
+        lstmcli.forecast("GOOG", run="2007")
 
 
 @pytest.mark.parametrize("as_of", ["yesteryear", pd.Timestamp("2008-08-29", tz="UTC"), pd.NaT])

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from test_runs import begin, finish
 
-from lstmcli.errors import DataError, LockError, NoDataError
+from lstmcli.errors import ConfigError, DataError, LockError, NoDataError
 from lstmcli.store.backtests import BacktestManifest, BacktestRecord, BacktestStore
 from lstmcli.store.runs import RunStore
 
@@ -119,6 +119,60 @@ def test_two_processes_do_not_share_one(kind):
 def test_a_name_without_a_manifest_is_refused(kind):
     with pytest.raises(NoDataError, match=rf"There is no {kind.store.noun} none in "):
         kind.store.manifest("none")
+
+
+def test_a_beginning_that_only_one_has_is_its_name(kind):
+    names = [kind.begin(label) for label in ("lstm", "dense", "stacked")]
+    for name in names:
+        kind.finish(name)
+    # The time, the label, and the folder as a shell completes it.
+    beginnings = names[1], names[1][:16], "dense", f"data/runs/{names[1]}/"
+    assert [kind.store.find(text) for text in beginnings] == [names[1]] * 4
+    assert kind.store.manifest("dense") == kind.store.manifest(names[1])
+
+
+def test_a_beginning_that_several_have_is_an_error_that_lists_them(kind):
+    names = []
+    for label in ("lstm", "lstm", "dense"):
+        names.append(kind.begin(label))
+        kind.finish(names[-1])
+    for beginning, among in (("2024", names), ("lstm", names[:2])):
+        with pytest.raises(ConfigError) as caught:
+            kind.store.manifest(beginning)
+        listed = str(caught.value).splitlines()[1:]
+        assert [line.strip() for line in listed] == among
+    assert f"{kind.store.listing} lists all" in str(caught.value.hint)
+    # A whole name is no beginning of a longer one.
+    assert kind.store.find(names[0]) == names[0]
+
+
+def test_no_more_than_ten_names_are_listed(kind):
+    for _ in range(13):
+        kind.finish(kind.begin("lstm"))
+    with pytest.raises(ConfigError, match=r"with which 13 begin") as caught:
+        kind.store.find("lstm")
+    listed = str(caught.value).splitlines()[1:]
+    assert [line.strip() for line in listed] == [*kind.store.names()[-10:], "and 3 older ones"]
+
+
+def test_a_finished_one_goes_before_an_interrupted_one(kind):
+    done = kind.begin("lstm")
+    kind.finish(done)
+    begun = kind.begin("lstm")
+    assert kind.store.find("lstm") == done
+    assert kind.store.find(begun[:16]) == begun
+    with pytest.raises(NoDataError, match=f"The {kind.store.noun} {begun} is unfinished"):
+        kind.store.manifest(begun[:16])
+
+
+@pytest.mark.parametrize("typed", ["stakced", "20240308T120001Z-stacke-abcdefgh", "x" * 300, ""])
+def test_a_name_that_does_not_exist_is_answered_with_the_nearest(kind, typed):
+    for label in ("lstm", "stacked"):
+        kind.finish(kind.begin(label))
+    with pytest.raises(NoDataError) as caught:
+        kind.store.manifest(typed)
+    near = f"did you mean {kind.store.names()[1]}? " if "st" in typed else ""
+    assert caught.value.hint == f"{near}{kind.store.listing} lists all"
 
 
 @pytest.mark.parametrize("content", ["{damaged", "[]", "{}", '{"format": 1}'])

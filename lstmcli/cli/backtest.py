@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
-    DISCLAIMER,
     INTERRUPTED,
     AsJson,
     Quiet,
@@ -18,10 +18,10 @@ from lstmcli.cli.terminal import (
     Tickers,
     Universe,
     WorkspaceFolder,
+    check_one,
     interrupts,
     named_tickers,
     prepare,
-    print_json,
     print_table,
     say,
     say_next,
@@ -54,7 +54,18 @@ def backtest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the folds, fit nothing.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Compute it even if it was finished before.")
+    ] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List finished backtests.")] = False,
+    show: Annotated[
+        str | None,
+        typer.Option("--show", metavar="NAME", help="Show a finished one: its name or beginning."),
+    ] = None,
     as_json: AsJson = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print the scores, or the list, as CSV.")
+    ] = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
 ) -> int:
@@ -62,38 +73,58 @@ def backtest(
 
     It is fitted anew before each fold and forecasts the sessions after; so does
     every baseline. Tests say whether the difference is more than luck. Started
-    again after an interruption, it goes on after the last finished piece.
+    again after an interruption, it goes on after the last finished piece. One
+    that was finished before is shown and not computed again.
 
     \b
     lstm backtest MRK
     lstm backtest MRK MDT -c best -c stacked --set backtest.folds=2
     lstm backtest --dry-run
+    lstm backtest --list
+    lstm backtest --show stacked
     """
     prepare(quiet=quiet)
+    check_one({"--dry-run": dry_run, "--list": list_, "--show": show is not None})
+    check_one({"--dry-run": dry_run, "--json": as_json, "--csv": as_csv})
+    if list_ or show is not None:
+        asked: dict[str, object] = {"TICKER": tickers, "--config": config, "--set": overrides}
+        asked |= {"--universe": universe, "--workers": workers, "--again": again}
+        _check_alone("--list" if list_ else "--show", asked)
+    check_one({"--dry-run": dry_run, "--again": again})
+    from lstmcli.cli.backtest_result import print_backtests, print_result
+    from lstmcli.store import Workspace
+
+    place = Workspace(workspace)
+    if list_:
+        return print_backtests(place, as_json=as_json, as_csv=as_csv, quiet=quiet)
+    if show is not None:
+        from lstmcli.pipeline.stored_backtests import stored_backtest
+
+        shown = stored_backtest(place, show)
+        _warn_left_out(shown.manifest.left_out, quiet)
+        print_result(shown, as_json=as_json, as_csv=as_csv)
+        say_next(f"lstm plot --kind backtest --run {shown.manifest.backtest}", quiet=quiet)
+        return 0
     say("reading bars …", quiet=quiet)
     from lstmcli.pipeline import backtest as pipeline
     from lstmcli.pipeline.backtest_plan import plan_backtest
     from lstmcli.pipeline.session import Session
-    from lstmcli.store import Workspace
 
-    session = Session(Workspace(workspace))
+    session = Session(place)
     configs = _configs(config or [DEFAULT_CONFIG], overrides or [])
     plan = plan_backtest(session, configs, named_tickers(tickers, universe))
     if dry_run:
         _print_folds(plan)
         return 0
-    for number, names in plan.left_out.items():
-        say(
-            f"warning: fold {number}: left out, with less than two years before it or no bar in "
-            f"it: {' '.join(names)}",
-            quiet=quiet,
-        )
+    _warn_left_out(plan.left_out, quiet)
     try:
         with interrupts(), _Progress(quiet) as progress:
             result = pipeline.backtest(
                 session,
                 plan,
                 workers=workers,
+                again=again,
+                on_found=progress.on_found,
                 on_start=progress.on_start,
                 on_piece=progress.on_piece,
                 on_stage=progress.on_stage,
@@ -102,13 +133,36 @@ def backtest(
         say("stopped; what is finished is kept")
         say("\nhint: the same command goes on from there")
         return INTERRUPTED
-    if as_json:
-        print_json(_answer(result))
-    else:
-        _print_result(plan, result)
-    say(f"saved {session.workspace.backtests.path(result.manifest.backtest)}", quiet=quiet)
-    say_next("lstm plot --kind backtest", quiet=quiet)
+    print_result(result, as_json=as_json, as_csv=as_csv)
+    name = result.manifest.backtest
+    if not progress.found:
+        say(f"saved {place.backtests.path(name)}", quiet=quiet)
+    say_next(f"lstm plot --kind backtest --run {name}", quiet=quiet)
     return 0
+
+
+def _check_alone(option: str, given: Mapping[str, object]) -> None:
+    """Check that nothing was given that a finished backtest cannot heed.
+
+    Raises:
+        ConfigError: something was.
+    """
+    names = [name for name, value in given.items() if value]
+    if names:
+        raise ConfigError(
+            f"Expected {option} without {', '.join(names)}: a finished backtest has its own "
+            "configs and tickers.",
+            hint=f"lstm backtest {option}" + (" NAME" if option == "--show" else ""),
+        )
+
+
+def _warn_left_out(left_out: Mapping[str, Sequence[str]], quiet: bool) -> None:
+    for number, names in left_out.items():
+        say(
+            f"warning: fold {number}: left out, with less than two years before it or no bar in "
+            f"it: {' '.join(names)}",
+            quiet=quiet,
+        )
 
 
 def _configs(names: list[str], overrides: list[str]) -> dict[str, RunConfig]:
@@ -146,103 +200,6 @@ def _print_folds(plan: BacktestPlan) -> None:
     print("\nA fit knows no label that arrives after its last session.")
 
 
-def _print_result(plan: BacktestPlan, result: BacktestResult) -> None:
-    from lstmcli.cli.verdict import print_verdict
-    from lstmcli.evaluation.metrics import skill, summary
-    from lstmcli.frames import IDENTITY
-    from lstmcli.report.wording import recipe_name, untrained_members
-
-    manifest = result.manifest
-    tickers = manifest.tickers
-    names = ", ".join(tickers[:5]) + (f" and {len(tickers) - 5} more" if len(tickers) > 5 else "")
-    first, last = manifest.record.folds[0][0], manifest.record.folds[-1][1]
-    origins = sum(len(fold.origins) for fold in plan.folds)
-    count = len(plan.folds)
-    print(
-        f"{names}: {count} fold{'s' * (count > 1)}, {origins:,} origins, {first} to {last},\n"
-        "fitted anew for each fold"
-    )
-    for label in dict.fromkeys(manifest.labels.values()):
-        print(f"NOTE: {label}")
-    print()
-    table = summary(result.scores)
-    skills = {
-        against: skill(result.scores, against).groupby(list(IDENTITY))["value"].mean()
-        for against in ("random_walk", "garch")
-    }
-    confident = next(iter(result.verdicts.values())).confident
-    rows = []
-    for key in table.sort_values("crps").index:
-        row = table.loc[key, :]
-        rows.append(
-            [
-                recipe_name(key[0], calibrated=key[1]) + (" *" if key in confident else ""),
-                f"{row['crps'] * 100:.4f}",
-                *(
-                    "" if key == (against, False) else f"{values[key] * 100:+.2f}"
-                    for against, values in skills.items()
-                ),
-                *(f"{row[f'coverage{level}'] * 100:.1f}" for level in (50, 80, 95)),
-            ]
-        )
-    head = ["", "CRPS %", "vs walk", "vs garch", "50 %", "80 %", "95 %"]
-    print_table(head, rows)
-    steps = ", ".join(map(str, plan.steps))
-    mean = f"mean of steps {steps}" if len(plan.steps) > 1 else f"step {steps}"
-    print(
-        f"\nCRPS in % of the price, {mean}; lower is better. 'vs' is\n"
-        "the skill in %: how much lower than the random walk's or GARCH's. '80 %' is\n"
-        "how often the outcome lay in that cone. '*': it may be the best (model\n"
-        "confidence set, 90 %)."
-    )
-    for recipe, missing in result.lacking.items():
-        some = ", ".join(list(missing)[:5]) + (" …" if len(missing) > 5 else "")
-        count = sum(missing.values())
-        print(f"{recipe} lacks {count:,} forecasts of {some}; all are compared on the others.")
-    for key, served in manifest.fallbacks.items():
-        for name in sorted(set(served.values())):
-            failed = " ".join(ticker for ticker in served if served[ticker] == name)
-            print(f"{key}: no convergence, {name} instead: {failed}")
-    for label in plan.configs:
-        best = [
-            epoch
-            for key, epochs in manifest.best_epochs.items()
-            if key.rpartition("-")[0] == label
-            for epoch in epochs
-        ]
-        print(f"{label}: {untrained_members(best)}")
-    for verdict in result.verdicts.values():
-        print()
-        print_verdict(verdict)
-    times = manifest.evaluations
-    print(f"\nThis period was backtested {times} time{'s' * (times > 1)} in this workspace.")
-    print(DISCLAIMER)
-
-
-def _answer(result: BacktestResult) -> dict[str, object]:
-    from lstmcli.evaluation.metrics import summary
-    from lstmcli.report.wording import recipe_name
-
-    table = summary(result.scores).reset_index()
-    return {
-        "backtest": result.manifest.backtest,
-        "tickers": list(result.manifest.tickers),
-        "folds": [list(fold) for fold in result.manifest.record.folds],
-        "evaluations": result.manifest.evaluations,
-        "fallbacks": result.manifest.fallbacks,
-        "best_epochs": result.manifest.best_epochs,
-        "labels": result.manifest.labels,
-        "scores": {
-            recipe_name(row["recipe"], calibrated=row["calibrated"]): {
-                name: None if value != value else value for name, value in row.items()
-            }
-            for row in table.to_dict("records")
-        },
-        "verdicts": result.manifest.verdicts,
-        "note": DISCLAIMER,
-    }
-
-
 class _Progress:
     """Shows pieces, one recipe on one fold each."""
 
@@ -251,6 +208,7 @@ class _Progress:
         self.bar: Bar | None = None
         self.started = time.monotonic()
         self.had = 0
+        self.found = False
 
     def __enter__(self) -> _Progress:
         return self
@@ -258,6 +216,15 @@ class _Progress:
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.stop()
+
+    def on_found(self, result: BacktestResult) -> None:
+        self.found = True
+        done = result.manifest
+        say(
+            f"this backtest was computed on {done.created_at:%Y-%m-%d %H:%M} UTC and is shown from "
+            f"{done.backtest}; --again computes it anew",
+            quiet=self.quiet,
+        )
 
     def on_start(self, name: str, done: int, of: int) -> None:
         self.had = done

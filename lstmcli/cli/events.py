@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsJson,
+    ListsByDefault,
     Quiet,
     Tickers,
     WorkspaceFolder,
@@ -23,17 +23,7 @@ from lstmcli.cli.terminal import (
 )
 from lstmcli.digits import in_words
 
-
-class _ListsByDefault(TyperGroup):
-    """Reads `lstm events` and `lstm events --json` as `lstm events list …`."""
-
-    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
-        if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
-            arguments = ["list", *arguments]
-        return super().parse_args(context, arguments)
-
-
-events = typer.Typer(rich_markup_mode=None, cls=_ListsByDefault)
+events = typer.Typer(rich_markup_mode=None, cls=ListsByDefault)
 
 
 @events.callback()

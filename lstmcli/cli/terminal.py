@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from lstmcli.cli.screen import screen_width, table_lines
 from lstmcli.errors import ConfigError, DiskError, LstmError
@@ -46,8 +47,23 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: --set model.units=64."),
 ]
+
+
+def _named(run: str | None) -> str | None:
+    # An empty variable of a script must not mean the newest run.
+    if run is not None and not run.strip():
+        raise ConfigError("Expected --run with a name. Received: none.", hint="lstm runs lists all")
+    return run
+
+
 Run = Annotated[
-    str | None, typer.Option("--run", metavar="RUN", help="Instead of the newest: lstm runs.")
+    str | None,
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        callback=_named,
+        help="Instead of the newest: a name of lstm runs, or its beginning.",
+    ),
 ]
 AsOf = Annotated[
     str | None,
@@ -127,6 +143,20 @@ def named_tickers(tickers: Sequence[str] | None, universe: Path | None) -> list[
     return list(dict.fromkeys(ticker.upper() for ticker in named))
 
 
+def check_one(given: Mapping[str, object]) -> None:
+    """Check that at most one of some options was given, which cannot go together.
+
+    Raises:
+        ConfigError: several were.
+    """
+    chosen = [name for name, value in given.items() if value]
+    if len(chosen) > 1:
+        raise ConfigError(
+            f"Expected one of {', '.join(given)}. Received: {' and '.join(chosen)}.",
+            hint=f"leave out all but one, such as {chosen[0]}",
+        )
+
+
 def parse_day(text: str | None, option: str) -> Any:
     """Return a date of the command line as a `datetime.date`, or None.
 
@@ -158,6 +188,15 @@ def prepare(*, quiet: bool = False) -> None:
     root.handlers = [_Warnings()]
     root.setLevel(logging.ERROR if quiet else logging.WARNING)
     root.propagate = False
+
+
+class ListsByDefault(TyperGroup):
+    """Reads `lstm runs` and `lstm runs --json` as `lstm runs list …`."""
+
+    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
+        if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+            arguments = ["list", *arguments]
+        return super().parse_args(context, arguments)
 
 
 class _Warnings(logging.Handler):

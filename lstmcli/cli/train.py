@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstmcli.cli.screen import wrapped
+from lstmcli.cli.scores import print_block_scores, scores_answer
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     DISCLAIMER,
     INTERRUPTED,
+    AsJson,
     Config,
     Quiet,
     Set,
     Tickers,
     Universe,
     WorkspaceFolder,
+    check_one,
     interrupts,
     named_tickers,
     prepare,
+    print_json,
     print_table,
     say,
     say_next,
@@ -28,7 +32,6 @@ from lstmcli.cli.training_progress import TrainingProgress
 from lstmcli.errors import ConfigError, shell_word
 
 if TYPE_CHECKING:
-    import pandas as pd
 
     from lstmcli.pipeline.session import Session
     from lstmcli.pipeline.train import TrainResult
@@ -48,6 +51,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest interrupted run.")
     ] = False,
+    as_json: AsJson = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
 ) -> int:
@@ -61,9 +65,11 @@ def train(
     lstm train MRK
     lstm train MRK MDT PFE --set training.members=1
     lstm train MRK --config stacked.yaml --set model.units=[64,32]
+    lstm train MRK -q --json | jq -r .run
     lstm train --dry-run
     """
     prepare(quiet=quiet)
+    check_one({"--dry-run": dry_run, "--json": as_json})
     say("reading bars …", quiet=quiet)
     from lstmcli.config import load_config
     from lstmcli.pipeline import train as pipeline
@@ -99,7 +105,10 @@ def train(
         say(f"stopped; what it has learnt so far is in {session.workspace.runs.path(run)}")
         say("\nhint: lstm train --resume goes on from there")
         return INTERRUPTED
-    _print_result(plan, result)
+    if as_json:
+        print_json(_answer(plan, result, session.workspace.runs.path(run)))
+    else:
+        _print_result(plan, result)
     say(f"saved {session.workspace.runs.path(run)}", quiet=quiet)
     say_next(f"lstm predict {' '.join(map(shell_word, result.manifest.tickers[:3]))}", quiet=quiet)
     return 0
@@ -131,39 +140,22 @@ def _print_plan(plan: TrainPlan) -> None:
 
 def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     from lstmcli.cli.verdict import print_verdict
-    from lstmcli.report.wording import recipe_name, untrained_members
+    from lstmcli.report.wording import untrained_members
 
     manifest = result.manifest
-    first, last, evaluations = manifest.test
     names = ", ".join(manifest.tickers[:5]) + (" …" if len(manifest.tickers) > 5 else "")
     size = f"{manifest.parameters:,} parameters, {manifest.seconds:.0f} s"
     print(f"{plan.recipe.name} on {names}: {size}")
     for label in dict.fromkeys(manifest.labels.values()):
         print(f"NOTE: {label}")
     print()
-    walk = "random_walk"
-    rows = []
-    for key in result.test.index:
-        test = result.test.loc[key, :]
-        cells = [recipe_name(key[0], calibrated=key[1])]
-        for block in (result.validation, result.test):
-            known = key in block.index
-            cells += [f"{block.loc[key, 'crps'] * 100:.3f}" if known else ""]
-            cells += [_skill(block, key, (walk, False)) if known else ""]
-        cells += [f"{test[f'coverage{level}'] * 100:.1f}" for level in (50, 80, 95)]
-        rows.append(cells)
-    print_table(["", "valid", "skill", "test", "skill", "50 %", "80 %", "95 %"], rows)
-    horizon = plan.config.window.horizon
-    times = f"{evaluations} time{'s' * (evaluations > 1)}"
-    of = len(manifest.tickers)
-    if result.scored_tickers < of:
-        print(f"\nScored on {result.scored_tickers} of {of:,} tickers.")
-    legend = (
-        f"CRPS on validation and test in % of the price, mean of steps 1-{horizon}; lower is "
-        f"better. Skill in % against {walk}; '80 %' is how often the test outcome lay in that "
-        f"cone. Test origins {first} to {last}; this period was evaluated {times} here."
+    print_block_scores(
+        result.validation,
+        result.test,
+        horizon=plan.config.window.horizon,
+        span=manifest.test,
+        scored=(result.scored_tickers, len(manifest.tickers)),
     )
-    print(f"\n{wrapped(legend)}\n")
     print_verdict(result.verdict)
     if not any(result.best_epochs):
         print("No epoch was better than the untrained baseline, which therefore forecasts.")
@@ -172,8 +164,27 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     print(DISCLAIMER)
 
 
-def _skill(block: pd.DataFrame, recipe: tuple[str, bool], reference: tuple[str, bool]) -> str:
-    if recipe == reference:
-        return ""
-    skill = 1 - block.loc[recipe, "crps"] / block.loc[reference, "crps"]
-    return f"{skill * 100:+.1f}"
+def _answer(plan: TrainPlan, result: TrainResult, folder: Path) -> dict[str, Any]:
+    manifest = result.manifest
+    return {
+        "run": manifest.run,
+        "config": manifest.config_name,
+        "network": manifest.variant,
+        "folder": str(folder),
+        "tickers": list(manifest.tickers),
+        "horizon": plan.config.window.horizon,
+        "test": list(manifest.test[:2]),
+        "evaluations": result.evaluations,
+        "parameters": manifest.parameters,
+        "seconds": manifest.seconds,
+        "best_epochs": list(result.best_epochs),
+        "scored_tickers": result.scored_tickers,
+        "labels": manifest.labels,
+        "crps": manifest.crps,
+        "scores": {
+            "validation": scores_answer(result.validation),
+            "test": scores_answer(result.test),
+        },
+        "verdict": manifest.verdict,
+        "note": DISCLAIMER,
+    }

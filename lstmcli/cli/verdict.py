@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from lstmcli.cli.screen import wrapped
 from lstmcli.cli.terminal import print_table
@@ -27,3 +27,14 @@ def print_verdict(verdict: Verdict) -> None:
 def print_paragraphs(paragraphs: Iterable[str]) -> None:
     """Print paragraphs in lines that fit the terminal, with an empty line between them."""
     print("\n\n".join(map(wrapped, paragraphs)))
+
+
+def print_stored_verdict(stored: Mapping[str, Any]) -> None:
+    """Print a verdict of a manifest; of versions before 0.3 its sentences alone."""
+    from lstmcli.report.stored_verdict import restored_verdict
+
+    verdict = restored_verdict(stored)
+    if verdict is None:
+        print(stored["headline"])
+    else:
+        print_verdict(verdict)

@@ -21,7 +21,7 @@ from lstmcli.frames import Section
 from lstmcli.panel import Panel
 
 STEPS = (1, 5, 10, 20)
-"""Steps that are judged; the ones between them would say the same."""
+"""Steps that are judged, beside the last; the ones between them would say the same."""
 
 MIN_FOLD = 20
 """Origins that a fold needs at least."""
@@ -31,8 +31,8 @@ MIN_HISTORY = 504
 
 
 def judged_steps(horizon: int) -> tuple[int, ...]:
-    """Return the steps of a horizon that are judged and shown."""
-    return tuple(step for step in STEPS if step <= horizon)
+    """Return the steps of a horizon that are judged and shown; the last is one of them."""
+    return (*(step for step in STEPS if step < horizon), horizon)
 
 
 class BacktestConfig(Section):
@@ -167,7 +167,8 @@ def calibrate_folds(rows: pd.DataFrame, panel: Panel, folds: Sequence[Fold]) -> 
     """Return the realised forecasts on the origins of all folds, raw and calibrated.
 
     Each recipe is calibrated by itself. Calibration goes through the dates in their order,
-    and what it has learnt outlasts a fold; see `calibrate`.
+    and what it has learnt outlasts a fold; see `calibrate`. Adds the column `fold`, the number
+    of the fold that a row belongs to.
 
     Args:
         rows: of every fold, as `forecast_fold` returns them.
@@ -179,7 +180,7 @@ def calibrate_folds(rows: pd.DataFrame, panel: Panel, folds: Sequence[Fold]) -> 
     for _, raw in rows.groupby("recipe", sort=False):
         both = pd.concat([raw, calibrate(raw, panel, origins)], ignore_index=True)
         parts += [
-            realise(both[both["made_on"].isin(fold.origins)], bars)
+            realise(both[both["made_on"].isin(fold.origins)], bars).assign(fold=fold.number)
             for fold, bars in zip(folds, known, strict=True)
         ]
     return pd.concat(parts, ignore_index=True)

@@ -250,6 +250,15 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     return per_ticker.groupby([*IDENTITY, "metric"], sort=False).mean().unstack("metric")
 
 
+def published_crps(table: pd.DataFrame, recipe: str) -> float | None:
+    """Return the mean CRPS of what is published, a log return, from a `summary`.
+
+    None where no forecast of the calibrated recipe has an outcome.
+    """
+    crps = table["crps"].get((recipe, True))
+    return None if crps is None else float(crps)
+
+
 def skill(scores: pd.DataFrame, against: str, *, metric: str = "crps") -> pd.DataFrame:
     """Return the skill of each recipe against a baseline, per step, as a fraction.
 

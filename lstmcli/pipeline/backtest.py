@@ -12,6 +12,7 @@ from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.backtest_plan import BacktestPlan
 from lstmcli.pipeline.backtest_result import BacktestResult, judge_backtest
 from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.stored_backtests import same_backtest
 
 log = logging.getLogger(__name__)
 
@@ -35,17 +36,24 @@ def backtest(
     plan: BacktestPlan,
     *,
     workers: int | None = None,
+    again: bool = False,
+    on_found: Callable[[BacktestResult], None] = lambda result: None,
     on_start: Callable[[str, int, int], None] = lambda name, done, of: None,
     on_piece: Callable[[Progress], None] = lambda progress: None,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> BacktestResult:
     """Run the tasks that are not done, score every forecast, judge, and store it all.
 
+    A backtest that was finished before, with the same configs, bars, folds and versions, is
+    returned as it is stored: it would give the same numbers.
+
     A task that fails ends no other. The results of the others are kept, and the next call
     runs the failed ones alone.
 
     Args:
         workers: processes; None: one per core, `MAX_WORKERS` at most.
+        again: compute it even if it was finished before.
+        on_found: is told the result that was finished before, if there is one.
         on_start: is told the backtest's name, how many tasks are done, and how many
             there are.
 
@@ -54,6 +62,10 @@ def backtest(
         LockError: another process runs the same backtest.
         DiskError: it could not be written; the finished tasks are kept.
     """
+    found = None if again else same_backtest(session.workspace, plan.record)
+    if found is not None:
+        on_found(found)
+        return found
     store = session.workspace.backtests
     name = store.start(plan.record, at=clock.now())
     with store.hold(name):

@@ -12,7 +12,7 @@ from lstmcli import clock
 from lstmcli.evaluation.backtest import calibrate_folds, taking_part
 from lstmcli.evaluation.comparison import KEYS
 from lstmcli.evaluation.direction import UP, usual_signs
-from lstmcli.evaluation.metrics import score_fully
+from lstmcli.evaluation.metrics import published_crps, score_fully, summary
 from lstmcli.evaluation.tasks import FoldTask
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES
@@ -27,14 +27,16 @@ class BacktestResult:
     """A finished backtest: scores of every recipe, and a verdict for each config.
 
     Attributes:
-        lacking: by recipe, tickers of which it lacks forecasts that others made, with how
-            many. All are scored and judged on those that every recipe has.
+        verdicts: by config; none of a backtest of a version before 0.3, whose manifest has
+            their sentences.
+        evaluations: how many backtests of this workspace have judged one of these tickers
+            in an overlapping span by now, this one included.
     """
 
     manifest: BacktestManifest
     scores: pd.DataFrame
     verdicts: dict[str, Verdict]
-    lacking: dict[str, dict[str, int]]
+    evaluations: int
 
 
 @dataclass
@@ -80,6 +82,8 @@ def judge_backtest(
         fits=len(plan.folds),
     )
     spans = plan.record.folds
+    table = summary(scores)
+    crps = {label: published_crps(table, label) for label in plan.configs}
     manifest = BacktestManifest(
         backtest=name,
         created_at=clock.now(),
@@ -94,6 +98,8 @@ def judge_backtest(
         },
         labels=plan.loaded.labels,
         verdicts={label: verdict_json(verdict) for label, verdict in verdicts.items()},
+        lacking=left_out_rows(made),
+        crps={label: value for label, value in crps.items() if value is not None},
     )
     tables = [
         table.assign(recipe=label, calibrated=verdict.calibrated)
@@ -101,7 +107,7 @@ def judge_backtest(
         for table in (verdict.ladder.assign(step="all"), verdict.table)
     ]
     store.finish(manifest, scores=scores, verdicts=pd.concat(tables, ignore_index=True))
-    return BacktestResult(manifest, scores, verdicts, left_out_rows(made))
+    return BacktestResult(manifest, scores, verdicts, manifest.evaluations)
 
 
 def _tasks_of_recipes(plan: BacktestPlan) -> dict[str, list[FoldTask]]:

@@ -186,8 +186,12 @@ class Session:
     def manifest(self, run: str) -> Manifest:
         """Return the manifest of a finished run.
 
+        Args:
+            run: its name, or a beginning that only it has.
+
         Raises:
             NoDataError: no such run, or it was interrupted.
+            ConfigError: several names begin so.
             DataError: it is damaged, or another version wrote it.
         """
         return self.workspace.runs.manifest(run)
@@ -310,7 +314,7 @@ class _RunsReadOnce(RunStore):
         return list(self._names)
 
     def manifest(self, name: str) -> Manifest:
-        read = super().manifest
+        read, name = super().manifest, self.find(name)
         return _once(self._manifests, name, lambda: read(name))
 
     def finish(self, manifest: Manifest, **files: Any) -> None:

@@ -14,7 +14,7 @@ from lstmcli import clock
 from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.direction import usual_signs
-from lstmcli.evaluation.metrics import realise, score, summary
+from lstmcli.evaluation.metrics import published_crps, realise, score, summary
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
 from lstmcli.forecasters.blend import FittedRun, stored_state, with_export
@@ -166,6 +166,7 @@ def _train(
     # By what will forecast: digits of the export differ in the last place.
     calibration = learnt_by(session, plan, with_export(final, lite))
     on_stage("saving")
+    on_test = summary(scores[scores["block"] == "test"])
     test = plan.scored["test"]
     dates = str(test.first.date()), str(test.last.date())
     evaluations = 1 + workspace.runs.evaluations(plan.panel, *dates)
@@ -185,6 +186,7 @@ def _train(
         threads={**asdict(threads()), "cores": usable_cores()},
         versions=versions(),
         verdict=verdict_json(verdict),
+        crps=published_crps(on_test, scored.name),
     )
     workspace.runs.finish(
         manifest,
@@ -198,7 +200,7 @@ def _train(
     return TrainResult(
         manifest=manifest,
         validation=summary(scores[scores["block"] == "validation"]),
-        test=summary(scores[scores["block"] == "test"]),
+        test=on_test,
         best_epochs=final.network.state.best_epochs,
         evaluations=evaluations,
         verdict=verdict,

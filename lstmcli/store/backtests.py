@@ -29,6 +29,8 @@ _FORECASTS = "forecasts.parquet"
 _SCORES = "scores.csv"
 _VERDICTS = "verdicts.csv"
 
+_ANEW = "lstm backtest --again makes a new one"
+
 MAX_LABEL = 63
 """Letters of the configs' names in the name of a folder."""
 
@@ -61,6 +63,10 @@ class BacktestManifest(Record):
         best_epochs: of the members of each network and fold; 0 is the untrained baseline. Empty
             in backtests up to version 0.2.
         labels: notes that must show with every score, such as "sample data".
+        lacking: by recipe, tickers of which it lacks forecasts that others made, with how
+            many. All are scored and judged on those that every recipe has.
+        crps: of what each config publishes, a log return, by the config's name. This and
+            `lacking` are empty in backtests up to version 0.2.
     """
 
     backtest: str
@@ -74,6 +80,8 @@ class BacktestManifest(Record):
     best_epochs: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     labels: dict[str, str]
     verdicts: dict[str, dict[str, Any]]
+    lacking: dict[str, dict[str, int]] = Field(default_factory=dict)
+    crps: dict[str, float] = Field(default_factory=dict)
 
     @field_validator("fallbacks", mode="before")
     @classmethod
@@ -98,6 +106,7 @@ class BacktestStore(RecordStore[BacktestManifest]):
     """The backtests of a workspace, newest last."""
 
     noun = "backtest"
+    listing = "lstm backtest --list"
     record = BacktestManifest
 
     def start(self, record: BacktestRecord, *, at: datetime) -> str:
@@ -111,6 +120,18 @@ class BacktestStore(RecordStore[BacktestManifest]):
                 continue  # of another version, or damaged: it is not this one
         label = "-".join(record.configs)[:MAX_LABEL]
         return self._begin(label, {PLAN: to_json(record)}, at=at)
+
+    def same_as(self, record: BacktestRecord) -> list[BacktestManifest]:
+        """Return finished backtests of the same configs, bars and folds, the newest first.
+
+        Those of other versions are among them: their digits may differ.
+        """
+        wanted = record.model_copy(update={"versions": {}})
+        return [
+            manifest
+            for manifest in reversed(self.manifests())
+            if manifest.record.model_copy(update={"versions": {}}) == wanted
+        ]
 
     def save_piece(self, name: str, key: str, rows: pd.DataFrame, notes: dict[str, Any]) -> None:
         """Keep the forecasts of one recipe and fold, its notes last."""
@@ -203,17 +224,28 @@ class BacktestStore(RecordStore[BacktestManifest]):
             DataError: the file is damaged.
         """
         path = self.path(name) / _FORECASTS
-        rows = _read(path, "lstm backtest makes a new one", recipes=recipes)
+        rows = _read(path, _ANEW, recipes=recipes)
         return rows if recipes is None else rows[rows["recipe"].isin(recipes)]
 
     def scores(self, name: str) -> pd.DataFrame:
-        return recipe_names.decode(pd.read_csv(self.path(name) / _SCORES))
+        """Return the Scores of a backtest.
+
+        Raises:
+            DataError: the file is damaged or missing.
+        """
+        path = self.path(name) / _SCORES
+        try:
+            return recipe_names.decode(pd.read_csv(path))
+        except (OSError, ValueError, KeyError) as error:
+            raise self.damaged(path, "it cannot be read") from error
 
     def damaged(self, path: Path, reason: str) -> DataError:
-        return DataError(f"{path} is damaged ({reason}).", hint="lstm backtest makes a new one")
+        return DataError(f"{path} is damaged ({reason}).", hint=_ANEW)
 
-    def _missing(self, name: str) -> NoDataError:
-        return NoDataError(f"There is no backtest {name} in {self.folder}.", hint="lstm backtest")
+    def _unfinished(self, name: str) -> NoDataError:
+        return NoDataError(
+            f"The backtest {name} is unfinished.", hint="the command that began it goes on"
+        )
 
 
 def _parquet(rows: pd.DataFrame) -> bytes:

@@ -6,6 +6,7 @@ command needs to go on, and no other command reads it.
 
 from __future__ import annotations
 
+import difflib
 import json
 import shutil
 from abc import ABC, abstractmethod
@@ -18,13 +19,16 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
-from lstmcli.errors import DataError, NoDataError
+from lstmcli.errors import ConfigError, DataError, NoDataError
 from lstmcli.frames import Section
 from lstmcli.store.files import write_atomically
 from lstmcli.store.locks import forget, hold
 
 PLAN = "plan.json"
 MANIFEST = "manifest.json"
+
+MAX_LISTED = 10
+"""Names in an error about a beginning that several have."""
 
 
 class Record(Section):
@@ -44,6 +48,9 @@ class RecordStore(ABC, Generic[AnyRecord]):
 
     noun: ClassVar[str]
     """Of one of them, in messages."""
+
+    listing: ClassVar[str]
+    """The command that lists them, for hints."""
 
     record: type[AnyRecord]
 
@@ -71,18 +78,54 @@ class RecordStore(ABC, Generic[AnyRecord]):
         hint = f"let it finish, or start another {self.noun}"
         return hold(self.path(name), patience=0, hint=hint)
 
+    def find(self, beginning: str) -> str:
+        """Return the whole name of the only one that begins so.
+
+        A name is a time and a label, and the time may be left out: `stacked` is the only
+        one of a config of that name. So may the folder be given, as a shell completes it.
+        Interrupted ones count where no finished one begins so.
+
+        Raises:
+            ConfigError: several begin so; the message lists them.
+            NoDataError: none does; the hint has the nearest name.
+        """
+        wanted = Path(beginning).name
+        if wanted and self._is_finished(wanted):
+            return wanted
+        for names in (self.names(), self.interrupted()):
+            found = [name for name in names if wanted and _begins(name, wanted)]
+            if len(found) > 1:
+                listed = "\n".join(f"  {name}" for name in found[-MAX_LISTED:])
+                more = len(found) - MAX_LISTED
+                raise ConfigError(
+                    f"Expected the beginning of one {self.noun}. "
+                    f"Received: {wanted}, with which {len(found)} begin:\n{listed}"
+                    + (f"\n  and {more} older ones" if more > 0 else ""),
+                    hint=f"type more of its name; {self.listing} lists all",
+                )
+            if found:
+                return found[0]
+        raise NoDataError(
+            f"There is no {self.noun} {beginning} in {self.folder}.", hint=self._near(wanted)
+        )
+
     def manifest(self, name: str) -> AnyRecord:
         """Return the manifest of a finished one.
 
+        Args:
+            name: its name, or a beginning that only it has; see `find`.
+
         Raises:
             NoDataError: there is none of this name, or it was interrupted.
+            ConfigError: several names begin so.
             DataError: it is damaged, or another version wrote it.
         """
+        name = self.find(name)
         path = self.path(name) / MANIFEST
         try:
             content = json.loads(path.read_bytes())
         except FileNotFoundError as error:
-            raise self._missing(name) from error
+            raise self._unfinished(name) from error
         except (OSError, ValueError) as error:
             raise self.damaged(path, "it is not JSON") from error
         self._check_version(path, content)
@@ -118,8 +161,27 @@ class RecordStore(ABC, Generic[AnyRecord]):
         """Return the error about a damaged file, with a way back."""
 
     @abstractmethod
-    def _missing(self, name: str) -> NoDataError:
-        """Return the error about a name that has no manifest."""
+    def _unfinished(self, name: str) -> NoDataError:
+        """Return the error about one that was interrupted."""
+
+    def _is_finished(self, name: str) -> bool:
+        try:
+            return (self.path(name) / MANIFEST).is_file()
+        except OSError:  # longer than the file system takes
+            return False
+
+    def _near(self, wanted: str) -> str:
+        """Return the hint about a name that does not exist."""
+        # By name, and by label with and without what follows the config's name.
+        known = {
+            text: name
+            for name in self.names()
+            for text in (name, label_of(name), label_of(name).rpartition("-")[0])
+            if text
+        }
+        near = difflib.get_close_matches(wanted, known, n=1)
+        did_you_mean = f"did you mean {known[near[0]]}? " if near else ""
+        return f"{did_you_mean}{self.listing} lists all"
 
     def _check_version(self, path: Path, content: Any) -> None:
         """Check that this version can read a manifest, which may be any JSON.
@@ -155,6 +217,15 @@ class RecordStore(ABC, Generic[AnyRecord]):
         (folder / PLAN).unlink(missing_ok=True)
         shutil.rmtree(folder / leftover, ignore_errors=True)
         forget(folder)
+
+
+def label_of(name: str) -> str:
+    """Return what follows the time in a name."""
+    return name.partition("-")[2]
+
+
+def _begins(name: str, beginning: str) -> bool:
+    return name.startswith(beginning) or label_of(name).startswith(beginning)
 
 
 def to_json(section: Section) -> bytes:

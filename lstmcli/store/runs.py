@@ -17,7 +17,15 @@ from lstmcli.errors import DataError, NoDataError, shell_word
 from lstmcli.frames import Section
 from lstmcli.store import recipe_names
 from lstmcli.store.checkpoints import Checkpoints
-from lstmcli.store.records import MANIFEST, PLAN, Record, RecordStore, to_csv, to_json
+from lstmcli.store.records import (
+    MANIFEST,
+    PLAN,
+    Record,
+    RecordStore,
+    label_of,
+    to_csv,
+    to_json,
+)
 
 FORMAT = 1
 
@@ -53,6 +61,8 @@ class Manifest(Record):
         parameters: trainable numbers of one member.
         threads: TensorFlow's, on which the last digits depend.
         verdict: of the scored fit on the test block; None of a run from before there were any.
+        crps: a log return, of what is published, over the tickers and steps of the test block;
+            None of a run up to version 0.2.
         files: SHA-256 of every other file of the run.
     """
 
@@ -71,6 +81,7 @@ class Manifest(Record):
     threads: dict[str, int]
     versions: dict[str, str]
     verdict: dict[str, Any] | None = None
+    crps: float | None = None
     files: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("verdict")
@@ -81,6 +92,11 @@ class Manifest(Record):
     @property
     def evaluated(self) -> tuple[tuple[str, ...], str, str]:
         return self.tickers, self.test[0], self.test[1]
+
+    @property
+    def config_name(self) -> str:
+        """The name of its config; of a run of version 0.1 that of its network."""
+        return label_of(self.run).removesuffix(f"-{self.config_sha[:8]}")
 
 
 @dataclass(frozen=True)
@@ -108,6 +124,7 @@ class RunStore(RecordStore[Manifest]):
     """The runs of a workspace, newest last."""
 
     noun = "run"
+    listing = "lstm runs"
     record = Manifest
 
     def start(self, *, at: datetime, variant: str, config: str, plan: Plan) -> str:
@@ -214,7 +231,28 @@ class RunStore(RecordStore[Manifest]):
         )
 
     def scores(self, manifest: Manifest) -> pd.DataFrame:
-        return recipe_names.decode(pd.read_csv(self.path(manifest.run) / _SCORES))
+        """Return Scores on the blocks of a run, with a column `block`.
+
+        Raises:
+            DataError: they are damaged or missing.
+        """
+        path = self.path(manifest.run) / _SCORES
+        try:
+            return recipe_names.decode(pd.read_csv(path))
+        except (OSError, ValueError, KeyError) as error:
+            raise self.damaged(path, "it cannot be read") from error
+
+    def state(self, manifest: Manifest) -> bytes:
+        """Return the state of a run alone, whose hash nobody checks; see `RunFiles`.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        path = self.path(manifest.run) / _STATE
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise self.damaged(path, "it cannot be read") from error
 
     def train_again(self, run: str) -> str:
         """Return the command that makes a run with the config of this one."""
@@ -226,10 +264,8 @@ class RunStore(RecordStore[Manifest]):
             hint="train again with lstm train, or name an older run with --run (lstm runs)",
         )
 
-    def _missing(self, name: str) -> NoDataError:
-        if name in self.interrupted():
-            return NoDataError(f"The run {name} is unfinished.", hint="lstm train --resume")
-        return NoDataError(f"There is no run {name} in {self.folder}.", hint="lstm runs")
+    def _unfinished(self, name: str) -> NoDataError:
+        return NoDataError(f"The run {name} is unfinished.", hint="lstm train --resume")
 
     def _check_version(self, path: Path, content: Any) -> None:
         stated = content.get("format") if isinstance(content, dict) else None
