@@ -1,7 +1,8 @@
-"""Numbers as a person reads them: five significant digits, and never an exponent."""
+"""Numbers and ages as a person reads them: five significant digits, and never an exponent."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
 DIGITS = 5
@@ -28,6 +29,21 @@ def five_digits(number: float) -> str:
 def in_words(number: float) -> str:
     """Return a number for a sentence: 127.1, 45.79, 0.00002039, 509,280, 4."""
     return _without_zeros(five_digits(number))
+
+
+def age_in_words(age: timedelta) -> str:
+    """Return an age in its natural unit: 40 minutes, 36.5 hours, 3.2 days, 62 days."""
+    minutes = age.total_seconds() / 60
+    if minutes < 120:
+        return _counted(round(minutes), "minute")
+    if minutes <= 48 * 60:
+        return _counted(round(minutes / 60, 1), "hour")
+    days = minutes / (24 * 60)
+    return _counted(round(days, 1) if days < 10 else round(days), "day")
+
+
+def _counted(number: float, unit: str) -> str:
+    return f"{in_words(number)} {unit}{'s' * (number != 1)}"
 
 
 def told_apart(old: float, new: float) -> tuple[str, str]:

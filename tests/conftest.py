@@ -238,3 +238,33 @@ def fresh(proven, tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LSTM_WORKSPACE", "data")
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def trained(made_once: MadeOnce) -> Path:
+    """Return a folder with the bars of two tickers up to TODAY and a run for each."""
+    import evenings
+    import year
+
+    def make(folder: Path) -> None:
+        with year.replaying(folder, evenings.listings()) as replay:
+            replay.prepare(evenings.TODAY)
+
+    return made_once("trained", make)[0]
+
+
+@pytest.fixture
+def data(
+    trained: Path, yahoo: YahooServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Return a copy of that workspace on the evening of TODAY, with Yahoo at hand."""
+    import evenings
+    import year
+
+    folder = tmp_path / "data"
+    shutil.copytree(trained / "data", folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LSTM_WORKSPACE", "data")
+    yahoo.listings.update(evenings.listings())
+    yahoo.move_clock(year.evening_of(evenings.TODAY))
+    return folder

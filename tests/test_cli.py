@@ -585,6 +585,8 @@ WORKS_WITH = {
     "events list": TABLES,
     "events import --help": set(),
     "status": TABLES | {"exchange_calendars"},
+    "log": TABLES,
+    "remove SIM": TABLES,
     "runs": TABLES,
     "runs list --csv": TABLES,
     "runs show 2008": TABLES | {"exchange_calendars", "scipy"},

@@ -19,7 +19,9 @@ from lstmcli.cli import (
     explain,
     fetch,
     ledger,
+    log,
     predict,
+    remove,
     runs,
     status,
     train,
@@ -98,7 +100,9 @@ app.command("report")(daily.report)
 app.command("schedule")(daily.schedule)
 app.add_typer(ledger.ledger, name="ledger")
 app.add_typer(events.events, name="events")
+app.command("remove")(remove.remove)
 app.command("status")(status.status)
+app.command("log")(log.log)
 app.add_typer(runs.runs, name="runs")
 app.command("models")(configs.models)
 app.command("explain")(explain.explain)

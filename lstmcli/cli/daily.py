@@ -20,12 +20,10 @@ from lstmcli.cli.terminal import (
     named_tickers,
     prepare,
     print_json,
-    print_table,
     say,
     say_next,
 )
-from lstmcli.digits import five_digits, in_words
-from lstmcli.errors import LstmError
+from lstmcli.errors import ConfigError, LstmError, shell_word
 
 if TYPE_CHECKING:
     from lstmcli.pipeline.day import Day
@@ -38,7 +36,11 @@ def daily(
     universe: Universe = None,
     summary: Annotated[
         Path | None,
-        typer.Option("--summary", metavar="FILE", help="Also as .json, or else as plain text."),
+        typer.Option(
+            "--summary",
+            metavar="FILE",
+            help="Tonight's numbers, as .json or else text. {date}: one a day.",
+        ),
     ] = None,
     as_json: AsJson = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
@@ -52,13 +54,20 @@ def daily(
     \b
     lstm daily
     lstm daily --universe watchlist.txt -q --summary today.txt
+    lstm daily -q --summary summaries/{date}.json
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import daily as pipeline
     from lstmcli.pipeline.session import Session
+    from lstmcli.report.summary import summary_table, summary_text
     from lstmcli.store import Workspace
 
     session = Session(Workspace(workspace))
+    if summary is not None and not summary.parent.is_dir():
+        raise ConfigError(
+            f"Expected --summary in a folder that exists. Received: {summary}.",
+            hint=f"mkdir -p {shell_word(str(summary.parent))}",
+        )
     day = pipeline.daily(
         session,
         named_tickers(tickers, None),
@@ -66,36 +75,21 @@ def daily(
         on_step=lambda line: say(line, quiet=quiet),
     )
     if summary is not None:
+        path = Path(str(summary).replace("{date}", day.date()))
         answer = json.dumps(day.as_dict(), indent=2, default=str, ensure_ascii=False)
-        text = answer if summary.suffix == ".json" else _text(day)
-        session.workspace.write(summary, (text + "\n").encode())
+        text = answer + "\n" if path.suffix == ".json" else summary_text(day.as_dict())
+        session.workspace.write(path, text.encode())
     if as_json:
         print_json({"day": day.as_dict()})
     elif not quiet:
-        _print_day(day)
+        print(summary_table(day.as_dict()), end="")
     say(f"daily {day.sentence()}", quiet=quiet)
+    for ticker in day.tickers:
+        if ticker.note:
+            say(f"{ticker.note}\n  {ticker.hint}", quiet=quiet)
     if day.report:
         say(f"report {day.report}", quiet=quiet)
     return highest(_together(day), as_json=as_json)
-
-
-def _print_day(day: Day) -> None:
-    rows = []
-    for ticker in day.tickers:
-        session = f"{ticker.session:%Y-%m-%d}" if ticker.session is not None else ""
-        median = five_digits(ticker.median) if ticker.median is not None else ""
-        cone = " - ".join(map(five_digits, ticker.cone80)) if ticker.cone80 else ""
-        what = f"less {in_words(ticker.declared)}" if ticker.declared else ticker.prices or ""
-        rows.append([ticker.ticker, session, ticker.outcome, median, cone, what])
-    print_table(["ticker", "session", "", "next median", "80 % cone", "prices"], rows, left=3)
-
-
-def _text(day: Day) -> str:
-    lines = [f"lstm daily {day.sentence()}"]
-    lines += [f"{ticker.ticker}: {ticker.error}" for ticker in day.tickers if ticker.error]
-    lines += [str(error) for error in day.errors]
-    lines += [f"report: {day.report}"] if day.report else []
-    return "\n".join(lines)
 
 
 def _together(day: Day) -> list:
@@ -164,6 +158,12 @@ def schedule(
         typer.Option("--calendar", metavar="NAME", help="Else that of the stored tickers."),
     ] = None,
     universe: Universe = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Put the line into your crontab, once.")
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take the line out of your crontab.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Write systemd's units there."),
@@ -173,24 +173,39 @@ def schedule(
 ) -> int:
     """Print what makes cron or systemd run `lstm daily`.
 
-    It changes no crontab and starts nothing. After the close of the exchange,
-    and twice more the same evening: what succeeded is not done again.
+    After the close of the exchange, and twice more the same evening: what
+    succeeded is not done again. With --install the line goes into your crontab,
+    in place of the one that was there; other lines stay as they are.
 
     \b
     lstm schedule
-    (crontab -l; lstm schedule -q) | crontab -
+    lstm schedule --install
     lstm schedule systemd --output ~/.config/systemd/user
     """
     prepare(quiet=quiet)
+    _check_apart(form, calendar, install=install, remove=remove, output=output)
+    from lstmcli.pipeline import crontab
     from lstmcli.pipeline import schedule as pipeline
     from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
+    if remove:
+        lines = crontab.remove(workspace.resolve(), universe and universe.resolve())
+        print(*lines, sep="\n", end="\n" if lines else "")
+        say("removed from your crontab" if lines else "your crontab has no such line", quiet=quiet)
+        return 0
     session = Session(Workspace(workspace))
     plan = pipeline.plan_schedule(session, calendar=calendar, universe=universe)
+    if install:
+        done = crontab.install(plan)
+        print(done.line)
+        say("installed" if done.changed else "your crontab has this line already", quiet=quiet)
+        for line in done.others:
+            say(f"warning: another line of your crontab runs the same: {line}")
+        return 0
     if form is Form.cron:
-        print(pipeline.crontab(plan), end="")
-        say_next("(crontab -l; lstm schedule -q) | crontab -", quiet=quiet)
+        print(crontab.crontab(plan), end="")
+        say_next("lstm schedule --install", quiet=quiet)
         return 0
     units = pipeline.systemd_units(plan)
     for name, text in units.items():
@@ -199,5 +214,32 @@ def schedule(
         else:
             session.workspace.write(output / name, text.encode())
             print(output / name)
-    say_next("systemctl --user enable --now lstm-daily.timer", quiet=quiet)
+    if output is not None:
+        say_next("systemctl --user enable --now lstm-daily.timer", quiet=quiet)
     return 0
+
+
+def _check_apart(
+    form: Form, calendar: str | None, *, install: bool, remove: bool, output: Path | None
+) -> None:
+    """Refuse options of `lstm schedule` that cannot apply together.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    if form is Form.systemd and (install or remove):
+        option = "--install" if install else "--remove"
+        raise ConfigError(
+            f"Expected {option} with cron. Received: systemd.",
+            hint="lstm schedule systemd --output ~/.config/systemd/user, then systemctl",
+        )
+    if form is Form.cron and output is not None:
+        raise ConfigError(
+            "Expected --output with systemd. Received: cron.",
+            hint="lstm schedule --install, or lstm schedule systemd --output FOLDER",
+        )
+    if remove and (install or calendar is not None):
+        other = "--install" if install else "--calendar"
+        raise ConfigError(
+            f"Expected --remove alone. Received: {other} too.", hint="lstm schedule --remove"
+        )

@@ -103,6 +103,7 @@ def _answer(live: Live) -> dict[str, Any]:
             }
             for recipe, each in live.evidence.items()
         },
+        "removed": list(live.removed),
         "missing": [
             {"ticker": each.ticker, "session": each.session.date(), "reason": each.reason}
             for each in live.missing
@@ -120,6 +121,8 @@ def _print_live(live: Live) -> None:
     first, last = rows["made_on"].min(), rows["made_on"].max()
     print(f"{names}{more}: issued {first:%Y-%m-%d} to {last:%Y-%m-%d}")
     print(", ".join(f"{count:,} {status}" for status, count in live.counts().items() if count))
+    if live.removed:
+        print(f"left out, because their bars are not stored: {' '.join(live.removed)}"[:79])
     for published, table in live.table.groupby("published", sort=False):
         print()
         cells = [_row(row, str(published)) for _, row in table.iterrows()]

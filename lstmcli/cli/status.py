@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lstmcli.cli.ages import parse_age
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsJson,
@@ -19,9 +19,10 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
-from lstmcli.errors import ConfigError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from lstmcli.pipeline.status import SeriesStatus
 
 
@@ -38,7 +39,7 @@ def status(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show how old each stored ticker and market series is.
+    """Show how old each stored ticker, its training and each market series is.
 
     \b
     lstm status
@@ -46,7 +47,7 @@ def status(
     lstm status --max-age 4d -q || echo "no forecast" | mail me
     """
     prepare(quiet=quiet)
-    longest = None if max_age is None else _age(max_age)
+    longest = None if max_age is None else parse_age(max_age, hint="lstm status --max-age 36h")
     from lstmcli.pipeline import status as pipeline
     from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
@@ -54,6 +55,8 @@ def status(
     session = Session(Workspace(workspace))
     if longest is not None:
         at = pipeline.check_age(session, longest)
+        if as_json:
+            print_json({"succeeded_at": at, "max_age_seconds": longest.total_seconds()})
         say(f"lstm daily last succeeded at {at.isoformat()}", quiet=quiet)
         return 0
     found = pipeline.status(session)
@@ -73,10 +76,15 @@ def status(
         if found:
             rows = [
                 # The run without its time: 80 columns.
-                [*_age_of(ticker), ticker.forecast or "", ticker.run[17:] if ticker.run else ""]
+                [
+                    *_age_of(ticker),
+                    ticker.forecast or "",
+                    _days_since(ticker.trained_at),
+                    ticker.run[17:] if ticker.run else "",
+                ]
                 for ticker in found
             ]
-            print_table(["ticker", *head, "forecast", "newest run"], rows, left=2)
+            print_table(["ticker", *head, "forecast", "trained", "by run"], rows, left=2)
         if found and market:
             print()
         if market:
@@ -98,20 +106,11 @@ def _age_of(series: SeriesStatus) -> list[str]:
     ]
 
 
-def _age(text: str) -> timedelta:
-    """Return an age such as 90m, 36h or 3d.
+def _days_since(moment: datetime | None) -> str:
+    """Return the age of a training in whole days, as `12 d`."""
+    from lstmcli import clock
 
-    Raises:
-        ConfigError: it is none.
-    """
-    units = {"m": 60, "h": 3600, "d": 86400}
-    number, unit = text[:-1], text[-1:]
-    if unit not in units or not number.isdecimal() or not 0 < int(number) < 100_000:
-        raise ConfigError(
-            f"Expected an age in minutes, hours or days. Received: {text!r}.",
-            hint="lstm status --max-age 36h",
-        )
-    return timedelta(seconds=int(number) * units[unit])
+    return "" if moment is None else f"{(clock.now() - moment).days:,} d"
 
 
 def doctor(

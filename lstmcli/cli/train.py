@@ -32,7 +32,6 @@ from lstmcli.cli.training_progress import TrainingProgress
 from lstmcli.errors import ConfigError, shell_word
 
 if TYPE_CHECKING:
-
     from lstmcli.pipeline.session import Session
     from lstmcli.pipeline.train import TrainResult
     from lstmcli.pipeline.training_plan import TrainPlan

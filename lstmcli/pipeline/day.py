@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,18 @@ from lstmcli.errors import LstmError
 from lstmcli.store import Workspace
 from lstmcli.version import __version__
 
-Outcome = Literal["forecast", "up to date", "failed"]
+Outcome = Literal["forecast", "up to date", "not trained", "failed"]
+
+NOT_TRAINED: Outcome = "not trained"
+"""Of a ticker that no run knows yet: it waits for the next training, and nothing has failed."""
+
+_COUNTED: dict[Outcome, tuple[str, str]] = {
+    "forecast": ("forecast", "forecasts"),
+    "up to date": ("up to date", "up to date"),
+    NOT_TRAINED: ("not trained yet", "not trained yet"),
+    "failed": ("failed", "failed"),
+}
+"""How one and how several of an outcome are told."""
 
 
 @dataclass
@@ -23,6 +35,9 @@ class TickerDay:
 
     Attributes:
         session: the last settled one; None where no bars are stored.
+        note, hint: why there is no forecast where nothing has failed, and what to do.
+        last_close: that the forecast was made from.
+        target_on: the session of the first step.
         median, cone80: of the first step, in the ticker's currency.
         prices: what they are: `close`, `ex-dividend` or `total return`.
         declared: dividends that are subtracted of them, per share.
@@ -32,11 +47,22 @@ class TickerDay:
     session: pd.Timestamp | None = None
     outcome: Outcome = "failed"
     error: LstmError | None = None
+    note: str | None = None
+    hint: str | None = None
     run: str | None = None
+    last_close: float | None = None
+    target_on: str | None = None
     median: float | None = None
     cone80: tuple[float, float] | None = None
     prices: str | None = None
     declared: float | None = None
+
+    def set_forecast(self, first: Mapping[str, Any]) -> None:
+        """Take the numbers of a forecast from its first step, in prices."""
+        self.last_close, self.median = float(first["last_close"]), float(first["q50"])
+        self.cone80 = (float(first["lo80"]), float(first["hi80"]))
+        self.target_on = str(first["target_on"])[:10]
+        self.prices, self.declared = str(first["prices"]), float(first["declared"])
 
 
 @dataclass
@@ -68,15 +94,20 @@ class Day:
     def count(self, outcome: Outcome) -> int:
         return sum(ticker.outcome == outcome for ticker in self.tickers)
 
+    def date(self) -> str:
+        """Return the newest session of the tickers, else the day of the clock, as ISO."""
+        sessions = [ticker.session for ticker in self.tickers if ticker.session is not None]
+        return f"{max(sessions, default=self.at):%Y-%m-%d}"
+
     def sentence(self) -> str:
         """Return the day in a line."""
         sessions = sorted(
             {f"{ticker.session:%Y-%m-%d}" for ticker in self.tickers if ticker.session}
         )
         parts = [
-            f"{self.count(outcome)} {outcome}"
-            for outcome in ("forecast", "up to date", "failed")
-            if self.count(outcome)
+            f"{count} {words[count > 1]}"
+            for outcome, words in _COUNTED.items()
+            if (count := self.count(outcome))
         ]
         if self.retrained:
             parts.append(f"{len(self.retrained)} retrained")
@@ -96,12 +127,16 @@ class Day:
                     "ticker": ticker.ticker,
                     "session": ticker.session and f"{ticker.session:%Y-%m-%d}",
                     "outcome": ticker.outcome,
+                    "note": ticker.note,
                     "run": ticker.run,
+                    "last_close": ticker.last_close,
+                    "target_on": ticker.target_on,
                     "median": ticker.median,
                     "cone80": ticker.cone80,
                     "prices": ticker.prices,
                     "declared": ticker.declared,
                     **_error_fields(ticker.error),
+                    **({"hint": ticker.hint} if ticker.note else {}),
                 }
                 for ticker in self.tickers
             ],
@@ -118,6 +153,12 @@ def _error_fields(error: LstmError | None) -> dict[str, Any]:
         "hint": error and error.hint,
         "exit_code": error.exit_code if error else 0,
     }
+
+
+def entry_of(answer: Mapping[str, Any], ticker: str) -> Mapping[str, Any]:
+    """Return what `Day.as_dict` says of a ticker; nothing where it says nothing."""
+    entries = answer.get("tickers") or []
+    return next((entry for entry in entries if entry.get("ticker") == ticker), {})
 
 
 def write_day(workspace: Workspace, answer: dict[str, Any]) -> None:

@@ -115,6 +115,8 @@ def predict(
     """
     if not tickers:
         tickers = (session.manifest(run) if run else session.latest()).tickers
+        stored = session.workspace.bars.tickers()  # a ticker of the run may have been removed
+        tickers = [ticker for ticker in tickers if ticker in stored] or tickers
     groups: dict[tuple[str, pd.Timestamp], list[Inputs]] = {}
     failed: dict[str, Failure] = {}
     for ticker in tickers:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lstmcli import clock, report
 from lstmcli.errors import LstmError
+from lstmcli.pipeline.day import NOT_TRAINED
 from lstmcli.pipeline.report_record import record_of
 from lstmcli.pipeline.report_sections import error_sentence, section_of
 from lstmcli.pipeline.score import Live
@@ -94,9 +95,14 @@ def _sentence(sections: list[report.Section], failures: list[str]) -> str:
     """Return the first sentence of the page: how many forecasts are up to date."""
     failed = [section.ticker for section in sections if section.failed]
     stale = [section.ticker for section in sections if section.stale and not section.failed]
-    fresh = len(sections) - len(failed) - len(stale)
+    waiting = [section.ticker for section in sections if section.line[-1] == NOT_TRAINED]
+    fresh = len(sections) - len(failed) - len(stale) - len(waiting)
     parts = [f"{fresh} of {len(sections)} forecasts are up to date"]
-    for what, tickers in (("failed today", failed), ("stale", stale)):
+    for what, tickers in (
+        ("failed today", failed),
+        ("stale", stale),
+        ("not trained yet", waiting),
+    ):
         if tickers:
             more = f" and {len(tickers) - 5} more" if len(tickers) > 5 else ""
             parts.append(f"{what}: {', '.join(tickers[:5])}{more}")

@@ -48,6 +48,8 @@ def section_of(
     section = report.Section(
         ticker, report.anchor(ticker), ("", "", "", "", "", today), failed=failed
     )
+    if outcome and outcome.get("note"):
+        section.facts.append(("forecast", error_sentence({**outcome, "error": outcome["note"]})))
     bars = None
     try:
         bars, meta = session.settled(ticker)

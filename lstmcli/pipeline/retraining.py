@@ -1,15 +1,168 @@
-"""When a run is trained again by its schedule, and how."""
+"""When a run is trained again by its schedule, and how; who joins it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from lstmcli.config import Retrain, RunConfig
-from lstmcli.errors import DataError
+from lstmcli.config import Retrain, RunConfig, shipped_configs
+from lstmcli.errors import DataError, LstmError, NoDataError, shell_word
+from lstmcli.pipeline.day import TickerDay
+from lstmcli.pipeline.evening import Evening
+from lstmcli.pipeline.inputs import find_run
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.train import start_run, train
 from lstmcli.pipeline.training_plan import plan_training
 from lstmcli.store.runs import Manifest, Plan
+from lstmcli.windows import labelled_origins
+
+
+def retrain(evening: Evening) -> None:
+    """Find the run of each ticker, and train again what its schedule says.
+
+    A score is never the reason. A ticker that no run knows yet joins the run that most
+    others share, when that is trained again; until then it waits, and nothing has failed.
+    """
+    runs: dict[str, Manifest] = {}
+    unknown: dict[str, tuple[TickerDay, NoDataError]] = {}
+    for ticker_day in evening.ready():
+        try:
+            manifest = find_run(evening.session, None, ticker_day.ticker)
+        except NoDataError as error:
+            unknown[ticker_day.ticker] = ticker_day, error
+        except LstmError as error:
+            evening.fail(ticker_day, "run", error)
+        else:
+            ticker_day.run = manifest.run
+            runs[manifest.run] = manifest
+    if unknown and not _any_is_known(evening):
+        for ticker_day, reason in unknown.values():
+            evening.fail(ticker_day, "run", reason)
+        unknown = {}
+    newcomers = [ticker_day for ticker_day, _ in unknown.values()]
+    host = _host(evening.session, runs) if newcomers else None
+    for manifest in runs.values():
+        try:
+            _retrain_run(evening, manifest, newcomers if manifest == host else [])
+        except LstmError as error:
+            # The old networks go on forecasting.
+            evening.fail_step("retrain", error, run=manifest.run)
+    for ticker_day in newcomers:
+        if ticker_day.run is None and ticker_day.note is None:
+            _wait(evening, ticker_day, host)
+
+
+def _any_is_known(evening: Evening) -> bool:
+    """Return whether a run knows any ticker of this evening, ready or not."""
+    known = {ticker for run in evening.session.manifests() for ticker in run.tickers}
+    return any(ticker_day.ticker in known for ticker_day in evening.day.tickers)
+
+
+def _host(session: Session, runs: Mapping[str, Manifest]) -> Manifest | None:
+    """Return the run that new tickers join: of those with a schedule the largest, then newest.
+
+    Where no run has a schedule it is the largest of all, whose config the hint names.
+    """
+    found = []
+    for manifest in runs.values():
+        try:
+            scheduled = session.config(manifest.run).retrain != "never"
+        except LstmError:
+            continue  # a damaged run is reported where it is used
+        found.append((scheduled, len(manifest.tickers), manifest.run, manifest))
+    return max(found)[-1] if found else None
+
+
+def _wait(evening: Evening, ticker_day: TickerDay, host: Manifest | None, why: str = "") -> None:
+    """Say that a ticker has no forecast yet, when it will have one, and the command for sooner."""
+    ticker = ticker_day.ticker
+    note, config = f"{ticker}: no run knows it yet, so it has no forecast.", "lstm.yaml"
+    option = ""
+    if host is not None:
+        schedule = evening.session.config(host.run).retrain
+        config = _config_name(evening.session, host)
+        if schedule != "never":
+            note += f" It is trained with the next {schedule} training of {host.run}."
+            option = f" --set retrain={schedule}"
+    hint = f"lstm train {shell_word(ticker)} --config {config}{option}"
+    evening.wait(ticker_day, note + why, hint)
+
+
+def _config_name(session: Session, manifest: Manifest) -> str:
+    """Return what `--config` takes for the config of a run: a shipped one's name, else its copy."""
+    name = session.config(manifest.run).recipe().name
+    if name in shipped_configs():
+        return f"{name}.yaml"
+    return shell_word(str(session.workspace.runs.config_path(manifest.run)))
+
+
+def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[TickerDay]) -> None:
+    """Train a run again if it is due, with the newcomers.
+
+    Tickers without bars were removed: they are left out. Where a run has one ticker alone,
+    each newcomer gets a run of its own, with the same config.
+    """
+    session = evening.session
+    config = session.config(manifest.run)
+    if not is_due(config.retrain, manifest.created_at, evening.day.at):
+        return
+    own = [day for day in evening.day.tickers if day.run == manifest.run]
+    stored = set(evening.workspace.bars.tickers())
+    missing = (set(manifest.tickers) & stored) - {day.ticker for day in own}
+    issued = any(evening.is_issued(day) for day in own)
+    if missing or issued:
+        # A ticker gets one forecast from a session, and the networks see the same
+        # sessions of every ticker. The training waits for the next evening.
+        why = f"waits for {' '.join(sorted(missing))}" if missing else "forecast already"
+        evening.log("retrain", "postponed", run=manifest.run, message=why)
+        return
+    able = [day for day in newcomers if _can_join(evening, config, day, manifest)]
+    evening.on_step(f"training {config.recipe().name} anew ({config.retrain}) …")
+    joined = able if len(manifest.tickers) > 1 else []
+    try:
+        _train(evening, config, [*own, *joined], replaces=manifest.run)
+    except LstmError as error:
+        if not joined:
+            raise
+        # Nobody loses a training because of those who join.
+        for ticker_day in joined:
+            _wait(evening, ticker_day, manifest, f" A training with it failed: {error}")
+        _train(evening, config, own, replaces=manifest.run)
+    for ticker_day in [day for day in able if day not in joined]:
+        try:
+            _train(evening, config, [ticker_day])
+        except LstmError as error:
+            _wait(evening, ticker_day, manifest, f" A training failed: {error}")
+
+
+def _can_join(evening: Evening, config: RunConfig, ticker_day: TickerDay, host: Manifest) -> bool:
+    """Return whether the bars of a ticker hold a window to learn from; else it waits."""
+    try:
+        panel = evening.session.panel([ticker_day.ticker], [config]).panel
+        if len(labelled_origins(config.recipe().network.windows(panel))):
+            return True
+        why = f" Its {len(panel.sessions()):,} sessions are too few to learn from."
+    except LstmError as error:
+        why = f" It cannot be learnt from: {error}"
+    _wait(evening, ticker_day, host, why)
+    return False
+
+
+def _train(
+    evening: Evening,
+    config: RunConfig,
+    days: Sequence[TickerDay],
+    *,
+    replaces: str | None = None,
+) -> None:
+    named = [day.ticker for day in days]
+    # In the order of the run before: the last digits depend on it.
+    named.sort(key=lambda ticker: config.tickers.index(ticker) if ticker in config.tickers else 9e9)
+    new = train_again(evening.session, config, named)
+    evening.day.retrained.append(new.run)
+    evening.log("retrain", "ok", run=new.run, replaces=replaces, seconds=new.seconds)
+    for day in days:
+        day.run = new.run
 
 
 def is_due(schedule: Retrain, trained: datetime, now: datetime) -> bool:
@@ -28,8 +181,8 @@ def _period(schedule: Retrain, moment: datetime) -> tuple[int, int]:
     }[schedule]
 
 
-def train_again(session: Session, config: RunConfig) -> Manifest:
-    """Train a new run with the config of an older one.
+def train_again(session: Session, config: RunConfig, tickers: Sequence[str]) -> Manifest:
+    """Train a new run with the config of an older one, on the tickers.
 
     If a crash interrupted the same training before, this goes on with it.
 
@@ -37,7 +190,7 @@ def train_again(session: Session, config: RunConfig) -> Manifest:
         NoDataError: no bars, or too few.
         DiskError: the run could not be written; its checkpoints remain.
     """
-    plan = plan_training(session, config, ())
+    plan = plan_training(session, config, tickers)
     run = _interrupted(session, plan.record) or start_run(session, plan)
     result = train(session, plan, run, on_epoch=lambda epoch: None, on_stage=lambda stage: None)
     return result.manifest

@@ -1,16 +1,14 @@
-"""Schedule: the words with which cron and systemd run `lstm daily`.
+"""Schedule: when cron and systemd run `lstm daily`, and the units of systemd.
 
 Cron runs in the machine's time zone and knows no other, and two zones change
-their clocks on different dates. So each local time that the close of the exchange
-has within a year gets a line of its own; the ones that come too early or too
-late find nothing to do.
+their clocks on different dates. So it is told every local time that the close of the
+exchange has within a year; the ones that come too early or too late find nothing to do.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shlex
 import shutil
 import socket
 import sys
@@ -22,9 +20,10 @@ from pathlib import Path
 import pandas as pd
 
 from lstmcli import clock
-from lstmcli.errors import ConfigError
+from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.pipeline.session import Session
 from lstmcli.sessions import SETTLE_MARGIN, check_calendar, closing_times, time_zone
+from lstmcli.store import Workspace
 
 AFTER = SETTLE_MARGIN + timedelta(minutes=15)
 """After the close: quotes have settled, and requests are spread over some minutes."""
@@ -35,6 +34,13 @@ AGAIN = (timedelta(0), timedelta(hours=2), timedelta(hours=5))
 JITTER = 15
 """Minutes over which machines are spread, each at its own."""
 
+CACHES = {"MPLCONFIGDIR": "matplotlib", "NUMBA_CACHE_DIR": "numba", "KERAS_HOME": "keras"}
+"""Variables that say where libraries keep what they prepare, and a folder for each.
+
+A service may write into its workspace alone. Without them matplotlib would list all fonts
+and numba compile the kernel anew every evening, and both would complain.
+"""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -42,11 +48,17 @@ class Schedule:
 
     Attributes:
         command: with absolute paths, ready for a shell.
+        universe: the file of tickers; None: every stored one.
+        cron_log: where cron puts what goes wrong.
+        cache: where libraries may keep what they can make again.
         closes: of the sessions of a year from now, UTC.
     """
 
     command: tuple[str, ...]
     workspace: Path
+    universe: Path | None
+    cron_log: Path
+    cache: Path
     calendar: str
     zone: str
     closes: pd.DatetimeIndex
@@ -59,9 +71,11 @@ def plan_schedule(
     """Return the schedule of a workspace.
 
     Raises:
+        NoDataError: there is no workspace, or it holds no tickers and none are named.
         ConfigError: the calendar does not exist, the stored tickers have several, or the
             universe file does not exist.
     """
+    _check_workspace(session.workspace, universe)
     if calendar is None:
         metas = [session.disk.bars.read(ticker)[1] for ticker in session.disk.bars.tickers()]
         calendars = sorted({meta.calendar for meta in metas})
@@ -74,16 +88,42 @@ def plan_schedule(
     check_calendar(calendar)
     if universe is not None and not universe.is_file():
         raise ConfigError(f"Expected a file of tickers. Received: {universe}.")
-    root = session.workspace.root.resolve()
+    workspace = session.workspace
+    root = workspace.root.resolve()
     command = [*_program(), "daily", "-q", "--workspace", str(root)]
     if universe is not None:
-        command += ["--universe", str(universe.resolve())]
+        universe = universe.resolve()
+        command += ["--universe", str(universe)]
     now = pd.Timestamp(clock.now())
-    closes = closing_times(calendar, now, now + pd.Timedelta(365, "D"))
     # The same machine and workspace always get the same minute.
     seed = hashlib.sha256(f"{socket.gethostname()}{root}".encode()).digest()
-    offset = AFTER + timedelta(minutes=seed[0] % JITTER)
-    return Schedule(tuple(command), root, calendar, time_zone(calendar), closes, offset)
+    return Schedule(
+        tuple(command),
+        workspace=root,
+        universe=universe,
+        cron_log=workspace.cron_log.resolve(),
+        cache=workspace.cache.resolve(),
+        calendar=calendar,
+        zone=time_zone(calendar),
+        closes=closing_times(calendar, now, now + pd.Timedelta(365, "D")),
+        offset=AFTER + timedelta(minutes=seed[0] % JITTER),
+    )
+
+
+def _check_workspace(workspace: Workspace, universe: Path | None) -> None:
+    """Check that `lstm daily` would find something to do.
+
+    Raises:
+        NoDataError: it would not.
+    """
+    if universe is not None and not workspace.root.is_dir():
+        what = f"There is no workspace {workspace.root}."
+    elif universe is None and not workspace.bars.tickers():
+        what = f"There are no bars in {workspace.bars.folder}: lstm daily would have nothing to do."
+    else:
+        return
+    folder = shell_word(str(workspace.root))
+    raise NoDataError(what, hint=f"lstm fetch MRK --workspace {folder}, or name another one")
 
 
 def _program() -> list[str]:
@@ -93,26 +133,21 @@ def _program() -> list[str]:
     return [os.path.abspath(found)] if found else [sys.executable, "-m", "lstmcli"]
 
 
-def crontab(plan: Schedule) -> str:
-    """Return lines for a crontab."""
-    days: dict[tuple[int, int], set[int]] = {}
-    for wait in AGAIN:
-        for close in _usual(plan):
-            local = (close + plan.offset + wait).to_pydatetime().astimezone()
-            days.setdefault((local.hour, local.minute), set()).add(local.isoweekday() % 7)
-    hours: dict[tuple[int, str], list[int]] = {}
-    for (hour, minute), weekdays in sorted(days.items()):
-        hours.setdefault((minute, _span(sorted(weekdays))), []).append(hour)
-    log = plan.workspace / "cron.log"
-    command = shlex.join(plan.command).replace("%", r"\%")  # cron takes % for a line break
-    lines = [
-        f"# lstm daily for {plan.workspace}, after the close of {plan.calendar} ({plan.zone}),",
-        "# in this machine's time and several times: what is done is not done again.",
+def cron_times(plan: Schedule) -> str:
+    """Return the first five fields of a line for a crontab, in this machine's time.
+
+    One line holds every hour and every day that a close of the year asks for, in summer and
+    in winter. Some of its times have nothing to do, and end at once.
+    """
+    local = [
+        (close + plan.offset + wait).to_pydatetime().astimezone()
+        for wait in AGAIN
+        for close in _usual(plan)
     ]
-    for (minute, span), at in hours.items():
-        when = f"{minute} {','.join(map(str, at))} * * {span}"
-        lines.append(f"{when} {command} 2>> {shlex.quote(str(log))}")
-    return "\n".join(lines) + "\n"
+    minutes = sorted({at.minute for at in local})
+    hours = sorted({at.hour for at in local})
+    days = sorted({at.isoweekday() % 7 for at in local})
+    return f"{','.join(map(str, minutes))} {','.join(map(str, hours))} * * {_span(days)}"
 
 
 def _usual(plan: Schedule) -> pd.DatetimeIndex:
@@ -129,7 +164,12 @@ def _span(days: list[int]) -> str:
 
 
 def systemd_units(plan: Schedule) -> Mapping[str, str]:
-    """Return a service and its timer, by file name."""
+    """Return a service and its timer, by file name.
+
+    The same text serves a user and the system. So it has no option that takes capabilities
+    away (PrivateDevices, ProtectClock, ProtectKernelLogs, ProtectKernelModules): the manager
+    of a user may not, and the service would end with 218/CAPABILITIES.
+    """
     local = _usual(plan).tz_convert(plan.zone)
     first = pd.Timestamp(f"2000-01-01 {local[0]:%H:%M}") + AFTER
     names = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -140,11 +180,14 @@ def systemd_units(plan: Schedule) -> Mapping[str, str]:
         weekdays = sorted({(day + shift) % 7 for day in local.day_of_week})
         days = ",".join(names[day] for day in weekdays)
         calendars.append(f"OnCalendar={days} {moment:%H:%M}:00 {plan.zone}")
-    # systemd splits ExecStart by itself: quotes, and % for its own names.
-    words = [_quoted(word) for word in plan.command]
-    # With a private /tmp the service could not see files in the shared one.
-    in_tmp = any(word.startswith("/tmp/") for word in plan.command)
-    private_tmp = "" if in_tmp else "PrivateTmp=yes\n"
+    # systemd splits ExecStart by itself: quotes, % for its own names, $ for variables.
+    words = [_quoted(word).replace("$", "$$") for word in plan.command]
+    writable = [str(plan.workspace)]
+    # With a private /tmp the service could not see what of it lies in the shared one.
+    shared = any(word.startswith(("/tmp/", "/var/tmp/")) for word in plan.command)
+    if shared:
+        writable += ["/tmp", "/var/tmp"]
+    caches = [f"{name}={plan.cache / folder}" for name, folder in CACHES.items()]
     service = f"""[Unit]
 Description=Forecasts of the day (lstm daily)
 Wants=network-online.target
@@ -155,16 +198,14 @@ Type=oneshot
 ExecStart={" ".join(words)}
 TimeoutStartSec=6h
 Nice=10
+Environment={" ".join(map(_quoted, caches))}
 NoNewPrivileges=yes
-{private_tmp}PrivateDevices=yes
 ProtectSystem=strict
 ProtectHome=read-only
-ReadWritePaths={_quoted(str(plan.workspace))}
+PrivateTmp={"no" if shared else "yes"}
+ReadWritePaths={" ".join(map(_quoted, writable))}
 ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
 ProtectControlGroups=yes
-ProtectClock=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=yes
 RestrictRealtime=yes

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pandas as pd
 
 from lstmcli import clock
-from lstmcli.errors import LstmError, NoDataError
+from lstmcli.errors import LstmError, NoDataError, shell_word
 from lstmcli.evaluation.live import (
     LATE,
     OPEN,
@@ -25,6 +25,7 @@ from lstmcli.panel import Panel
 from lstmcli.pipeline.session import Session
 from lstmcli.sessions import next_sessions, opening_times, sessions_between, settled_session
 from lstmcli.store import Workspace
+from lstmcli.store.log import REASONS
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Live:
         evidence: against the published step-1 intervals, by published recipe.
         missing: sessions without a forecast since the first one; never filled in.
         failed: tickers whose bars cannot be read.
+        removed: tickers without bars, which take part only where they are named.
     """
 
     tickers: tuple[str, ...]
@@ -55,6 +57,7 @@ class Live:
     evidence: dict[str, Evidence]
     missing: tuple[Missing, ...]
     failed: dict[str, LstmError]
+    removed: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, int]:
         """Return how many published forecasts have each status."""
@@ -74,8 +77,12 @@ class Live:
 def score(session: Session, tickers: Sequence[str] = ()) -> Live:
     """Return the record of the tickers in the ledger; writes nothing.
 
+    Args:
+        tickers: else those whose bars are stored: the ledger keeps the others, and without
+            bars nobody knows what came of them.
+
     Raises:
-        NoDataError: nothing, or nothing of a ticker, was issued.
+        NoDataError: nothing, or nothing of a ticker, was issued; or no bars are stored.
         DataError: the ledger is damaged.
     """
     workspace = session.workspace
@@ -88,7 +95,15 @@ def score(session: Session, tickers: Sequence[str] = ()) -> Live:
             + (f" of {' '.join(unknown)}." if unknown else "."),
             hint="lstm daily issues forecasts, every evening",
         )
-    wanted = tuple(tickers) or tuple(known)
+    stored = set(workspace.bars.tickers())
+    removed = () if tickers else tuple(ticker for ticker in known if ticker not in stored)
+    wanted = tuple(tickers) or tuple(ticker for ticker in known if ticker in stored)
+    if not wanted:
+        raise NoDataError(
+            f"There are no bars in {workspace.bars.folder} of what was forecast: "
+            f"{' '.join(known[:5])}{' …' * (len(known) > 5)}.",
+            hint=f"lstm fetch {shell_word(known[0])}",
+        )
     issued = issued[issued["ticker"].isin(wanted)]
     bars, calendars, failed = {}, {}, {}
     for ticker in wanted:
@@ -103,7 +118,8 @@ def score(session: Session, tickers: Sequence[str] = ()) -> Live:
     panel = Panel(bars, calendars)
     now = clock.now()
     rows = follow_up(issued, panel, now)
-    return _live(wanted, rows, tuple(_missing(workspace, rows, panel, now)), failed)
+    live = _live(wanted, rows, tuple(_missing(workspace, rows, panel, now)), failed)
+    return replace(live, removed=removed)
 
 
 def _live(
@@ -125,7 +141,7 @@ def _missing(
 ) -> list[Missing]:
     reasons = {}
     for record in workspace.log.read():
-        if record.get("status") == "failed" and record.get("ticker"):
+        if record.get("status") in REASONS and record.get("ticker"):
             key = record["ticker"], str(record.get("session"))
             reasons[key] = str(record.get("message", "failed"))
     found = []

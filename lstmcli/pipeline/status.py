@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 
 from lstmcli import clock
+from lstmcli.digits import age_in_words
 from lstmcli.errors import DataError, LstmError
 from lstmcli.pipeline.day import last_day
 from lstmcli.pipeline.session import Session
@@ -42,10 +43,12 @@ class TickerStatus(SeriesStatus):
 
     Attributes:
         run: the newest run that knows it.
+        trained_at: when that was trained.
         forecast: the newest origin that was forecast.
     """
 
     run: str | None = None
+    trained_at: datetime | None = None
     forecast: str | None = None
 
 
@@ -54,11 +57,12 @@ def status(session: Session) -> list[TickerStatus]:
     manifests = session.manifests()
     found = []
     for series in _series(session.disk.bars):
-        runs = [manifest.run for manifest in manifests if series.ticker in manifest.tickers]
+        runs = [manifest for manifest in manifests if series.ticker in manifest.tickers]
         found.append(
             TickerStatus(
                 **vars(series),
-                run=runs[-1] if runs else None,
+                run=runs[-1].run if runs else None,
+                trained_at=runs[-1].created_at if runs else None,
                 forecast=session.disk.latest_forecast(series.ticker),
             )
         )
@@ -111,10 +115,9 @@ def check_age(session: Session, longest: timedelta) -> datetime:
     at = datetime.fromisoformat(stated)
     age = clock.now() - at
     if age > longest:
-        hours = age.total_seconds() / 3600
         raise DataError(
-            f"lstm daily last succeeded at {stated}, {hours:,.1f} hours ago; "
-            f"allowed are {longest.total_seconds() / 3600:,.1f}.",
+            f"lstm daily last succeeded {age_in_words(age)} ago, at {stated}. "
+            f"Allowed: {age_in_words(longest)}.",
             hint=hint,
         )
     return at

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
 
+from lstmcli.errors import DiskError
 from lstmcli.store.backtests import BacktestStore
 from lstmcli.store.bars import BarsStore
 from lstmcli.store.events import EventStore
@@ -19,6 +21,10 @@ from lstmcli.store.runs import RunStore
 
 LOCK_PATIENCE = 10.0
 """Seconds to wait for another process: a fetch of a watch list takes less."""
+
+
+MAX_CRON_LOG = 2**20
+"""Bytes of `cron.log`, after which it becomes `cron.log.1` and a new one begins."""
 
 
 class Workspace:
@@ -35,6 +41,7 @@ class Workspace:
         self.forecasts = root / "forecasts"
         self.charts = root / "charts"
         self.log = RunLog(root / "log")
+        self.cron_log = root / "cron.log"
         self.report = root / "report.html"
         self.pages = root / "report"
         self.last_day = root / "daily.json"
@@ -53,10 +60,21 @@ class Workspace:
     def write_forecast(self, forecast: pd.DataFrame, *, ticker: str, run: str) -> Path:
         """Write the forecast of one ticker from one origin, prices in 8 digits."""
         made_on = pd.Timestamp(forecast["made_on"].iloc[0])
-        path = self.forecasts / f"{made_on:%Y-%m-%d}" / f"{file_name(ticker)}-{run}.csv"
+        path = self._forecast_path(ticker, made_on, run)
         text = forecast.to_csv(index=False, float_format="%.8g", lineterminator="\n")
         write_atomically(path, text.encode())
         return path
+
+    def first_step(self, ticker: str, made_on: pd.Timestamp, run: str) -> dict[str, str] | None:
+        """Return the first line of a stored forecast; None where it is gone, or of no use."""
+        try:
+            with self._forecast_path(ticker, made_on, run).open(newline="") as stream:
+                return next(csv.DictReader(stream), None)
+        except (OSError, ValueError):
+            return None
+
+    def _forecast_path(self, ticker: str, made_on: pd.Timestamp, run: str) -> Path:
+        return self.forecasts / f"{made_on:%Y-%m-%d}" / f"{file_name(ticker)}-{run}.csv"
 
     def latest_forecast(self, ticker: str) -> str | None:
         """Return the newest origin, as an ISO date, that a forecast of the ticker has."""
@@ -66,6 +84,22 @@ class Workspace:
     def chart_path(self, name: str) -> Path:
         """Return where a chart goes unless the user says otherwise."""
         return self.charts / file_name(name)
+
+    def rotate_logs(self) -> None:
+        """Keep the log and what cron appends to from growing for ever.
+
+        Raises:
+            DiskError: they cannot be written.
+        """
+        self.log.rotate()
+        try:
+            if self.cron_log.stat().st_size > MAX_CRON_LOG:
+                # The shell of this run goes on writing into it under its new name.
+                self.cron_log.replace(self.cron_log.with_name(f"{self.cron_log.name}.1"))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise DiskError(f"{self.cron_log}: {error.strerror or error}.") from error
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file in one step; see `write_atomically`."""

@@ -16,7 +16,14 @@ from pydantic import ValidationError
 
 from lstmcli.errors import DataError, DiskError, NoDataError, shell_word
 from lstmcli.frames import BAR_COLUMNS, Section
-from lstmcli.store.files import check_ticker, file_name, read_content, ticker_of, write_atomically
+from lstmcli.store.files import (
+    check_ticker,
+    delete,
+    file_name,
+    read_content,
+    ticker_of,
+    write_atomically,
+)
 from lstmcli.version import __version__
 
 FORMAT = 2
@@ -131,6 +138,16 @@ class BarsStore:
         """
         write_atomically(self._path(meta.ticker), _encode(bars, meta))
         write_atomically(self._path(meta.ticker, ".json"), _readable(meta))
+
+    def remove(self, ticker: str) -> None:
+        """Delete the bars of a ticker; nothing happens where there are none.
+
+        Raises:
+            DiskError: they cannot be deleted.
+        """
+        # The bars first: a readable copy that a crash left behind is of no use to anybody.
+        delete(self._path(ticker))
+        delete(self._path(ticker, ".json"))
 
     def _keep_in_step(self, meta: BarsMeta) -> None:
         path, content = self._path(meta.ticker, ".json"), _readable(meta)

@@ -1,4 +1,7 @@
-"""Events on disk: one Parquet file per kind. Statements are added, never changed."""
+"""Events on disk: one Parquet file per kind. Statements are added, never changed.
+
+Only with their ticker do they go.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from lstmcli.frames import (
     check_events,
     empty_events,
 )
-from lstmcli.store.files import file_name, read_content, ticker_of, write_atomically
+from lstmcli.store.files import delete, file_name, read_content, ticker_of, write_atomically
 
 FORMAT = 1
 _VERSION = b"lstm_events"
@@ -78,6 +81,26 @@ class EventStore:
                 write_atomically(path, _encode(whole))
             added += int(new.sum())
         return added
+
+    def remove(self, ticker: str) -> int:
+        """Delete the statements about a ticker and return how many there were.
+
+        Raises:
+            DataError: a file is damaged; it remains.
+            DiskError: a file cannot be written.
+        """
+        removed = 0
+        for kind in self.kinds():
+            stored = self.read(kind)
+            kept = stored[stored["ticker"] != ticker]
+            if len(kept) == len(stored):
+                continue
+            if len(kept):
+                write_atomically(self._path(kind), _encode(kept.reset_index(drop=True)))
+            else:
+                delete(self._path(kind))
+            removed += len(stored) - len(kept)
+        return removed
 
     def _path(self, kind: str) -> Path:
         return self.folder / f"{file_name(kind)}.parquet"

@@ -84,6 +84,21 @@ def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
         ) from error
 
 
+def delete(path: Path) -> None:
+    """Delete a file; nothing happens where there is none.
+
+    Raises:
+        DiskError: no permission, or read-only.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DiskError(
+            f"{path}: cannot be deleted: {error.strerror or error}.",
+            hint="choose a folder that you may write with --workspace",
+        ) from error
+
+
 def _flush_folder(folder: Path) -> None:
     """Make a rename survive a power cut, where the file system can."""
     handle = os.open(folder, os.O_RDONLY)

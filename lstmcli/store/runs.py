@@ -256,7 +256,11 @@ class RunStore(RecordStore[Manifest]):
 
     def train_again(self, run: str) -> str:
         """Return the command that makes a run with the config of this one."""
-        return f"train again: lstm train --config {self.path(run) / _CONFIG}"
+        return f"train again: lstm train --config {self.config_path(run)}"
+
+    def config_path(self, run: str) -> Path:
+        """Return where the config of a run is kept."""
+        return self.path(run) / _CONFIG
 
     def damaged(self, path: Path, reason: str) -> DataError:
         return DataError(

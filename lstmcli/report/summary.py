@@ -1,0 +1,59 @@
+"""Summary: an evening of `lstm daily` in plain text, for a terminal, a mail or a webhook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lstmcli.digits import five_digits, in_words
+
+_HEAD = ("ticker", "session", "", "next median", "80 % cone", "prices")
+_LEFT = 3
+
+
+def summary_text(day: Mapping[str, Any]) -> str:
+    """Return an evening as text: a sentence, tonight's numbers, and what was not done and why.
+
+    Args:
+        day: as `Day.as_dict`.
+    """
+    lines = [f"lstm daily {day['sentence']}", "", summary_table(day).rstrip("\n")]
+    remarks = [remark for entry in (*day["tickers"], *day["errors"]) if (remark := _remark(entry))]
+    lines += ["", *remarks] if remarks else []
+    lines += ["", f"report: {day['report']}"] if day["report"] else []
+    return "\n".join(lines) + "\n"
+
+
+def summary_table(day: Mapping[str, Any]) -> str:
+    """Return a line for each ticker: the session, what was done, and its next step in prices."""
+    rows = [_HEAD, *map(_row, day["tickers"])]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(_HEAD))]
+    return "".join(f"{_line(row, widths)}\n" for row in rows)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = zip(row, widths, range(len(row)), strict=True)
+    padded = (cell.ljust(width) if n < _LEFT else cell.rjust(width) for cell, width, n in cells)
+    return "  ".join(padded).rstrip()
+
+
+def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    numbers = ("", "", "")
+    if entry["median"] is not None:
+        low, high = entry["cone80"]
+        declared = entry["declared"]
+        numbers = (
+            five_digits(entry["median"]),
+            f"{five_digits(low)} - {five_digits(high)}",
+            f"less {in_words(declared)}" if declared else entry["prices"],
+        )
+    return (entry["ticker"], entry["session"] or "", entry["outcome"], *numbers)
+
+
+def _remark(entry: Mapping[str, Any]) -> str | None:
+    """Return why there is no forecast, and what to do; the ticker is named once."""
+    reason, ticker = entry.get("error") or entry.get("note"), entry.get("ticker")
+    if not reason:
+        return None
+    named = str(reason) if not ticker or ticker in str(reason) else f"{ticker}: {reason}"
+    return named + (f" Next: {entry['hint']}." if entry.get("hint") else "")
