@@ -97,7 +97,11 @@ def test_the_commands_of_a_page_exist(page):
     text = (ROOT / page).read_text("utf-8")
     outside = re.sub(r"^#.*$", "", _BLOCK.sub("", text), flags=re.MULTILINE)
     for command in re.findall(r"`(lstm [a-z][^`]*)`", outside):
-        check_parses(command)
+        try:
+            check_parses(command)
+        except Exception as error:  # the name of a command in a sentence needs no arguments
+            if type(error).__name__ != "MissingParameter":
+                raise
 
 
 @pytest.mark.parametrize("page", PAGES)
