@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import time
@@ -230,7 +231,15 @@ def test_a_backtest_is_drawn_as_pictures(proven, tmp_path):
         picture = tmp_path / f"{kind}.svg"
         answer = spawn("plot", "--kind", kind, "--output", str(picture), workspace=data)
         assert answer.code == 0, answer.err
-        assert "smoke: AAA, BBB" in picture.read_text()
+        assert re.search("smoke: (do the cones hold[?] )?AAA, BBB", picture.read_text())
+    picture = tmp_path / "past.svg"
+    line = ["plot", "AAA", "--kind", "past", "--output", str(picture)]
+    answer = spawn(*line, workspace=data)
+    assert answer.code == 0, answer.err
+    name = next((data / "backtests").iterdir()).name
+    assert f"smoke in the backtest {name}" in picture.read_text()
+    other = spawn("plot", "ZZZ", "--kind", "past", workspace=data)
+    assert other.code == 3
     none = spawn("plot", "--kind", "backtest", workspace=data.parent / "fresh")
     assert none.code == 3
     assert none.hint == "lstm backtest MRK --config stacked.yaml"

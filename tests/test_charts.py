@@ -1,37 +1,60 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 
 from lstmcli.charts import (
+    SCHEMES,
+    Theme,
     attention_chart,
     backtest_chart,
     calibration_chart,
+    compare_chart,
     forecast_chart,
     live_chart,
+    past_chart,
     training_chart,
 )
-from lstmcli.charts._style import CONE_BLUES
+from lstmcli.charts._cone import between_steps
+from lstmcli.charts._figure import period_starts
+from lstmcli.charts.theme import DARK, LIGHT, Palette
 from lstmcli.digits import five_digits
 from lstmcli.errors import NoDataError
 from lstmcli.evaluation.sequences import skill_sequence
 from lstmcli.evaluation.significance import cumulative_skill, skill_test
-from lstmcli.frames import COVERAGES, FORECAST_COLUMNS, QUANTILES, cone_columns, quantile_column
+from lstmcli.frames import (
+    COVERAGES,
+    FORECAST_COLUMNS,
+    QUANTILES,
+    cone_columns,
+    interval_columns,
+    quantile_column,
+)
 from lstmcli.pipeline.prices import in_prices
 from lstmcli.report.prices import CLOSE, EX_DIVIDEND, TOTAL_RETURN, Dividend, PriceBasis
 
 RUN = "20260730T141530Z-lstm-1a2b3c4d"
+WORDS = [
+    "No sign that it knows the direction. Expect ±2 % tomorrow, ±10 % in a month.",
+    "Better than the random walk, on sessions it had not seen. Cannot be told from EWMA and HAR.",
+]
 NOTE = "sample data: daily GOOG bars 2004-08-19…2008-10-14, not current prices"
 
 
@@ -97,46 +120,66 @@ def simulated_weights(lookback: int, *, equal: bool = False) -> pd.DataFrame:
     return pd.DataFrame({"session": index, "weight": weight})
 
 
-def usual_forecast_chart(**options: str) -> Figure:
+def usual_forecast_chart(**options) -> Figure:
     bars = simulated_bars()
-    options = {"title": "MRK: 20 sessions ahead", "run": RUN} | options
+    options = {"title": "MRK: 20 sessions ahead", "run": RUN, "words": WORDS} | options
     return forecast_chart(bars, priced(simulated_forecast(bars)), **options)
 
 
-def awkward_forecast_chart(*, price: float, horizon: int, sigma: float = 0.015) -> Figure:
+def awkward_forecast_chart(
+    *, price: float, horizon: int, sigma: float = 0.015, **options
+) -> Figure:
     """Return a chart with all that users do: long names, odd characters, odd prices."""
     bars = simulated_bars(price=price)
     forecast = simulated_forecast(bars, horizon=horizon, ticker="$A^2_\\日" * 4, sigma=sigma)
+    beside = simulated_forecast(bars, horizon=horizon, ticker="$A^2_\\日" * 4, sigma=0.8 * sigma)
     return forecast_chart(
         bars,
         priced(forecast, TOTAL_RETURN),
         title="W" * 150,
         run=RUN * 5,
         note="MW " * 200,
+        words=["$A^2 " * 40],
+        baseline=priced(beside, TOTAL_RETURN),
+        beside="GJR-GARCH",
         axis="close; cone: total return, USD",
         remark=PriceBasis(TOTAL_RETURN).sentence,
         sessions_shown=250,
+        **options,
     )
 
 
-def simulated_growth(origins: int) -> pd.DataFrame:
-    rng = np.random.default_rng(8)
+def simulated_growth(origins: int, seed: int = 8) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
     losses = pd.Series(rng.gamma(4, 1, origins), pd.bdate_range("2019-01-01", periods=origins))
     return cumulative_skill(losses, losses * 1.01 + 0.05 * rng.standard_normal(origins), overlap=1)
 
 
-def usual_backtest_chart(origins: int = 1000, **options) -> Figure:
-    skills = pd.DataFrame(
-        {
-            "step": [1, 5, 10, 20],
-            "skill": [0.011, 0.004, -0.002, -0.013],
-            "low": [0.008, -0.002, -0.012, -0.02],
-            "high": [0.014, 0.01, 0.008, -0.006],
-        }
-    )
-    growth = simulated_growth(origins)
-    options = {"title": "lstm: MRK", "line": "CRPS skill against the HAR ridge"} | options
-    return backtest_chart(growth, skills, folds=list(growth.index[::250]), **options)
+RUNGS = ("random walk", "EWMA", "GARCH", "GJR-GARCH", "HAR", "HAR ridge")
+
+
+def simulated_ladder(recipes: tuple[str, ...]) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    rows = []
+    for recipe in recipes:
+        for rung, baseline in enumerate(RUNGS):
+            skill = 0.05 - 0.012 * rung + 0.002 * rng.standard_normal()
+            word = "BEATS" if rung < 2 else "LOSES" if rung == 5 else "TIES"
+            row = {"recipe": recipe, "baseline": baseline, "skill": skill, "word": word}
+            rows.append(row | {"low": skill - 0.01, "high": skill + 0.01})
+    return pd.DataFrame(rows)
+
+
+def usual_backtest_chart(origins: int = 1000, recipes=("lstm",), **options) -> Figure:
+    growth = {recipe: simulated_growth(origins, 8 + n) for n, recipe in enumerate(recipes)}
+    options = {
+        "title": "lstm: MRK",
+        "against": "the HAR ridge",
+        "steps": (1, 5, 10, 20),
+        "footer": "Lines: 95 % confidence. Backtest 20260730T141530Z-lstm.",
+    } | options
+    folds = list(growth[recipes[0]].index[::250])
+    return backtest_chart(growth, simulated_ladder(recipes), folds=folds, **options)
 
 
 def usual_calibration_chart(origins: int = 1000, **options) -> Figure:
@@ -166,40 +209,100 @@ def usual_live_chart(outcomes: int, **options) -> Figure:
     baseline = pd.Series(rng.gamma(4, 0.15, outcomes), days[:-1])
     losses = 0.98 * baseline + 0.04 * rng.standard_normal(outcomes)
     skills = skill_sequence(losses, baseline)
-    options = {"title": "MRK: forecasts and what came", "against": "gradient_boosting"} | options
+    options = {"title": "MRK: forecasts and what came", "against": "GJR-GARCH"} | options
     return live_chart(rows, skills, **options)
+
+
+def simulated_past(horizon: int = 20) -> tuple[pd.Series, pd.DataFrame]:
+    """Return 300 closes, and a forecast from each but the last ones."""
+    bars = simulated_bars()
+    rows = []
+    for at in range(100, 300 - horizon):
+        for step in range(1, horizon + 1):
+            reach = 0.015 * np.sqrt(step)
+            row = {"made_on": bars.index[at], "step": step, "target_on": bars.index[at + step]}
+            for share, width in zip(COVERAGES, (0.67, 1.28, 1.96), strict=True):
+                low, high = interval_columns(share)
+                row |= {low: -width * reach, high: width * reach}
+            rows.append(row)
+    return bars["close"], pd.DataFrame(rows)
+
+
+def usual_past_chart(horizon: int = 20, **options) -> Figure:
+    closes, rows = simulated_past(horizon)
+    made = {"made": "lstm in the backtest 20260730T141530Z-lstm, on sessions it had not seen."}
+    return past_chart(closes, rows, **({"title": "MRK: past forecasts"} | made | options))
+
+
+def usual_compare_chart(count: int = 3, horizon: int = 20, **options) -> Figure:
+    rows = []
+    for number in range(count):
+        for step in {1, horizon}:
+            reach = (0.01 + 0.002 * ((7 * number) % count)) * np.sqrt(step)
+            target_on = pd.Timestamp("2016-12-30") + pd.offsets.BDay(step)
+            row = {"ticker": f"T{number:02d}.L", "step": step, "target_on": target_on, "q50": 0.0}
+            for share, width in zip(COVERAGES, (0.67, 1.28, 1.96), strict=True):
+                low, high = interval_columns(share)
+                row |= {low: -width * reach, high: width * reach}
+            rows.append(row)
+    options = {"title": f"How far {count} tickers may move", "lines": ["Made today."]} | options
+    return compare_chart(pd.DataFrame(rows), **options)
+
+
+def usual_attention_chart(weights: pd.DataFrame, **options) -> Figure:
+    closes = pd.Series(np.linspace(40, 60, len(weights)), weights["session"])
+    return attention_chart(weights, closes, **({"title": "MRK", "run": RUN} | options))
+
+
+def usual_training_chart(history: pd.DataFrame, **options) -> Figure:
+    return training_chart(history, **({"title": "MRK: lstm", "run": RUN} | options))
 
 
 LIVES = (1, 30, 59, 60, 80, 159, 160, 300)
 
-CHARTS: dict[str, Callable[[], Figure]] = {
+CONFIGS = ("lstm", "encoder_decoder", "best", "smoke", "dense", "rnn", "stacked", "conv_lstm")
+
+MAKERS: dict[str, Callable[..., Figure]] = {
     "forecast": usual_forecast_chart,
-    "sample": lambda: usual_forecast_chart(note=NOTE, axis="close, USD"),
-    "one_step": lambda: awkward_forecast_chart(price=0.00001, horizon=1),
-    "dear": lambda: awkward_forecast_chart(price=712_345, horizon=60),
-    "narrow": lambda: awkward_forecast_chart(price=1.08, horizon=5, sigma=1e-4),
-    "wide": lambda: awkward_forecast_chart(price=100, horizon=20, sigma=0.3),
-    "two_fits": lambda: training_chart(
-        simulated_history(fits=("scored", "final"), members=3, epochs=25), title="MRK: lstm"
+    "sample": partial(usual_forecast_chart, note=NOTE, axis="close, USD"),
+    "one_step": partial(awkward_forecast_chart, price=0.00001, horizon=1),
+    "dear": partial(awkward_forecast_chart, price=712_345, horizon=60),
+    "narrow": partial(awkward_forecast_chart, price=1.08, horizon=5, sigma=1e-4),
+    "wide": partial(awkward_forecast_chart, price=100, horizon=20, sigma=0.3),
+    "two_fits": partial(
+        usual_training_chart, simulated_history(fits=("scored", "final"), members=3, epochs=25)
     ),
-    "many_members": lambda: training_chart(
+    "many_members": partial(
+        usual_training_chart,
         simulated_history(fits=("scored", "final"), members=12, epochs=200),
         title="W" * 150,
         note=NOTE,
     ),
-    "untrained": lambda: training_chart(
-        simulated_history(fits=("final",), members=1, epochs=0), title="MRK: lstm"
+    "untrained": partial(
+        usual_training_chart, simulated_history(fits=("final",), members=1, epochs=0)
     ),
     "backtest": usual_backtest_chart,
-    "short_backtest": lambda: usual_backtest_chart(12, title="W" * 150, note=NOTE),
+    "two_configs": partial(usual_backtest_chart, recipes=("lstm", "encoder_decoder")),
+    "eight_configs": partial(usual_backtest_chart, recipes=CONFIGS),
+    "short_backtest": partial(usual_backtest_chart, 12, title="W" * 150, note=NOTE),
     "calibration": usual_calibration_chart,
-    "short_calibration": lambda: usual_calibration_chart(40, title="W" * 150, note=NOTE),
+    "short_calibration": partial(usual_calibration_chart, 40, title="W" * 150, note=NOTE),
     **{f"live_{count}": partial(usual_live_chart, count) for count in LIVES},
-    "noted_live": lambda: usual_live_chart(300, title="W" * 150, note=NOTE),
-    "attention": lambda: attention_chart(simulated_weights(60), title="MRK", note=NOTE),
-    "long_attention": lambda: attention_chart(simulated_weights(500), title="W" * 150),
-    "equal_attention": lambda: attention_chart(simulated_weights(5, equal=True), title="MRK"),
-    "single_attention": lambda: attention_chart(simulated_weights(1), title="MRK"),
+    "noted_live": partial(usual_live_chart, 300, title="W" * 150, note=NOTE),
+    "past": usual_past_chart,
+    "past_of_one_step": partial(usual_past_chart, 1, title="W" * 150, note=NOTE),
+    "compare": usual_compare_chart,
+    "compare_one_step": partial(usual_compare_chart, 2, 1, note=NOTE),
+    "compare_many": partial(usual_compare_chart, 40, title="W" * 150),
+    "attention": partial(usual_attention_chart, simulated_weights(60), note=NOTE),
+    "long_attention": partial(usual_attention_chart, simulated_weights(500), title="W" * 150),
+    "equal_attention": partial(usual_attention_chart, simulated_weights(5, equal=True)),
+    "single_attention": partial(usual_attention_chart, simulated_weights(1)),
+}
+
+CHARTS: dict[str, Callable[[], Figure]] = {
+    **MAKERS,
+    **{f"{name}-phone": partial(make, theme=Theme(phone=True)) for name, make in MAKERS.items()},
 }
 
 
@@ -252,7 +355,9 @@ def test_no_text_covers_another(name: str, drawn: dict[str, Figure]) -> None:
 @pytest.mark.parametrize("name", CHARTS)
 def test_text_has_ten_points_and_only_the_footer_less(name: str, drawn: dict[str, Figure]) -> None:
     figure = drawn[name]
-    assert tuple(figure.get_size_inches()) == (7.0, 4.5)
+    width, height = figure.get_size_inches()
+    assert width == (3.5 if name.endswith("-phone") else 7.0)
+    assert height >= (2.5 if name.endswith("-phone") else 4.5)
     assert figure.dpi == 150
     small = [text.get_text() for text in shown_texts(figure) if text.get_fontsize() < 10]
     # A long footer is wrapped.
@@ -260,7 +365,7 @@ def test_text_has_ten_points_and_only_the_footer_less(name: str, drawn: dict[str
     assert len(small) <= 1
 
 
-@pytest.mark.parametrize("name", CHARTS)
+@pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_a_chart_can_be_saved_in_every_format(
     name: str, kind: str, drawn: dict[str, Figure]
@@ -289,17 +394,23 @@ def test_a_forecast_says_what_it_is_of_and_from_when() -> None:
     assert "close, USD" in shown
 
 
+def at_steps(line: Line2D) -> np.ndarray:
+    """Return the values of a line at 0, 1, 2 …, without those between."""
+    x, y = line.get_data()
+    return np.asarray(y)[np.isclose(x, np.round(x))]
+
+
 def test_a_declared_dividend_lowers_the_cone_from_its_ex_date_on() -> None:
     bars = simulated_bars()
     forecast = simulated_forecast(bars)
     ex_date = forecast["target_on"].iloc[6]
     prices = priced(forecast, EX_DIVIDEND, Dividend(ex_date, 3.0))
-    (axes,) = forecast_chart(bars, prices, title="MRK", run=RUN).axes
+    axes = forecast_chart(bars, prices, title="MRK", run=RUN).axes[0]
     lines = {line.get_label(): line for line in axes.lines}
     assert list(lines["_ex"].get_xdata()) == [7, 7]
     total = bars["close"].iloc[249] * np.exp(forecast["q50"])
     less = np.where(forecast["step"] >= 7, 3.0, 0.0)
-    np.testing.assert_allclose(lines["median"].get_ydata()[1:], total - less)
+    np.testing.assert_allclose(at_steps(lines["median"])[1:], total - less)
 
 
 def test_a_long_remark_is_wrapped_and_total_return_stands_at_the_axis() -> None:
@@ -307,7 +418,7 @@ def test_a_long_remark_is_wrapped_and_total_return_stands_at_the_axis() -> None:
     figure = usual_forecast_chart(axis=basis.axis, remark=basis.sentence)
     assert figure.axes[0].get_ylabel() == "close; cone: total return, USD"
     footer = next(text for text in texts(figure) if "Shaded" in text)
-    assert len(footer.splitlines()) == 2
+    assert len(footer.splitlines()) > 1
     assert basis.sentence in footer.replace("\n", " ")
     assert "total return" not in "".join(texts(usual_forecast_chart())).lower()
 
@@ -327,7 +438,7 @@ def test_the_cones_are_the_prices_of_their_quantiles() -> None:
     forecast = simulated_forecast(bars)
     # The order of rows in a file is not the chart's to trust.
     figure = forecast_chart(bars, priced(forecast.iloc[::-1]), title="MRK", run=RUN)
-    (axes,) = figure.axes
+    axes, _ = figure.axes
     cones = {cone.get_label(): cone for cone in axes.collections}
     assert set(cones) == {"50%", "80%", "95%"}
     last_close = bars["close"].iloc[249]
@@ -337,37 +448,42 @@ def test_the_cones_are_the_prices_of_their_quantiles() -> None:
             for column in cone_columns(coverage)
         )
         cone = cones[f"{coverage:.0%}"]
-        corners = {(x, round(y, 9)) for x, y in cone.get_paths()[0].vertices}
+        corners = {
+            (round(x, 9), round(y, 9))
+            for x, y in cone.get_paths()[0].vertices
+            if np.isclose(x, np.round(x))
+        }
         expected = {
             (float(step), round(price, 9))
             for edge in (lower, upper)
             for step, price in enumerate(edge)
         }
         assert corners == expected
-        np.testing.assert_allclose(cone.get_facecolor()[0, :3], to_rgb(CONE_BLUES[coverage]))
+        np.testing.assert_allclose(cone.get_facecolor()[0, :3], to_rgb(LIGHT.cones[coverage]))
 
 
 def test_lines_are_the_closes_up_to_the_origin_and_the_median() -> None:
     bars = simulated_bars()
     forecast = simulated_forecast(bars)
-    (axes,) = forecast_chart(bars, priced(forecast), title="MRK", run=RUN, sessions_shown=70).axes
+    axes = forecast_chart(bars, priced(forecast), title="MRK", run=RUN, sessions_shown=70).axes[0]
     lines = {line.get_label(): line for line in axes.lines}
     # The bars go on for 50 sessions: a chart of the past must not show what came next.
     np.testing.assert_array_equal(lines["close"].get_ydata(), bars["close"].iloc[180:250])
     np.testing.assert_array_equal(lines["close"].get_xdata(), np.arange(-69, 1))
     last_close = bars["close"].iloc[249]
     np.testing.assert_allclose(
-        lines["median"].get_ydata(), [last_close, *(last_close * np.exp(forecast["q50"]))]
+        at_steps(lines["median"]), [last_close, *(last_close * np.exp(forecast["q50"]))]
     )
     assert lines["last close"].get_xydata().tolist() == [[0, last_close]]
 
 
-def test_cone_edges_carry_their_prices_and_point_at_them() -> None:
+def test_cone_edges_carry_their_prices_from_the_highest_to_the_lowest() -> None:
     bars = simulated_bars()
     forecast = simulated_forecast(bars)
-    (axes,) = forecast_chart(bars, priced(forecast), title="MRK", run=RUN).axes
+    axes = forecast_chart(bars, priced(forecast), title="MRK", run=RUN).axes[0]
     labels = {text.get_text(): text for text in axes.texts if isinstance(text, Annotation)}
     last = forecast.iloc[-1]
+    heights = []
     for column, name in [
         ("q025", "95 %"),
         ("q10", "80 %"),
@@ -378,14 +494,15 @@ def test_cone_edges_carry_their_prices_and_point_at_them() -> None:
         ("q975", "95 %"),
     ]:
         price = last["last_close"] * np.exp(last[column])
-        assert labels[f"{five_digits(price)}  {name}"].xy == (20, pytest.approx(price))
+        heights.append(labels[f"{five_digits(price)}  {name}"].xy[1])
+    assert heights == sorted(heights)
     assert f"last close {five_digits(last['last_close'])}" in labels
     assert f"{last['target_on']:%d %b %Y}" in labels
 
 
 def test_dates_stand_at_the_first_session_of_a_month() -> None:
     bars = simulated_bars()
-    (axes,) = forecast_chart(bars, priced(simulated_forecast(bars)), title="MRK", run=RUN).axes
+    axes = forecast_chart(bars, priced(simulated_forecast(bars)), title="MRK", run=RUN).axes[0]
     labels = dict(zip(axes.get_xticks(), axes.get_xticklabels(), strict=True))
     sessions = pd.bdate_range(bars.index[0], bars.index[249] + pd.offsets.BDay(20))
     years = set()
@@ -395,7 +512,7 @@ def test_dates_stand_at_the_first_session_of_a_month() -> None:
         year = "" if session.year in years else f"\n{session:%Y}"
         assert label.get_text() == f"{session:%b}{year}"
         years.add(session.year)
-    assert len(labels) == 6
+    assert len(labels) == 5
 
 
 @pytest.mark.parametrize(
@@ -419,7 +536,7 @@ def test_prices_have_five_significant_digits(price: float, written: str) -> None
 def test_price_ticks_have_thousands_separators_and_differ() -> None:
     bars = simulated_bars(price=20_000)
     figure = forecast_chart(bars, priced(simulated_forecast(bars)), title="X", run=RUN)
-    (axes,) = figure.axes
+    axes = figure.axes[0]
     ticks = [label.get_text() for label in axes.get_yticklabels()]
     assert [float(tick.replace(",", "")) for tick in ticks] == axes.get_yticks().tolist()
     assert all("," in tick for tick in ticks if len(tick) > 3)
@@ -431,9 +548,10 @@ def test_a_short_horizon_shows_less_history_so_that_the_cone_is_seen() -> None:
     assert len(figure.axes[0].lines[0].get_xdata()) == 20
 
 
-def test_cones_differ_in_lightness_for_print_and_colour_blind_readers() -> None:
-    luminance = [np.dot(to_rgb(CONE_BLUES[c]), (0.2126, 0.7152, 0.0722)) for c in COVERAGES]
-    assert np.all(np.diff(luminance) > 0.12)
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_cones_differ_in_lightness_for_print_and_colour_blind_readers(palette: Palette) -> None:
+    luminance = [np.dot(to_rgb(palette.cones[c]), (0.2126, 0.7152, 0.0722)) for c in COVERAGES]
+    assert np.all(np.abs(np.diff(luminance)) > 0.1)
 
 
 def test_a_forecast_of_two_tickers_or_without_its_bars_is_refused() -> None:
@@ -446,73 +564,83 @@ def test_a_forecast_of_two_tickers_or_without_its_bars_is_refused() -> None:
         forecast_chart(bars.iloc[:100], forecast, title="X", run=RUN)
 
 
-def test_the_best_epoch_of_each_member_is_marked_at_its_lowest_validation_loss() -> None:
+def test_gains_are_against_the_untrained_network_of_the_same_block_and_member() -> None:
     history = simulated_history(fits=("scored", "final"), members=3, epochs=25)
-    figure = training_chart(history, title="MRK: lstm")
+    figure = usual_training_chart(history)
     assert len(figure.axes) == 2
     for axes, fit in zip(figure.axes, ("scored", "final"), strict=True):
-        rows = history[history["fit"] == fit]
-        best = rows.loc[rows.groupby("member")["validation_loss"].idxmin()]
-        marked = [
-            tuple(line.get_xydata()[0]) for line in axes.lines if line.get_label() == "best epoch"
-        ]
-        assert marked == list(zip(best["epoch"], best["validation_loss"], strict=True))
-        listed = ", ".join(map(str, best["epoch"]))
-        lowest = best["validation_loss"].min()
-        assert axes.get_title(loc="left").endswith(f"best epochs {listed}: from {lowest:.4f}")
-        assert fit in axes.get_title(loc="left")
+        rows = history[history["fit"] == fit].sort_values(["member", "epoch"])
+        for column, label in (("loss", "training"), ("validation_loss", "validation")):
+            lines = [line for line in axes.lines if line.get_label() == label]
+            assert len(lines) == 3
+            for line, (_, own) in zip(lines, rows.groupby("member"), strict=True):
+                np.testing.assert_array_equal(line.get_xdata(), np.arange(26))
+                losses = own[column].to_numpy()
+                np.testing.assert_allclose(line.get_ydata(), 100 * (1 - losses / losses[0]))
+        (reference,) = [line for line in axes.lines if line.get_label() == "baseline"]
+        assert set(reference.get_ydata()) == {0.0}
+        # Told apart without colour as well.
+        styles = {line.get_linestyle() for line in axes.lines if line.get_linestyle() != "None"}
+        assert styles == {"-", "--"}
 
 
-def test_losses_are_drawn_in_the_order_of_their_epochs() -> None:
-    history = simulated_history(fits=("scored",), members=2, epochs=10)
-    (axes,) = training_chart(history, title="MRK: lstm").axes
-    for column, label in (("loss", "training"), ("validation_loss", "validation")):
-        lines = [line for line in axes.lines if line.get_label() == label]
-        assert len(lines) == 2
-        for member, line in enumerate(lines):
-            rows = history[history["member"] == member].sort_values("epoch")
-            np.testing.assert_array_equal(line.get_xdata(), np.arange(11))
-            np.testing.assert_array_equal(line.get_ydata(), rows[column])
-    (reference,) = [line for line in axes.lines if line.get_label() == "baseline"]
-    assert set(reference.get_ydata()) == {1.0}
-    # Told apart without colour as well.
-    styles = {line.get_linestyle() for line in axes.lines if line.get_linestyle() != "None"}
-    assert styles == {"-", "--", ":"}
+def test_the_epoch_that_is_kept_is_marked_where_validation_lost_least() -> None:
+    history = simulated_history(fits=("scored",), members=3, epochs=25)
+    (axes,) = usual_training_chart(history).axes
+    best = history.loc[history.groupby("member")["validation_loss"].idxmin()]
+    marked = [line.get_xdata()[0] for line in axes.lines if line.get_label() == "kept"]
+    assert marked == list(best["epoch"])
+    listed = ", ".join(map(str, best["epoch"]))
+    assert f"epochs {listed} kept: " in axes.get_title(loc="left")
+
+
+def test_a_block_with_a_high_loss_of_its_own_does_not_look_worse() -> None:
+    """A validation block of wild years has a loss above 1 from the start."""
+    history = simulated_history(fits=("scored",), members=1, epochs=10)
+    wild = history.assign(validation_loss=1.3 * history["validation_loss"])
+    calm, rough = (usual_training_chart(rows).axes[0] for rows in (history, wild))
+    for axes in (calm, rough):
+        (line,) = [line for line in axes.lines if line.get_label() == "validation"]
+        assert line.get_ydata()[0] == 0
+    np.testing.assert_allclose(calm.lines[2].get_ydata(), rough.lines[2].get_ydata(), atol=1e-9)
 
 
 def test_a_member_that_diverged_is_drawn_without_a_best_epoch() -> None:
     history = simulated_history(fits=("scored",), members=1, epochs=5)
     history["validation_loss"] = np.nan
-    figure = training_chart(history, title="MRK: lstm")
+    figure = usual_training_chart(history)
     assert any("no finite validation loss" in text for text in texts(figure))
-    assert not [line for line in figure.axes[0].lines if line.get_label() == "best epoch"]
+    assert not [line for line in figure.axes[0].lines if line.get_label() == "kept"]
 
 
 def test_an_empty_history_or_window_is_refused() -> None:
     with pytest.raises(NoDataError, match="training history"):
-        training_chart(simulated_history(fits=("final",), members=1, epochs=1)[:0], title="X")
+        usual_training_chart(simulated_history(fits=("final",), members=1, epochs=1)[:0])
     with pytest.raises(NoDataError, match="attention weight"):
-        attention_chart(simulated_weights(3)[:0], title="X")
+        attention_chart(simulated_weights(3)[:0], pd.Series(dtype=float), title="X", run=RUN)
 
 
-def test_attention_bars_are_the_weights_in_percent() -> None:
+def test_attention_is_drawn_as_the_difference_from_equal_weights_below_the_closes() -> None:
     weights = simulated_weights(60)
-    figure = attention_chart(weights, title="MRK")
-    (axes,) = figure.axes
+    price, axes = usual_attention_chart(weights).axes
     heights = np.array([bar.get_height() for bar in axes.patches])
-    np.testing.assert_allclose(heights, 100 * weights["weight"])
-    (uniform,) = axes.lines
-    np.testing.assert_allclose(uniform.get_ydata(), 100 / 60)
+    np.testing.assert_allclose(heights, 100 * (60 * weights["weight"] - 1))
+    np.testing.assert_allclose(price.lines[0].get_ydata(), np.linspace(40, 60, 60))
     heaviest = weights.loc[weights["weight"].idxmax()]
-    share = f"{100 * heaviest['weight']:.2g} %"
-    assert f"{heaviest['session']:%d %b}: {share}" in texts(figure)
-    assert "uniform\n1.7 %" in texts(figure)
+    said = " ".join(texts(usual_attention_chart(weights)))
+    assert f"{heaviest['session']:%d %b %Y}" in said
+    assert f"{100 * (60 * heaviest['weight'] - 1):+.0f} % against equal weights" in said
 
 
-def test_equal_attention_names_no_heaviest_session() -> None:
-    figure = attention_chart(simulated_weights(5, equal=True), title="MRK")
-    assert len({bar.get_facecolor() for bar in figure.axes[0].patches}) == 1
-    assert not any(": 20 %" in text for text in texts(figure))
+@pytest.mark.parametrize(("off", "flat"), [(0.0, True), (0.09, True), (0.12, False)])
+def test_attention_that_prefers_nothing_is_called_flat(off: float, flat: bool) -> None:
+    weights = simulated_weights(40, equal=True)
+    weights.loc[:1, "weight"] *= [1 + off, 1 - off]
+    figure = usual_attention_chart(weights)
+    assert ("Flat: it has learnt no timing." in " ".join(texts(figure))) == flat
+    low, high = figure.axes[1].get_ylim()
+    assert high >= 25  # or a hair would fill the picture
+    assert low <= -25
 
 
 def test_settings_of_the_user_do_not_reach_a_chart_nor_the_other_way_round() -> None:
@@ -533,7 +661,8 @@ import pandas as pd
 from lstmcli import charts
 assert "matplotlib" not in sys.modules
 index = pd.bdate_range("2020-01-01", periods=4)
-charts.attention_chart(pd.DataFrame({"session": index, "weight": 0.25}), title="X")
+weights = pd.DataFrame({"session": index, "weight": 0.25})
+charts.attention_chart(weights, pd.Series(1.0, index), title="X", run="r")
 assert "matplotlib" in sys.modules
 assert "matplotlib.pyplot" not in sys.modules
 """
@@ -552,12 +681,32 @@ def test_a_backtest_ends_at_the_skill_of_its_span_inside_its_band():
     figure = usual_backtest_chart()
     line = figure.axes[0].lines[0].get_ydata()
     assert line[-1] == pytest.approx(100 * simulated_growth(1000)["gain"].iloc[-1])
-    assert figure.axes[0].get_title("left") == (
-        "gained so far at 1, 5, 10, 20 sessions\n(dotted: a new fit)"
+    assert figure.axes[0].get_title("left").startswith("gained so far against\nthe HAR ridge")
+
+
+def test_a_backtest_draws_every_rung_of_the_ladder_and_what_was_said_of_it():
+    ladder = simulated_ladder(("lstm", "dense"))
+    figure = usual_backtest_chart(recipes=("lstm", "dense"))
+    rungs = figure.axes[1]
+    assert [label.get_text() for label in rungs.get_yticklabels()] == list(RUNGS)
+    marks = [line for line in rungs.lines if len(line.get_xdata()) == 1]
+    assert sorted(line.get_marker() for line in marks) == sorted("^^^^oooooovv")
+    np.testing.assert_allclose(
+        sorted(line.get_xdata()[0] for line in marks), sorted(100 * ladder["skill"])
     )
-    whiskers = [line.get_ydata() for line in figure.axes[1].lines[:-1:2]]
-    expected = [[0.8, 1.4], [-0.2, 1.0], [-1.2, 0.8], [-2, -0.6]]
-    np.testing.assert_allclose(whiskers, expected)
+    whiskers = [line.get_xdata() for line in rungs.lines if len(line.get_xdata()) == 2][:12]
+    np.testing.assert_allclose([np.ptp(ends) for ends in whiskers], 2.0)
+
+
+def test_every_config_of_a_backtest_is_named_where_its_line_ends():
+    figure = usual_backtest_chart(recipes=CONFIGS)
+    labels = {text.get_text().split("\n")[0]: text for text in figure.axes[0].texts}
+    assert set(labels) == set(CONFIGS)
+    ends = {line.get_label(): line.get_ydata()[-1] for line in figure.axes[0].lines[:8]}
+    by_height = sorted(labels, key=lambda name: labels[name].xy[1])
+    assert by_height == sorted(ends, key=lambda name: ends[name])
+    assert len({(line.get_color(), str(line.get_linestyle())) for line in
+                figure.axes[0].lines[:8]}) == 8  # fmt: skip
 
 
 def test_a_calibration_chart_marks_the_worst_year_of_the_80_percent_cone():
@@ -567,7 +716,7 @@ def test_a_calibration_chart_marks_the_worst_year_of_the_80_percent_cone():
     rolling = figure.axes[2]
     lowest = min(line.get_ydata().min() for line in rolling.lines if len(line.get_ydata()) > 100
                  and 70 < line.get_ydata().mean() < 90)  # fmt: skip
-    assert f"{lowest:.1f} %" in [text.get_text() for text in rolling.texts]
+    assert rolling.get_title("left").endswith(f"\nlowest 80 %: {lowest:.1f} % (dot)")
     short = usual_calibration_chart(40)
     assert [text.get_text() for text in short.axes[2].texts] == ["fewer than 250 origins"]
 
@@ -591,9 +740,139 @@ def test_a_live_chart_draws_an_interval_only_where_there_is_one(outcomes: int) -
 def test_charts_of_nothing_are_refused():
     nothing = simulated_growth(20).iloc[:0]
     with pytest.raises(NoDataError):
-        backtest_chart(nothing, pd.DataFrame(), folds=[], title="", line="")
+        backtest_chart({"lstm": nothing}, simulated_ladder(("lstm",)), folds=[], title="",
+                       against="", steps=(1,), footer="")  # fmt: skip
     with pytest.raises(NoDataError):
         calibration_chart(np.array([]), pd.DataFrame(), pd.DataFrame(), title="", line="",
                           sessions=250)  # fmt: skip
     with pytest.raises(NoDataError):
         live_chart(pd.DataFrame(), pd.DataFrame(), title="", against="")
+    closes, rows = simulated_past()
+    with pytest.raises(NoDataError, match="whose outcome is known"):
+        past_chart(closes.iloc[:50], rows, title="", made="")
+
+
+@settings(deadline=None)
+@given(
+    arrays(float, (6, 2), elements=st.floats(-1, 1)),
+    st.lists(st.integers(1, 60), min_size=5, max_size=5, unique=True),
+)
+def test_between_steps_nothing_is_claimed_beyond_them(values: np.ndarray, later: list[int]):
+    steps = [0, *sorted(later)]
+    times, drawn = between_steps(steps, values)
+    assert np.all(np.diff(times) > 0)
+    for n, (start, end) in enumerate(pairwise(steps)):
+        inside = (times >= start) & (times <= end)
+        low, high = np.sort(values[n : n + 2], axis=0)
+        assert np.all((drawn[inside] >= low - 1e-12) & (drawn[inside] <= high + 1e-12))
+        np.testing.assert_allclose(drawn[inside][[0, -1]], values[n : n + 2], atol=1e-12)
+
+
+def test_the_cone_of_a_random_walk_has_its_shape_between_steps():
+    steps = [0, 1, 5, 20]
+    times, drawn = between_steps(steps, np.sqrt(steps)[:, None])
+    np.testing.assert_allclose(drawn[:, 0], np.sqrt(times))
+
+
+def test_the_right_axis_is_the_change_from_the_last_close():
+    bars = simulated_bars()
+    prices, percent = forecast_chart(
+        bars, priced(simulated_forecast(bars)), title="MRK", run=RUN
+    ).axes
+    close = bars["close"].iloc[249]
+    np.testing.assert_allclose(
+        np.array(percent.get_ylim()), 100 * (np.array(prices.get_ylim()) / close - 1)
+    )
+    assert all(label.get_text().endswith(" %") for label in percent.get_yticklabels())
+
+
+def test_the_hardest_baseline_is_outlined_and_named():
+    bars = simulated_bars()
+    beside = priced(simulated_forecast(bars, sigma=0.02))
+    options = {"title": "MRK", "run": RUN, "beside": "GARCH"}
+    figure = forecast_chart(bars, priced(simulated_forecast(bars)), baseline=beside, **options)
+    outline = [line for line in figure.axes[0].lines if line.get_label() == "_baseline"]
+    for line, column in zip(outline, interval_columns(0.8), strict=True):
+        np.testing.assert_allclose(at_steps(line)[1:], beside[column])
+    said = " ".join(" ".join(texts(figure)).split())
+    assert "Dashed: 80 % of GARCH, the hardest baseline." in said
+    alone = usual_forecast_chart(beside="GARCH")
+    assert not [line for line in alone.axes[0].lines if line.get_label() == "_baseline"]
+    assert not any("Dashed" in text for text in texts(alone))
+
+
+def test_a_forecast_on_a_phone_says_its_cone_in_words():
+    bars = simulated_bars()
+    end = priced(simulated_forecast(bars)).iloc[-1]
+    said = " ".join(texts(usual_forecast_chart(theme=Theme(phone=True))))
+    assert f"80 % lie in {five_digits(end['lo80'])} to {five_digits(end['hi80'])}" in said
+
+
+def test_past_cones_follow_each_other_and_say_how_many_held():
+    closes, rows = simulated_past()
+    figure = usual_past_chart()
+    starts = sorted({path.vertices[:, 0].min() for area in figure.axes[0].collections
+                     for path in area.get_paths()})  # fmt: skip
+    np.testing.assert_allclose(np.diff(starts), 20)
+    last = rows["made_on"].max()
+    kept = [closes.index[closes.index.get_loc(last) - 20 * n] for n in range(len(starts))]
+    ends = rows[(rows["step"] == 20) & rows["made_on"].isin(kept)]
+    came = np.log(closes[ends["target_on"]].to_numpy() / closes[ends["made_on"]].to_numpy())
+    held = [
+        int(((came >= ends[low]) & (came <= ends[high])).sum())
+        for low, high in map(interval_columns, (0.8, 0.95))
+    ]
+    assert (
+        f"{held[0]} of {len(ends)} closes 20 sessions ahead lay inside the 80 % cone, "
+        f"{held[1]} inside 95 %." in texts(figure)
+    )
+
+
+def test_a_comparison_begins_with_the_calmest_ticker_and_has_its_numbers():
+    figure = usual_compare_chart(5)
+    first, last = (axes for axes in figure.axes if axes.patches)
+    for axes in (first, last):
+        widths = [patch.get_width() for patch in axes.patches[5:10]]  # of 80 %
+        assert widths == sorted(widths)
+        assert axes.yaxis_inverted()
+    numbers = [axes for axes in figure.axes if not axes.patches]
+    width = last.patches[5].get_width() / 2
+    assert numbers[1].get_yticklabels()[0].get_text() == f"−{width:.1f} to +{width:.1f} %"
+    with pytest.raises(ValueError, match="at most 40 tickers"):
+        usual_compare_chart(41)
+
+
+def test_dates_below_an_axis_never_touch_each_other():
+    days = pd.bdate_range("2016-01-04", periods=3000)
+    for count in (1, 2, 5, 20, 40, 60, 120, 250, 600, 3000):
+        for width in (2.0, 3.0, 6.0):
+            starts, form = period_starts(days[:count], width / count)
+            assert len(starts) >= 1
+            room = 0.66 if form == "%d %b" else 0.5
+            assert len(starts) == 1 or np.diff(starts).min() * width / count >= room - 1e-9
+
+
+@pytest.mark.parametrize("theme", [Theme(dark=True), Theme(dark=True, phone=True)])
+@pytest.mark.parametrize("name", ["forecast", "backtest", "live_300", "past", "compare"])
+def test_a_dark_chart_has_none_of_the_light_colours(name: str, theme: Theme):
+    file = io.StringIO()
+    figure = MAKERS[name](theme=theme)
+    figure.savefig(file, format="svg", facecolor=figure.get_facecolor())
+    drawn = set(re.findall(r"#[0-9a-f]{6}", file.getvalue()))
+    assert drawn <= {dark for _, dark in SCHEMES.values()}
+    assert drawn & {dark for _, dark in SCHEMES.values()}
+
+
+def luminance(colour: str) -> float:
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_whatever_is_written_stands_out(palette: Palette):
+    """Contrast of 4.5 and more, as WCAG 2.2 asks of text."""
+    written = {palette.ink, palette.label, palette.muted, *palette.series}
+    pairs = {(colour, palette.paper) for colour in written} | {(palette.ink, palette.note)}
+    for pair in pairs:
+        dark, light = sorted(map(luminance, pair))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, pair

@@ -14,13 +14,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from command import TINY, check_parses, commands, spawn
+from command import NOW, TINY, check_parses, commands, hinted, spawn
 
 from lstmcli import __version__
 from lstmcli.config import parse_config, shipped_configs
 from lstmcli.digits import five_digits
 from lstmcli.frames import QUANTILE_COLUMNS
 from lstmcli.models import VARIANTS
+from lstmcli.pipeline.issue import issue
+from lstmcli.pipeline.predict import predict
+from lstmcli.pipeline.session import Session
 from lstmcli.sessions import next_sessions
 from lstmcli.store import Workspace
 
@@ -381,6 +384,94 @@ def test_plot_without_an_output_names_a_png_for_each_ticker(lstm, workspace):
     paths = [Path(line) for line in lstm("plot").out.splitlines()]
     assert [path.name.split("-")[1] for path in paths] == ["GOOG", "SIM"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_plot_draws_for_phones_and_in_dark_beside_the_other_pictures(lstm, workspace):
+    from PIL import Image
+
+    found = {}
+    for options in ([], ["--phone"], ["--dark"], ["--phone", "--dark"]):
+        path = Path(lstm("plot", "GOOG", *options).out.strip())
+        image = Image.open(path).convert("RGB")
+        found[path.stem.partition("-smoke-")[2][8:]] = image.width, image.getpixel((0, 0))
+    light, dark = (255, 255, 255), (23, 25, 28)
+    assert found == {
+        "": (1050, light),
+        "-phone": (525, light),
+        "-dark": (1050, dark),
+        "-phone-dark": (525, dark),
+    }
+
+
+def test_plot_compares_tickers_in_one_picture(lstm, workspace):
+    answer = lstm("plot", "GOOG", "SIM", "--kind", "compare", "-o", "both.svg")
+    assert (answer.code, answer.out) == (0, "both.svg\n")
+    picture = Path("both.svg").read_text()
+    (run,) = (path.name for path in (workspace / "runs").iterdir())
+    for words in ("How far 2 tickers may move", "GOOG", "SIM", "sample data", run):
+        assert words in picture, words
+
+
+def test_past_forecasts_are_drawn_from_the_ledger(lstm, workspace, monkeypatch):
+    nothing = lstm("plot", "GOOG", "--kind", "past")
+    assert nothing.code == 3
+    assert hinted(nothing) == ["lstm backtest GOOG --config smoke.yaml"]
+    session = Session(Workspace(workspace))
+    origin = session.settled("GOOG")[0].index[-30]
+    monkeypatch.setenv("LSTM_NOW", f"{origin:%Y-%m-%d}T18:00:00-04:00")
+    (prediction,), _ = predict(Session(Workspace(workspace)), ["GOOG"])
+    issue(session.workspace, prediction)
+    monkeypatch.setenv("LSTM_NOW", NOW)
+    for line in (["GOOG"], []):  # without a ticker, all that were issued
+        answer = lstm("plot", *line, "--kind", "past", "-o", "past.svg")
+        assert answer.code == 0, answer.err
+        picture = Path("past.svg").read_text()
+        assert "As issued, from the ledger." in picture
+        assert "of 1 closes" in picture
+
+
+def test_the_report_shows_the_forecast_of_a_run_where_nothing_was_issued(lstm, workspace):
+    before = {path for path in workspace.rglob("*") if path.is_file()}
+    answer = lstm("report")
+    assert (answer.code, answer.out) == (0, "data/report.html\n")
+    page = (workspace / "report.html").read_text()
+    assert "2 of 2 forecasts are up to date." in page
+    assert page.count("Not issued: nobody keeps a record of this forecast.") == 2
+    assert page.count("<img") == 2
+    assert not (workspace / "ledger.sqlite").exists()
+    made = {
+        path.relative_to(workspace).parts[0]
+        for path in workspace.rglob("*")
+        if path.is_file() and path not in before
+    }
+    assert made <= {"report.html", "charts", "forecasts"}
+    (prediction, _), _ = predict(Session(Workspace(workspace)), ["GOOG", "SIM"])
+    first = prediction.prices.iloc[0]
+    reach = [f"{100 * (first[end] / first['last_close'] - 1):+.1f}" for end in ("lo80", "hi80")]
+    assert f"{reach[0]} to {reach[1]} %" in page
+
+
+def test_a_report_without_bars_or_without_a_run_says_what_comes_first(lstm, empty):
+    answer = lstm("report")
+    assert answer.code == 3
+    assert hinted(answer)
+    assert lstm("fetch", "GOOG", "--source", "sample", "-q").code == 0
+    answer = lstm("report")
+    assert answer.code == 3
+    assert "lstm train" in answer.hint
+    assert not (empty / "report.html").exists()
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_the_report_opens_in_a_browser_or_says_where_it_is(lstm, workspace, monkeypatch, opens):
+    import webbrowser
+
+    asked = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: asked.append(address) or opens)
+    answer = lstm("report", "--open")
+    assert answer.code == 0
+    assert asked == [(workspace / "report.html").resolve().as_uri()]
+    assert (asked[0] in answer.err) == (not opens)
 
 
 def test_plot_draws_a_training(lstm, workspace):

@@ -65,6 +65,36 @@ USAGE = {
     "bad ending": (["plot", "GOOG", "-o", "x.gif"], ".png, .svg, .pdf. Received: x.gif"),
     "no ending": (["plot", "GOOG", "-o", "."], ".png, .svg, .pdf. Received: ."),
     "one file for two": (["plot", "GOOG", "SIM", "-o", "x.png"], "one ticker for one file"),
+    "a ticker of a backtest": (
+        ["plot", "ZZZ", "--kind", "backtest"],
+        "Expected no ticker with --kind backtest, which draws all tickers of a backtest. "
+        "Received: ZZZ.",
+    ),
+    "a ticker of a calibration": (
+        ["plot", "GOOG", "--kind", "calibration"],
+        "Expected no ticker with --kind calibration",
+    ),
+    "a date of a training": (
+        ["plot", "--kind", "training", "--as-of", "2008-01-02"],
+        "Expected no --as-of with --kind training",
+    ),
+    "a date of what came": (
+        ["plot", "GOOG", "--kind", "past", "--as-of", "2008-01-02"],
+        "Expected no --as-of with --kind past",
+    ),
+    "one to compare": (["plot", "GOOG", "--kind", "compare"], "two tickers or more to compare"),
+    "41 to compare": (
+        ["plot", *(f"T{n}" for n in range(41)), "--kind", "compare"],
+        "at most 40 tickers in one picture",
+    ),
+    "no folder for a picture": (
+        ["plot", "GOOG", "-o", "none/x.png"],
+        "Expected a folder that exists. Received: none, for x.png.",
+    ),
+    "no folder for a page": (
+        ["report", "-o", "none/x.html"],
+        "Expected a folder that exists. Received: none, for x.html.",
+    ),
     "no attention": (["plot", "GOOG", "--kind", "attention"], "Expected a run with attention"),
     "a file for yahoo": (["fetch", "--source", "yahoo", "--file", "x.csv"], "--source csv only"),
     "no file for csv": (["fetch", "X", "--source", "csv"], "Expected a file with --source csv"),
@@ -82,6 +112,7 @@ def test_bad_usage_exits_2_and_says_what_was_expected(lstm, workspace, name):
     assert answer.err.count("error: ") == 1
     assert message in answer.err
     hinted(answer)
+    assert not Path("none").exists()
 
 
 def test_a_bad_clock_is_refused(lstm, workspace, monkeypatch):

@@ -19,6 +19,7 @@ from lstmcli import charts, report
 from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, QUANTILES
 from lstmcli.pipeline.prices import in_prices
 from lstmcli.report import Page, Section, Table
+from lstmcli.report.pictures import cone_sketch, picture
 from lstmcli.report.prices import TOTAL_RETURN, PriceBasis
 
 EVIL = '<script>alert("x")</script> & \'"'
@@ -59,17 +60,26 @@ def page(tickers: int = 2) -> Page:
         ticker = EVIL if number == 0 else f"T{number}"
         bars = simulate_bars(150, seed=number)
         prices = in_prices(forecast(ticker, bars), {ticker: PriceBasis(TOTAL_RETURN)})
-        figure = charts.forecast_chart(bars, prices, title=ticker, run=EVIL, remark=EVIL)
+        wide, phone = (
+            charts.forecast_chart(
+                bars, prices, title=ticker, run=EVIL, remark=EVIL, theme=charts.Theme(phone=narrow)
+            )
+            for narrow in (False, True)
+        )
         section = Section(
             ticker,
             report.anchor(ticker),
             ("-1.41 % to +1.26 %", "77.10 USD", "+0.02 %", "2016-04-15", "82 % of 93", "failed"),
             failed=f"Yahoo said {EVIL}" if number == 0 else None,
             note=EVIL,
+            sketch=cone_sketch(bars["close"].to_numpy(), prices),
+            answer=EVIL,
+            unissued=EVIL,
             price_note=EVIL,
             sentence=f"{EVIL} should lie between 1 and 2.",
             verdict=f"BEATS {EVIL}",
-            pictures=[report.picture(figure, alt=EVIL, name=ticker)],
+            verdict_lines=[f"Better than {EVIL}.", "Cannot be told from EWMA.", EVIL],
+            pictures=[picture(wide, phone=phone, alt=EVIL, name=ticker, schemes=charts.SCHEMES)],
             tables=[
                 Table("The forecast", ("session", "median"), ((EVIL, "77.11"), ("5", "77.2"))),
                 Table("Folded", ("a", "b"), (("1", "2" * 60),), folded=True),
@@ -82,8 +92,9 @@ def page(tickers: int = 2) -> Page:
         title=f"Forecasts of {EVIL}",
         made="Made Friday",
         sentence="1 of 2 forecasts are up to date.",
-        overview_head=("ticker", "80 % cone", "last", "median", "made on", "live", "today"),
+        overview_head=("80 % cone", "last", "median", "made on", "live", "today"),
         sections=sections,
+        colours=charts.SCHEMES,
         failures=[EVIL],
         tables=[Table("Scores", ("recipe", "CRPS"), (("lstm", "0.7"),))],
         remarks=["ok"],
@@ -115,16 +126,17 @@ def test_nothing_from_data_becomes_markup():
     assert {tag for tag, _ in outline(text)} <= {
         *("html", "head", "meta", "title", "style", "body", "a", "header", "h1", "h2", "h3", "p"),
         *("main", "section", "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "img"),
-        *("dl", "dt", "dd", "footer", "strong", "details", "summary"),
+        *("dl", "dt", "dd", "footer", "strong", "details", "summary", "ul", "li"),
+        *("picture", "source", "svg", "polygon", "polyline"),
     }
-    svg = page().sections[0].pictures[0].svg
-    assert "<script" not in svg
+    drawn = page().sections[0].pictures[0]
+    assert "<script" not in drawn.svg + str(drawn.phone)
 
 
 def test_nothing_is_fetched_from_anywhere():
     tags = outline(report.render(page()))
     for tag, attributes in tags:
-        address = attributes.get("src") or attributes.get("href") or ""
+        address = attributes.get("src") or attributes.get("href") or attributes.get("srcset") or ""
         assert address.startswith(("data:image/svg+xml;base64,", "#")) or not address, address
         assert not any(name.startswith("on") for name in attributes), tag
     assert any("default-src 'none'" in str(attributes.get("content")) for _, attributes in tags)
@@ -189,25 +201,44 @@ def browse(tmp_path: Path, address: str, *flags: str) -> subprocess.CompletedPro
     )
 
 
+_SEEN = """
+const f = document.getElementById("f"); f.onload = () => {
+  const page = f.contentDocument, width = page.documentElement.clientWidth;
+  page.querySelectorAll("details").forEach(d => d.open = true);
+  const hidden = "thead, .skip";  // for those who listen
+  const seen = [...page.querySelectorAll("body *")].filter(e => !e.closest(hidden) || width > 768);
+  const outside = seen.filter(e => {
+    const box = e.getBoundingClientRect();
+    return !e.closest(".skip") && box.width && (box.right > width + 1 || box.left < -1)});
+  const cut = seen.filter(e => e.scrollWidth > e.clientWidth + 1 &&
+    page.defaultView.getComputedStyle(e).overflowX != "visible");
+  document.getElementById("told").textContent = JSON.stringify({
+    wide: page.documentElement.scrollWidth, outside: outside.map(e => e.tagName),
+    cut: cut.map(e => e.tagName), height: page.body.scrollHeight,
+    images: [...page.images].every(i => i.complete && i.naturalWidth > 0),
+    drawn: [...page.images].map(i => i.naturalWidth)})}
+"""
+
+
 @pytest.mark.browser
 @browser
-@pytest.mark.parametrize("width", [360, 1280])
-def test_no_page_is_wider_than_its_window(tmp_path: Path, width: int):
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_of_a_page_is_cut_off_or_scrolled_sideways(tmp_path: Path, width: int):
     frame = (
         f'<iframe id="f" style="width:{width}px;height:900px;border:0" '
-        f'srcdoc="{html.escape(report.render(page()))}"></iframe><p id="told"></p><script>'
-        'const f = document.getElementById("f"); f.onload = () => {'
-        "const d = f.contentDocument.documentElement, b = f.contentDocument.body;"
-        'document.getElementById("told").textContent = JSON.stringify({wide: d.scrollWidth,'
-        "images: [...f.contentDocument.images].every(i => i.complete && i.naturalWidth > 0),"
-        "height: b.scrollHeight}) }</script>"
+        f'srcdoc="{html.escape(report.render(page()))}"></iframe><p id="told"></p>'
+        f"<script>{_SEEN}</script>"
     )
     path = tmp_path / "frame.html"
     path.write_text(f"<!DOCTYPE html><meta charset='utf-8'>{frame}")
     done = browse(tmp_path, path.as_uri(), "--dump-dom", "--virtual-time-budget=5000")
     told = json.loads(re.search(r'<p id="told">({.*?})</p>', done.stdout)[1])
     assert told["wide"] == width
+    assert not told["outside"]
+    assert not told["cut"]
     assert told["images"]
+    # 3.5 inches are 336 pixels: a phone has charts of its own.
+    assert {drawn < 400 for drawn in told["drawn"]} == {width < 640}
     assert told["height"] > 900
 
 

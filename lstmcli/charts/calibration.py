@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from lstmcli.charts._style import (
-    BLUE,
-    CONE_BLUES,
-    INK,
-    MEDIAN_BLUE,
-    MUTED,
-    ORANGE,
-    STYLE,
-    new_figure,
-    number_axis,
-    session_axis,
-    settle,
-)
+from lstmcli.charts._figure import new_figure, number_axis, session_axis, settle
+from lstmcli.charts.theme import PAPER, Palette, Theme
 from lstmcli.errors import NoDataError
 from lstmcli.frames import COVERAGES
 
@@ -27,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BINS = 20
-SHADES = {0.50: CONE_BLUES[0.50], 0.80: BLUE, 0.95: MEDIAN_BLUE}
+MANY = 1_000
+"""Outcomes from which on the histogram has 20 bins instead of 10."""
 
 
 def calibration_chart(
@@ -40,11 +29,12 @@ def calibration_chart(
     line: str,
     sessions: int,
     note: str | None = None,
+    theme: Theme = PAPER,
 ) -> Figure:
-    """Return the PIT histogram, coverage against nominal, and coverage over time.
+    """Return where outcomes fell, coverage by step, and coverage over time.
 
-    A PIT that is flat says that outcomes fall everywhere in the forecast
-    distribution as often as promised: a hump in the middle means cones too
+    A histogram of where outcomes fell (PIT) that is flat says that they fall everywhere
+    in the forecast distribution as often as promised: a hump in the middle means cones too
     wide, horns at the ends too narrow.
 
     Args:
@@ -60,56 +50,71 @@ def calibration_chart(
 
     if not len(pit):
         raise NoDataError("Expected an outcome or more. Received: none.")
-    with style.context(["default", STYLE]):
+    colours = theme.colours
+    with style.context(["default", theme.style]):
         figure = new_figure(
+            theme,
             title=title,
             lines=[line],
             note=note,
-            footer="Where outcomes fell in their forecast distribution. Not investment advice.",
+            footer="Dashed: what is promised. Not investment advice.",
+            body=6.0 if theme.phone else None,
         )
-        axes = figure.subplot_mosaic([["pit", "steps"], ["rolling", "rolling"]])
-        _histogram(axes["pit"], pit)
-        _by_step(axes["steps"], coverage)
-        _over_time(axes["rolling"], rolling, sessions)
+        places: list[Any] = [["pit", "steps"], ["rolling", "rolling"]]
+        if theme.phone:
+            places = [["pit"], ["steps"], ["rolling"]]
+        axes = figure.subplot_mosaic(places)
+        _histogram(axes["pit"], pit, colours)
+        _by_step(axes["steps"], coverage, colours)
+        _over_time(axes["rolling"], rolling, sessions, colours)
         settle(figure)
     return figure
 
 
-def _histogram(axes: Axes, pit: np.ndarray) -> None:
-    counts, edges = np.histogram(pit, bins=BINS, range=(0, 1))
-    share = 100 * counts / counts.sum()
+def _shades(colours: Palette) -> dict[float, str]:
+    return {0.50: colours.cone50, 0.80: colours.blue, 0.95: colours.median}
+
+
+def _histogram(axes: Axes, pit: np.ndarray, colours: Palette) -> None:
+    bins = 20 if len(pit) >= MANY else 10
+    counts, edges = np.histogram(pit, bins=bins, range=(0, 1))
     axes.bar(
         edges[:-1],
-        share,
-        width=1 / BINS,
+        100 * counts / counts.sum(),
+        width=1 / bins,
         align="edge",
-        color=CONE_BLUES[0.50],
+        color=colours.cone50,
         linewidth=0.5,
-        edgecolor="white",
+        edgecolor=colours.paper,
     )
-    axes.axhline(100 / BINS, color=INK, linewidth=1.2, linestyle="--")
-    axes.set_title("PIT (flat is right)", loc="left", fontsize=10)
+    axes.axhline(100 / bins, color=colours.ink, linewidth=1.2, linestyle="--")
+    axes.set_title("where outcomes fell (flat is right)", loc="left", fontsize=10)
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["lowest", "median", "highest"])
     number_axis(axes.yaxis, suffix=" %")
 
 
-def _by_step(axes: Axes, coverage: pd.DataFrame) -> None:
+def _by_step(axes: Axes, coverage: pd.DataFrame, colours: Palette) -> None:
     x = np.arange(len(coverage))
-    for share in COVERAGES:
-        axes.axhline(100 * share, color=MUTED, linewidth=0.8, linestyle="--")
+    for share, colour in _shades(colours).items():
+        axes.axhline(100 * share, color=colours.muted, linewidth=0.8, linestyle="--")
         came = 100 * coverage[f"coverage{share * 100:.0f}"].to_numpy(float)
-        axes.plot(x, came, "o-", color=SHADES[share], linewidth=1.4, markersize=5)
-    axes.set_title("outcomes inside, by sessions ahead", loc="left", fontsize=10)
+        axes.plot(x, came, "o-", color=colour, linewidth=1.4, markersize=5)
+    axes.set_title("inside, by sessions ahead", loc="left", fontsize=10)
     axes.set_xticks(x, [str(step) for step in coverage["step"]])
-    axes.set_yticks([100 * share for share in COVERAGES], [f"{share:.0%}" for share in COVERAGES])
-    axes.set_ylim(35, 100)
+    _coverage_ticks(axes)
+    low = float(coverage.drop(columns="step").to_numpy().min())
+    axes.set_ylim(100 * min(0.35, low - 0.05), 102)
     axes.margins(x=0.1)
 
 
-def _over_time(axes: Axes, rolling: pd.DataFrame, sessions: int) -> None:
-    title = f"inside at 1 session, over the last {sessions} origins"
-    axes.set_title(title, loc="left", fontsize=10)
+def _coverage_ticks(axes: Axes) -> None:
+    shares = [100 * share for share in COVERAGES]
+    axes.set_yticks(shares, [f"{share:.0f} %" for share in shares])
+
+
+def _over_time(axes: Axes, rolling: pd.DataFrame, sessions: int, colours: Palette) -> None:
+    title = f"inside at 1 session, over {sessions} origins"
     if rolling.empty:
         axes.text(
             0.5,
@@ -118,29 +123,22 @@ def _over_time(axes: Axes, rolling: pd.DataFrame, sessions: int) -> None:
             transform=axes.transAxes,
             ha="center",
             va="center",
-            color=MUTED,
+            color=colours.muted,
         )
         axes.set_xticks([])
         axes.set_yticks([])
+        axes.set_title(title, loc="left", fontsize=10)
         return
     x = np.arange(len(rolling))
-    for share in COVERAGES:
-        axes.axhline(100 * share, color=MUTED, linewidth=0.8, linestyle="--")
-        axes.plot(x, 100 * rolling[share].to_numpy(float), color=SHADES[share], linewidth=1.5)
-        lowest = int(rolling[share].to_numpy().argmin())
-        if share == 0.8:
-            axes.plot(
-                [lowest], [100 * rolling[share].iloc[lowest]], "o", color=ORANGE, markersize=5
-            )
-            axes.annotate(
-                f"{100 * rolling[share].iloc[lowest]:.1f} %",
-                (lowest, 100 * rolling[share].iloc[lowest]),
-                xytext=(0, -5),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                color=INK,
-            )
-    axes.set_yticks([100 * share for share in COVERAGES], [f"{share:.0%}" for share in COVERAGES])
+    marker = "." if len(rolling) == 1 else None
+    for share, colour in _shades(colours).items():
+        axes.axhline(100 * share, color=colours.muted, linewidth=0.8, linestyle="--")
+        came = 100 * rolling[share].to_numpy(float)
+        axes.plot(x, came, color=colour, linewidth=1.5, marker=marker)
+    _coverage_ticks(axes)
     axes.margins(x=0.01, y=0.08)
-    session_axis(axes, pd.DatetimeIndex(rolling.index), first=0)
+    session_axis(axes, pd.DatetimeIndex(rolling.index))
+    inside = 100 * rolling[0.8].to_numpy(float)
+    lowest = int(inside.argmin())
+    axes.plot([lowest], [inside[lowest]], "o", color=colours.orange, markersize=5)
+    axes.set_title(f"{title}\nlowest 80 %: {inside[lowest]:.1f} % (dot)", loc="left", fontsize=10)

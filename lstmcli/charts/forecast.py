@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lstmcli.charts._style import (
-    CONE_BLUES,
-    INK,
-    MEDIAN_BLUE,
-    MUTED,
-    SIZE,
-    STYLE,
+from lstmcli.charts._cone import between_steps, draw_cone
+from lstmcli.charts._figure import (
     drawable,
-    lay_out,
     new_figure,
     number_axis,
     session_axis,
     settle,
+    spread,
 )
+from lstmcli.charts.theme import PAPER, Palette, Theme
 from lstmcli.digits import five_digits
 from lstmcli.frames import (
     COVERAGES,
@@ -39,6 +35,8 @@ MEDIAN_COLUMN = QUANTILE_COLUMNS[MEDIAN]
 
 LABEL_GAP = 14.0  # points, between the centres of two labels above each other
 
+_EDGES = [MEDIAN_COLUMN, *INTERVAL_COLUMNS]
+
 
 def forecast_chart(
     bars: pd.DataFrame,
@@ -46,21 +44,29 @@ def forecast_chart(
     *,
     title: str,
     run: str,
+    words: Sequence[str] = (),
+    baseline: pd.DataFrame | None = None,
+    beside: str = "",
     axis: str = "close",
     remark: str = "",
     note: str | None = None,
-    sessions_shown: int = 120,
+    sessions_shown: int = 90,
+    theme: Theme = PAPER,
 ) -> Figure:
-    """Return the recent closes and the cone of one forecast, in prices.
+    """Return the recent closes and the cone of one forecast, in prices and in %.
 
-    The cone starts at the last close and holds 50, 80 and 95 % of outcomes.
-    Its edges at the last step carry their prices. Sessions are evenly spaced,
-    with step 0 at the last close: by date, weekends would dent the cone. Short
-    horizons show fewer than `sessions_shown`, so that the cone stays legible. A thin line
-    marks each session from which on a dividend is subtracted.
+    The cone starts at the last close and holds 50, 80 and 95 % of outcomes; between steps
+    it is interpolated, see `between_steps`. On paper its edges at the last step carry their
+    prices; on a phone a line above the axes has those of 80 %. Sessions are evenly spaced,
+    with step 0 at the last close: by date, weekends would dent the cone. Short horizons show
+    fewer than `sessions_shown`, so that the cone stays legible. A thin line marks each
+    session from which on a dividend is subtracted.
 
     Args:
         forecast: quantiles and intervals as prices, with `declared`: what is subtracted.
+        words: what the forecast says and what is known of its network, a line each.
+        baseline: the same of a baseline, whose 80 % cone is outlined.
+        beside: the name of this baseline in a sentence.
         axis: what the prices are.
         remark: what a reader of them must know.
 
@@ -77,77 +83,107 @@ def forecast_chart(
     if made_on not in bars.index:
         raise ValueError(f"Expected bars with the session {made_on:%Y-%m-%d}.")
     shown = min(sessions_shown, max(20, 8 * len(forecast)))
+    shown = min(shown, 40) if theme.phone else shown
     history = bars["close"].loc[:made_on].tail(shown)
-    prices = _cone_prices(forecast)
     last_close = float(forecast["last_close"].iloc[0])
+    end = forecast.iloc[-1]
+    low, high = interval_columns(0.8)
+    lines = [*words, f"made on {made_on:%d %b %Y}"]
+    if theme.phone:
+        lines[-1] += f", from {five_digits(last_close)}"
+        reach = f"{five_digits(end[low])} to {five_digits(end[high])}"
+        lines.append(f"{end['target_on']:%d %b %Y}: 80 % lie in {reach}")
+    colours = theme.colours
 
-    with style.context(["default", STYLE]):
+    with style.context(["default", theme.style]):
         figure = new_figure(
+            theme,
             title=title,
-            lines=[f"made on {made_on:%d %b %Y} · {forecast['ticker'].iloc[0]} · run {run}"],
+            lines=lines,
             note=note,
-            footer=" ".join(
-                filter(
-                    None,
-                    ["Shaded: 50, 80 and 95 % of outcomes.", remark, "Not investment advice."],
-                )
-            ),
+            footer=_footer(remark, beside if baseline is not None else "", run),
+            body=2.9 if theme.phone else None,
         )
         axes = figure.add_subplot()
-        axes.plot(
-            np.arange(1 - len(history), 1),
-            history.to_numpy(),
-            color=INK,
-            linewidth=1.3,
-            label="close",
-        )
-        steps = np.arange(len(prices))
-        for coverage in sorted(COVERAGES, reverse=True):
-            lower, upper = interval_columns(coverage)
-            axes.fill_between(
-                steps,
-                prices[lower].to_numpy(),
-                prices[upper].to_numpy(),
-                facecolor=CONE_BLUES[coverage],
-                edgecolor="white",
-                linewidth=0.5,
-                label=f"{coverage:.0%}",
-            )
-        median = prices[MEDIAN_COLUMN].to_numpy()
-        axes.plot(steps, median, color=MEDIAN_BLUE, linewidth=1.8, label="median")
-        axes.plot([0], [last_close], "o", color=INK, markersize=5, label="last close")
+        positions = np.arange(1 - len(history), 1)
+        closes = history.to_numpy()
+        axes.plot(positions, closes, color=colours.ink, linewidth=1.3, label="close")
+        steps, times, edges = _cone(forecast)
+        draw_cone(axes, times, edges, colours)
+        if baseline is not None:
+            _outline(axes, baseline.sort_values("step"), colours)
+        axes.plot(times, edges[MEDIAN_COLUMN], color=colours.median, linewidth=1.8, label="median")
+        axes.plot([0], [last_close], "o", color=colours.ink, markersize=5, label="last close")
 
         axes.grid(axis="y")
         axes.margins(x=0.01, y=0.09)
-        session_axis(axes, history.index.append(prices.index[1:]), first=1 - len(history))
+        dates = history.index.append(pd.DatetimeIndex(forecast["target_on"]))
+        session_axis(axes, pd.DatetimeIndex(dates), first=1 - len(history))
         number_axis(axes.yaxis)
         axes.set_ylabel(drawable(axis))
-        _mark_dividends(axes, forecast)
-        _label_last_close(axes, history, last_close)
-        _label_cone_edges(figure, axes, prices)
-        settle(figure)
+        _mark_dividends(axes, forecast, colours)
+        percent = _percent_axis(axes, last_close)
+        if theme.phone:
+            settle(figure)
+        else:
+            _label_last_close(axes, history, last_close, colours)
+            _label_cone_edges(figure, axes, percent, steps, forecast, colours)
     return figure
 
 
-def _cone_prices(forecast: pd.DataFrame) -> pd.DataFrame:
-    """Return the median and the edges of the cones, (1 + H, 7), by date, from the origin on."""
-    names = [MEDIAN_COLUMN, *INTERVAL_COLUMNS]
-    dates = pd.DatetimeIndex([*forecast["made_on"].iloc[:1], *forecast["target_on"]])
-    origin = np.full(len(names), float(forecast["last_close"].iloc[0]))
-    prices = np.vstack([origin, forecast[names].to_numpy(float)])
-    return pd.DataFrame(prices, index=dates, columns=names)
+def _footer(remark: str, beside: str, run: str) -> str:
+    parts = [
+        "Shaded: 50, 80 and 95 % of outcomes.",
+        f"Dashed: 80 % of {beside}, the hardest baseline." if beside else "",
+        remark,
+        f"Run {run}.",
+        "Not investment advice.",
+    ]
+    return " ".join(filter(None, parts))
 
 
-def _mark_dividends(axes: Axes, forecast: pd.DataFrame) -> None:
-    """Draw a thin line at each session from which on a dividend is subtracted."""
-    paid = np.diff(forecast["declared"].to_numpy(float), prepend=0.0)
-    for row in np.flatnonzero(paid > 0):
-        axes.axvline(
-            forecast["step"].iloc[row], color=MUTED, linewidth=0.7, linestyle=":", label="_ex"
+def _cone(forecast: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """Return the steps, and at times between them the median and the edges of the cones."""
+    steps = np.append(0, forecast["step"].to_numpy(int))
+    origin = np.full(len(_EDGES), float(forecast["last_close"].iloc[0]))
+    values = np.vstack([origin, forecast[_EDGES].to_numpy(float)])
+    declared = np.append(0.0, forecast["declared"].to_numpy(float))
+    times, drawn = between_steps(steps, values, less=declared)
+    return steps, times, pd.DataFrame(drawn, columns=_EDGES)
+
+
+def _outline(axes: Axes, baseline: pd.DataFrame, colours: Palette) -> None:
+    """Draw the edges of a baseline's 80 % cone."""
+    _, times, edges = _cone(baseline)
+    for column in interval_columns(0.8):
+        axes.plot(
+            times,
+            edges[column].to_numpy(),
+            color=colours.ink,
+            linewidth=0.9,
+            linestyle=(0, (4, 3)),
+            label="_baseline",
         )
 
 
-def _label_last_close(axes: Axes, history: pd.Series, last_close: float) -> None:
+def _mark_dividends(axes: Axes, forecast: pd.DataFrame, colours: Palette) -> None:
+    """Draw a thin line at each session from which on a dividend is subtracted."""
+    paid = np.diff(forecast["declared"].to_numpy(float), prepend=0.0)
+    for row in np.flatnonzero(paid > 0):
+        at = forecast["step"].iloc[row]
+        axes.axvline(at, color=colours.muted, linewidth=0.7, linestyle=":", label="_ex")
+
+
+def _percent_axis(axes: Axes, last_close: float) -> Axes:
+    """Write the change from the last close at the right."""
+    percent = axes.twinx()
+    low, high = axes.get_ylim()
+    percent.set_ylim(100 * (low / last_close - 1), 100 * (high / last_close - 1))
+    number_axis(percent.yaxis, suffix=" %", signed=True)
+    return percent
+
+
+def _label_last_close(axes: Axes, history: pd.Series, last_close: float, colours: Palette) -> None:
     """Write the last close beside the recent closes, on the side that is nearer."""
     text = f"last close {five_digits(last_close)}"
     # A character takes about a fiftieth of the axes: clear the sessions above the label.
@@ -161,13 +197,20 @@ def _label_last_close(axes: Axes, history: pd.Series, last_close: float) -> None
         textcoords="data",
         ha="right",
         va="bottom" if above else "top",
-        color=INK,
-        arrowprops=_leader(relpos=(1, 0) if above else (1, 1)),
+        color=colours.ink,
+        arrowprops=_leader(colours, relpos=(1, 0) if above else (1, 1)),
     )
 
 
-def _label_cone_edges(figure: Figure, axes: Axes, prices: pd.DataFrame) -> None:
-    """Write what each edge costs at the last step, in a column right of the cone."""
+def _label_cone_edges(
+    figure: Figure,
+    axes: Axes,
+    percent: Axes,
+    steps: np.ndarray,
+    forecast: pd.DataFrame,
+    colours: Palette,
+) -> None:
+    """Write what each edge costs at the last step, in a column right of the axis in %."""
     columns = [MEDIAN_COLUMN]
     names = ["median"]
     for coverage in sorted(COVERAGES):
@@ -175,75 +218,59 @@ def _label_cone_edges(figure: Figure, axes: Axes, prices: pd.DataFrame) -> None:
         columns = [lower, *columns, upper]
         names = [f"{100 * coverage:.0f} %", *names, f"{100 * coverage:.0f} %"]
 
-    step, edges = len(prices) - 1, prices.iloc[-1]
+    edges = forecast.iloc[-1]
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    ticks = [label for label in percent.yaxis.get_majorticklabels() if label.get_text()]
+    longest = max((len(label.get_text()) for label in ticks), default=5)
+    left = 18 + 6.4 * longest  # points: DejaVu's digits of 10 points are 6.4 wide
     labels = [
         axes.annotate(
             f"{five_digits(edges[column])}  {name}",
-            (step, edges[column]),
-            xytext=(1.05, 0.5),
-            textcoords="axes fraction",
+            (1, 0.5),
+            xytext=(left, 0),
             va="center",
-            color=INK,
+            color=colours.ink,
             fontweight="bold" if name == "median" else "normal",
             annotation_clip=False,
-            arrowprops=_leader(relpos=(0, 0.5)),
+            **place,
         )
         for column, name in zip(columns, names, strict=True)
     ]
     heading = axes.annotate(
-        f"{prices.index[-1]:%d %b %Y}",
-        (1.05, 1),
-        xycoords="axes fraction",
+        f"{edges['target_on']:%d %b %Y}",
+        (1, 1),
+        xytext=(left, 1.2 * LABEL_GAP),
         va="center",
-        color=MUTED,
+        color=colours.muted,
         annotation_clip=False,
+        **place,
     )
 
     # Only a finished layout knows how far apart the edges are on paper.
-    lay_out(figure)
+    settle(figure)
     height = axes.get_window_extent().height * 72 / figure.dpi  # points
-    wanted = [axes.transLimits.transform((step, edges[column]))[1] * height for column in columns]
-    places = _spread(wanted, gap=LABEL_GAP, top=height)
-    for label, place in zip(labels, places, strict=True):
-        label.set_position((1.05, place / height))
-    heading.xy = (1.05, (places[-1] + 1.2 * LABEL_GAP) / height)
+    last = int(steps[-1])
+    wanted = [axes.transLimits.transform((last, edges[column]))[1] * height for column in columns]
+    places = spread(wanted, gap=LABEL_GAP, top=height)
+    for label, at in zip(labels, places, strict=True):
+        label.xy = (1, at / height)
+    heading.xy = (1, places[-1] / height)
 
 
 def _beyond(axes: Axes, value: float, points: float) -> float:
     """Return the y value that lies `points` above `value` on paper, roughly."""
     low, high = axes.get_ylim()
-    return value + points / (0.6 * 72 * SIZE[1]) * (high - low)  # axes take 0.6 of the height
+    height = 0.6 * 72 * axes.figure.bbox.height / axes.figure.dpi  # axes take 0.6 of the height
+    return value + points / height * (high - low)
 
 
-def _leader(*, relpos: tuple[float, float]) -> dict[str, Any]:
+def _leader(colours: Palette, *, relpos: tuple[float, float]) -> dict[str, Any]:
     """Return the thin line from a label to what it names."""
     return {
         "arrowstyle": "-",
-        "color": MUTED,
+        "color": colours.muted,
         "linewidth": 0.7,
         "shrinkA": 1,
         "shrinkB": 0,
         "relpos": relpos,
     }
-
-
-def _spread(wanted: Sequence[float], *, gap: float, top: float) -> list[float]:
-    """Return ascending places at least `gap` apart, in 0…top, near those wanted.
-
-    The middle one stays where it is, if it can, and pushes the others outward.
-    """
-    places = list(wanted)
-    middle = len(places) // 2
-    for k in range(middle + 1, len(places)):
-        places[k] = max(places[k], places[k - 1] + gap)
-    for k in range(middle - 1, -1, -1):
-        places[k] = min(places[k], places[k + 1] - gap)
-    # Those that this pushed off the paper push back.
-    floor, ceiling = 0.0, top
-    for k, place in enumerate(places):
-        places[k] = max(place, floor)
-        floor = places[k] + gap
-    for k in reversed(range(len(places))):
-        places[k] = min(places[k], ceiling)
-        ceiling = places[k] - gap
-    return places

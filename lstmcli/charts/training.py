@@ -1,4 +1,4 @@
-"""A training as losses per epoch."""
+"""A training as what each epoch gains over the untrained baseline."""
 
 from __future__ import annotations
 
@@ -8,31 +8,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lstmcli.charts._style import (
-    BLUE,
-    INK,
-    MARGIN,
-    ORANGE,
-    SIZE,
-    STYLE,
-    new_figure,
-    number_axis,
-    settle,
-)
+from lstmcli.charts._figure import new_figure, number_axis, settle
+from lstmcli.charts.theme import PAPER, Palette, Theme
 from lstmcli.errors import NoDataError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FIT_NAMES = {"scored": "scored fit: for the test block", "final": "final fit: for forecasts"}
+FIT_NAMES = {"scored": "scored fit, for the test block", "final": "final fit, for forecasts"}
+
+_LOSSES = {"loss": "training", "validation_loss": "validation"}
+
+_LEAST = 0.5
+"""Percent that the axis shows at least, so that rounding does not look like a gain."""
 
 
-def training_chart(history: pd.DataFrame, *, title: str, note: str | None = None) -> Figure:
-    """Return loss per epoch, one panel per fit, with each member's best epoch.
+def training_chart(
+    history: pd.DataFrame,
+    *,
+    title: str,
+    run: str,
+    note: str | None = None,
+    theme: Theme = PAPER,
+) -> Figure:
+    """Return the gain of each epoch in %, one panel per fit, with each member's best epoch.
 
-    A loss of 1.0 is the baseline's on the training windows, and the untrained
-    network of epoch 0 is that baseline.
+    The untrained network of epoch 0 is the baseline. Training and validation blocks are of
+    different years, so each is divided by its own loss at epoch 0: above zero is better
+    than the baseline on the same sessions.
+
+    Equation: gain = 100·(1 − loss of the epoch / loss of epoch 0), by fit, member and block.
 
     Raises:
         NoDataError: when the history has no epoch.
@@ -43,92 +49,100 @@ def training_chart(history: pd.DataFrame, *, title: str, note: str | None = None
     fits = [fit for fit in FIT_NAMES if (history["fit"] == fit).any()]
     if not fits:
         raise NoDataError("Expected a training history with an epoch or more. Received: none.")
+    gains = _gains(history)
+    colours = theme.colours
 
-    with style.context(["default", STYLE]):
-        figure = new_figure(title=title, lines=[""], note=note, footer=None)
-        row = figure.subplots(1, len(fits), sharey=True, squeeze=False)[0]
-        for axes, fit in zip(row, fits, strict=True):
-            epochs = history[history["fit"] == fit].sort_values(["member", "epoch"])
-            axes.axhline(1.0, color=INK, linewidth=1.2, linestyle=":", label="baseline")
+    with style.context(["default", theme.style]):
+        figure = new_figure(
+            theme,
+            title=title,
+            lines=[
+                "Loss saved against the untrained network, which is the baseline.",
+                "Solid: validation. Dashed: training. Circle: the epoch that is kept.",
+            ],
+            note=note,
+            footer=f"Run {run}. Not investment advice.",
+            body=2.4 * len(fits) + 0.2 if theme.phone else None,
+        )
+        shape = (len(fits), 1) if theme.phone else (1, len(fits))
+        panels = figure.subplots(*shape, sharey=True, squeeze=False).ravel()
+        for axes, fit in zip(panels, fits, strict=True):
+            epochs = gains[gains["fit"] == fit].sort_values(["member", "epoch"])
+            axes.axhline(0.0, color=colours.ink, linewidth=1.2, label="baseline")
             best = [
                 found
                 for _member, one in epochs.groupby("member")
-                if (found := _draw_member(axes, one)) is not None
+                if (found := _draw_member(axes, one, colours)) is not None
             ]
             axes.set_title(f"{FIT_NAMES[fit]}\n{_best_epochs(best)}", loc="left", fontsize=10)
-            axes.set_xlabel("epoch (0: untrained)")
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             axes.grid(axis="y")
             axes.margins(y=0.08)
             last = max(epochs["epoch"].max(), 1)
             axes.set_xlim(-0.04 * last, 1.04 * last)
-            number_axis(axes.yaxis)
-        row[0].set_ylabel("loss (baseline = 1)")
-        _training_legend(figure, row[0])
+            number_axis(axes.yaxis, suffix=" %", signed=True)
+        low, high = panels[0].get_ylim()
+        if high - low < _LEAST:
+            middle = (low + high) / 2
+            panels[0].set_ylim(middle - _LEAST / 2, middle + _LEAST / 2)
+        for axes in panels[-1:] if theme.phone else panels:
+            axes.set_xlabel("epoch (0: untrained)")
+        panels[0].set_ylabel("gain (up is better)")
         settle(figure)
     return figure
 
 
-def _draw_member(axes: Axes, epochs: pd.DataFrame) -> tuple[int, float] | None:
-    """Draw one member's losses; return its best epoch and validation loss."""
-    axes.plot(
-        epochs["epoch"],
-        epochs["loss"],
-        color=ORANGE,
-        linewidth=1.2,
-        linestyle="--",
-        marker="." if len(epochs) == 1 else None,
-        label="training",
-    )
-    axes.plot(
-        epochs["epoch"],
-        epochs["validation_loss"],
-        color=BLUE,
-        linewidth=1.8,
-        label="validation",
-    )
+def _gains(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the history with gains in % instead of losses."""
+    # The first epoch of a member is 0; rows come as members were trained.
+    ordered = history.sort_values("epoch", kind="stable")
+    first = ordered.groupby(["fit", "member"])[list(_LOSSES)].transform("first")
+    return ordered.assign(**{name: 100 * (1 - ordered[name] / first[name]) for name in _LOSSES})
+
+
+def _draw_member(axes: Axes, epochs: pd.DataFrame, colours: Palette) -> tuple[int, float] | None:
+    """Draw one member's gains; return its best epoch and what validation gained there."""
+    for column, color, width, dashes in (
+        ("loss", colours.orange, 1.2, "--"),
+        ("validation_loss", colours.blue, 1.8, "-"),
+    ):
+        axes.plot(
+            epochs["epoch"],
+            epochs[column],
+            color=color,
+            linewidth=width,
+            linestyle=dashes,
+            marker="." if len(epochs) == 1 else None,
+            label=_LOSSES[column],
+        )
     known = epochs[np.isfinite(epochs["validation_loss"])]
     if known.empty:
         return None
-    best = known.loc[known["validation_loss"].idxmin()]
+    best = known.loc[known["validation_loss"].idxmax()]
     axes.plot(
         [best["epoch"]],
         [best["validation_loss"]],
         "o",
         markersize=8,
-        markerfacecolor="white",
-        markeredgecolor=BLUE,
+        markerfacecolor=colours.paper,
+        markeredgecolor=colours.blue,
         markeredgewidth=1.8,
         zorder=3,
-        label="best epoch",
+        label="kept",
     )
     return int(best["epoch"]), float(best["validation_loss"])
 
 
 def _best_epochs(best: Sequence[tuple[int, float]]) -> str:
-    """Return the best epochs of all members in a few words."""
+    """Return the epochs that are kept of all members, and their mean gain, in a few words."""
     if not best:
         return "no finite validation loss"
-    epochs = [epoch for epoch, _loss in best]
-    lowest = min(loss for _epoch, loss in best)
+    epochs = [epoch for epoch, _gain in best]
+    if not any(epochs):
+        return "no epoch was better: kept untrained"
+    gain = f"{np.mean([gain for _epoch, gain in best]):+.2f} %".replace("-", "−")
     if len(epochs) == 1:
-        return f"best epoch {epochs[0]}: {lowest:.4f}"
+        return f"epoch {epochs[0]} kept: {gain}"
     # Three fit on a panel half as wide as the chart.
     listed = ", ".join(map(str, epochs)) if len(epochs) <= 3 else f"{min(epochs)}…{max(epochs)}"
-    return f"best epochs {listed}: from {lowest:.4f}"
-
-
-def _training_legend(figure: Figure, axes: Axes) -> None:
-    """Explain the line styles once, under the title."""
-    handles, labels = axes.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    figure.legend(
-        once.values(),
-        once.keys(),
-        loc="upper left",
-        bbox_to_anchor=(0.0, 1 - (MARGIN + 0.22) / SIZE[1]),
-        ncols=4,
-        frameon=False,
-        borderaxespad=0.2,
-        handlelength=2.2,
-    ).set_in_layout(False)
+    return f"epochs {listed} kept: {gain}"

@@ -20,12 +20,14 @@ from lstmcli.cli import (
     fetch,
     ledger,
     log,
+    plot,
     predict,
     remove,
     runs,
     status,
     train,
 )
+from lstmcli.cli import report as report_page
 from lstmcli.cli.terminal import INTERRUPTED, interrupts, need_command, report, say, show_traceback
 from lstmcli.version import __version__
 
@@ -91,12 +93,12 @@ def _root(
 app.command("fetch")(fetch.fetch)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
-app.command("plot")(predict.plot)
+app.command("plot")(plot.plot)
 app.command("backtest")(backtest.backtest)
 app.command("audit")(audit.audit)
 app.command("daily")(daily.daily)
 app.command("score")(ledger.score)
-app.command("report")(daily.report)
+app.command("report")(report_page.report)
 app.command("schedule")(daily.schedule)
 app.add_typer(ledger.ledger, name="ledger")
 app.add_typer(events.events, name="events")

@@ -1,4 +1,4 @@
-"""`lstm daily`, `lstm report` and `lstm schedule`."""
+"""`lstm daily` and `lstm schedule`."""
 
 from __future__ import annotations
 
@@ -113,35 +113,6 @@ def _together(day: Day) -> list:
             first = type(first)(f"{first} Concerns: {shown}{more}.", hint=first.hint)
         errors.append(first)
     return [*errors, *day.errors]
-
-
-def report(
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of report.html.")
-    ] = None,
-    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
-    quiet: Quiet = False,
-) -> int:
-    """Draw the page of the last forecasts and their record.
-
-    One HTML file that needs no network; more than 30 tickers get a page each.
-
-    \b
-    lstm report
-    lstm report --output ~/forecasts.html
-    """
-    prepare(quiet=quiet)
-    say("drawing …", quiet=quiet)
-    from lstmcli.pipeline.day import last_day
-    from lstmcli.pipeline.report import write_report
-    from lstmcli.pipeline.score import score
-    from lstmcli.pipeline.session import Session
-    from lstmcli.store import Workspace
-
-    session = Session(Workspace(workspace))
-    day = last_day(session.workspace)
-    print(write_report(session, day, score(session), output=output))
-    return 0
 
 
 class Form(StrEnum):

@@ -1,12 +1,10 @@
-"""`lstm predict` and `lstm plot`."""
+"""`lstm predict`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -226,51 +224,3 @@ def _answer(prediction: Prediction, look: Look) -> dict[str, Any]:
         "levels": LEVELS,
         "baseline": baseline,
     }
-
-
-class Kind(StrEnum):
-    forecast = "forecast"
-    training = "training"
-    attention = "attention"
-    backtest = "backtest"
-    calibration = "calibration"
-
-
-def plot(
-    tickers: Tickers = None,
-    kind: Annotated[Kind, typer.Option("--kind", help="What to draw.")] = Kind.forecast,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="A .png, .svg or .pdf file."),
-    ] = None,
-    run: Run = None,
-    as_of: AsOf = None,
-    universe: Universe = None,
-    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
-    quiet: Quiet = False,
-) -> int:
-    """Draw a forecast, a training, attention or a backtest.
-
-    \b
-    lstm plot MRK
-    lstm plot MRK --kind attention --output mrk.svg
-    lstm plot --kind training
-    lstm plot --kind backtest
-    """
-    prepare(quiet=quiet)
-    say("drawing …", quiet=quiet)
-    from lstmcli.pipeline import plot as pipeline
-    from lstmcli.pipeline.session import Session
-    from lstmcli.store import Workspace
-
-    paths, failed = pipeline.plot(
-        Session(Workspace(workspace)),
-        named_tickers(tickers, universe),
-        kind=kind.value,
-        run=run,
-        as_of=_timestamp(as_of),
-        output=output,
-    )
-    for path in paths:
-        print(path)
-    return highest(failure.error for failure in failed)

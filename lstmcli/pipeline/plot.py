@@ -1,4 +1,4 @@
-"""Plot: charts of forecasts, trainings and attention, as files."""
+"""Plot: charts of forecasts, trainings, backtests and what came, as files."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from lstmcli import charts
-from lstmcli.errors import ConfigError, NoDataError, shell_word
-from lstmcli.evaluation.comparison import Comparison, judged_steps_of, numbered, overlaps_of
-from lstmcli.evaluation.metrics import covered, pit, rolling_coverage
-from lstmcli.evaluation.significance import SIGNIFICANCE, cumulative_skill
-from lstmcli.evaluation.verdict import outcomes
-from lstmcli.frames import COVERAGES, of_recipe
-from lstmcli.models.attention import Attention
-from lstmcli.pipeline.predict import Failure, Prediction, predict
+from lstmcli.charts import Theme
+from lstmcli.errors import ConfigError, LstmError, NoDataError, shell_word
+from lstmcli.pipeline.plot_backtest import backtest_figure, calibration_figures
+from lstmcli.pipeline.plot_forecast import attention_figure, compare_figure, prediction_figure
+from lstmcli.pipeline.plot_past import forecast_tickers, past_figure
+from lstmcli.pipeline.predict import Failure, predict
 from lstmcli.pipeline.session import Session
-from lstmcli.report.verdict import plain_name
-from lstmcli.report.verdict_record import hardest_baseline
 from lstmcli.store import Workspace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Kind = Literal["forecast", "training", "attention", "backtest", "calibration"]
+Kind = Literal["forecast", "past", "compare", "training", "attention", "backtest", "calibration"]
 
 FORMATS = ("png", "svg", "pdf")
 PIXELS_PER_INCH = 150
 
-ROLLING = 250
-"""Origins, a year, over which coverage is followed."""
+_WITHOUT_TICKERS = ("backtest", "calibration")
+_WITH_AS_OF = ("forecast", "compare", "attention")
+
+Drawn = tuple["Figure", str]
+"""A figure, and the name of its file without an ending."""
 
 
 def plot(
@@ -43,191 +42,199 @@ def plot(
     run: str | None = None,
     as_of: pd.Timestamp | None = None,
     output: Path | None = None,
+    theme: Theme = charts.PAPER,
 ) -> tuple[list[Path], list[Failure]]:
-    """Draw and write one chart per ticker, one of the run for `training`, or one per
-    config of a backtest.
+    """Draw and write charts: one per ticker, run or backtest, as the kind has it.
 
     Args:
-        run: a run; for `backtest` and `calibration` a backtest. Else the newest.
+        run: a run; for `backtest`, `calibration` and `past` a backtest. Else the newest.
         output: a file whose ending names the format; else a PNG in the workspace.
 
     Raises:
-        ConfigError: an unknown ending, one file for several charts, or attention
-            of a network without it.
+        ConfigError: an option that cannot apply, an unknown ending, a missing folder, one file
+            for several charts, or attention of a network without it.
         NoDataError, DataError: the run or the bars cannot be used.
     """
-    if output and output.suffix.lower().lstrip(".") not in FORMATS:
-        raise ConfigError(
-            f"Expected a file that ends in {', '.join('.' + name for name in FORMATS)}. "
-            f"Received: {output}.",
-            hint=f"--output {output.stem or 'chart'}.png",
-        )
+    _check_options(tickers, kind, as_of=as_of, output=output)
+    drawn, failures = _draw(session, tickers, kind, run=run, as_of=as_of, theme=theme, one=output)
+    suffix = "-phone" * theme.phone + "-dark" * theme.dark
     workspace = session.workspace
-    if kind == "training":
-        manifest = session.manifest(run) if run else session.latest(tickers)
-        figure = charts.training_chart(
-            session.files(manifest.run).history,
-            title=manifest.run,
-            note="; ".join(dict.fromkeys(manifest.labels.values())) or None,
+    return [
+        _save(workspace, figure, output or workspace.chart_path(f"{stem}{suffix}.png"))
+        for figure, stem in drawn
+    ], failures
+
+
+def _check_options(
+    tickers: Sequence[str], kind: Kind, *, as_of: pd.Timestamp | None, output: Path | None
+) -> None:
+    """Refuse what cannot apply, before anything is loaded."""
+    if output is not None:
+        check_output(output, FORMATS)
+    if tickers and kind in _WITHOUT_TICKERS:
+        raise ConfigError(
+            f"Expected no ticker with --kind {kind}, which draws all tickers of a backtest. "
+            f"Received: {' '.join(tickers)}.",
+            hint=f"lstm plot --kind {kind}, with --run NAME for another backtest than the newest",
         )
-        return [_save(workspace, figure, output, f"training-{manifest.run}")], []
-    if kind in ("backtest", "calibration"):
-        return _of_backtest(workspace, kind, run, output), []
+    if as_of is not None and kind not in _WITH_AS_OF:
+        raise ConfigError(
+            f"Expected no --as-of with --kind {kind}: it changes nothing there. "
+            f"Received: {as_of:%Y-%m-%d}.",
+            hint=" ".join(["lstm plot", *map(shell_word, tickers), f"--kind {kind}"]),
+        )
+
+
+def check_output(output: Path, formats: Sequence[str]) -> None:
+    """Check that a file can be written for its ending and its folder.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if output.suffix.lower().lstrip(".") not in formats:
+        endings = ", ".join("." + name for name in formats)
+        raise ConfigError(
+            f"Expected a file that ends in {endings}. Received: {output}.",
+            hint=f"--output {shell_word(output.stem or 'chart')}.{formats[0]}",
+        )
+    check_folder(output)
+
+
+def check_folder(output: Path) -> None:
+    """Check that the folder of a file exists: a typing error must not make one.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not output.parent.is_dir():
+        raise ConfigError(
+            f"Expected a folder that exists. Received: {output.parent}, for {output.name}.",
+            hint=f"mkdir -p {shell_word(str(output.parent))}",
+        )
+
+
+def _draw(
+    session: Session,
+    tickers: Sequence[str],
+    kind: Kind,
+    *,
+    run: str | None,
+    as_of: pd.Timestamp | None,
+    theme: Theme,
+    one: Path | None,
+) -> tuple[list[Drawn], list[Failure]]:
+    match kind:
+        case "training":
+            return [_training(session, tickers, run, theme)], []
+        case "backtest":
+            return [backtest_figure(session.workspace.backtests, run, theme)], []
+        case "calibration":
+            figures = calibration_figures(session.workspace.backtests, run, theme)
+            if one is not None and len(figures) > 1:
+                raise ConfigError(
+                    f"Expected a backtest of one config for one file. Received: {one} and "
+                    f"{len(figures)} configs.",
+                    hint="lstm plot --kind calibration",
+                )
+            return figures, []
+        case "past":
+            return _past(session, tickers, run, theme, one)
+    if kind == "compare":
+        tickers = tickers or (session.manifest(run) if run else session.latest()).tickers
+        _check_comparable(tickers)
     predictions, failures = predict(
         session, tickers, run=run, as_of=as_of, with_keras=kind == "attention"
     )
-    if output and len(predictions) > 1:
+    if kind == "compare":
+        return ([compare_figure(predictions, theme)] if predictions else []), failures
+    _check_single([of.ticker for of in predictions], one, kind)
+    draw = prediction_figure if kind == "forecast" else attention_figure
+    return [
+        (draw(of, theme), f"{kind}-{of.ticker}-{of.made_on:%Y-%m-%d}-{of.manifest.run}")
+        for of in predictions
+    ], failures
+
+
+def _check_comparable(tickers: Sequence[str]) -> None:
+    """Check that tickers fit into one picture, and are more than one."""
+    if len(tickers) == 1:
         raise ConfigError(
-            f"Expected one ticker for one file. Received: {len(predictions)} and {output}.",
-            hint=f"lstm plot {shell_word(predictions[0].ticker)} "
-            f"--output {shell_word(str(output))}",
+            f"Expected two tickers or more to compare. Received: {tickers[0]}.",
+            hint=f"lstm plot {shell_word(tickers[0])}",
         )
-    paths = []
-    for prediction in predictions:
-        stem = f"{kind}-{prediction.ticker}-{prediction.made_on:%Y-%m-%d}-{prediction.manifest.run}"
-        figure = _forecast(prediction) if kind == "forecast" else _attention(prediction)
-        paths.append(_save(workspace, figure, output, stem))
-    return paths, failures
-
-
-def _of_backtest(
-    workspace: Workspace, kind: Kind, name: str | None, output: Path | None
-) -> list[Path]:
-    """Draw one chart per config of a backtest: its calibrated forecasts."""
-    store = workspace.backtests
-    manifest = store.manifest(name) if name else store.latest()
-    if output and len(manifest.verdicts) > 1:
+    if len(tickers) > charts.MOST_TICKERS:
         raise ConfigError(
-            f"Expected a backtest of one config for one file. Received: {output} and "
-            f"{', '.join(manifest.verdicts)}.",
-            hint="lstm plot --kind backtest",
+            f"Expected at most {charts.MOST_TICKERS} tickers in one picture. "
+            f"Received: {len(tickers)}.",
+            hint="lstm predict shows any number as a table",
         )
-    note = "; ".join(dict.fromkeys(manifest.labels.values())) or None
-    names = ", ".join(manifest.tickers[:3])
-    more = len(manifest.tickers) - 3
-    who = f"{names} and {more} more" if more > 0 else names
-    folds = manifest.record.folds
-    paths = []
-    for label, verdict in manifest.verdicts.items():
-        judged = verdict["recipe"], verdict["calibrated"]
-        beside = [name for name in (judged[0], hardest_baseline(verdict)) if name is not None]
-        rows = store.forecasts(manifest.backtest, recipes=beside)
-        own = of_recipe(rows, judged[0], calibrated=judged[1])
-        if kind == "backtest":
-            figure = _skill_chart(
-                own,
-                rows,
-                hardest_baseline(verdict),
-                folds=[pd.Timestamp(first) for first, _ in folds],
-                title=f"{label}: {who}",
-                note=note,
-            )
-        else:
-            shortest = own[own["step"] == own["step"].min()]
-            inside = {
-                f"coverage{share * 100:.0f}": own.assign(hit=covered(own, share))
-                .groupby("step")["hit"]
-                .mean()
-                for share in COVERAGES
-            }
-            figure = charts.calibration_chart(
-                pit(own),
-                pd.DataFrame(inside).reset_index(),
-                pd.DataFrame(
-                    {
-                        share: rolling_coverage(shortest, share, sessions=ROLLING)
-                        for share in COVERAGES
-                    }
-                ),
-                title=f"{label}: {who}",
-                line=f"{len(own):,} calibrated forecasts, {folds[0][0]} to {folds[-1][1]}",
-                sessions=ROLLING,
-                note=note,
-            )
-        paths.append(_save(workspace, figure, output, f"{kind}-{manifest.backtest}-{label}"))
-    return paths
 
 
-def _skill_chart(
-    own: pd.DataFrame,
-    rows: pd.DataFrame,
-    hardest: str | None,
-    *,
-    folds: Sequence[pd.Timestamp],
-    title: str,
-    note: str | None,
-) -> Figure:
-    """Draw the skill of a recipe against the baseline of its verdict, from stored forecasts.
+def _check_single(tickers: Sequence[str], output: Path | None, kind: Kind) -> None:
+    """Check that a file is not asked to hold the charts of several tickers."""
+    if output is not None and len(tickers) > 1:
+        of_kind = "" if kind == "forecast" else f" --kind {kind}"
+        raise ConfigError(
+            f"Expected one ticker for one file. Received: {len(tickers)} and {output}.",
+            hint=f"lstm plot {shell_word(tickers[0])}{of_kind} --output {shell_word(str(output))}",
+        )
 
-    Where no step has enough sessions for a test, the shortest is drawn without a band.
 
-    Raises:
-        NoDataError: no baseline of the ladder was forecast beside it.
-    """
-    base = rows.iloc[:0] if hardest is None else of_recipe(rows, hardest, calibrated=False)
-    of = numbered(outcomes(pd.concat([own, base])))
-    mine = of["recipe"] == own["recipe"].iloc[0]
-    beside = Comparison(of[mine], of[~mine])
-    if beside.rows.empty:
+def _training(session: Session, tickers: Sequence[str], run: str | None, theme: Theme) -> Drawn:
+    manifest = session.manifest(run) if run else session.latest(tickers)
+    unknown = [ticker for ticker in tickers if ticker not in manifest.tickers]
+    if unknown:
         raise NoDataError(
-            f"Expected a backtest with forecasts of a baseline. Received: {title} without.",
-            hint="lstm backtest",
+            f"The run {manifest.run} knows {' '.join(manifest.tickers)}. "
+            f"Received: {' '.join(unknown)}.",
+            hint=f"lstm plot --kind training --run {manifest.run}",
         )
-    judged, _ = judged_steps_of(of[mine])
-    overlaps = judged or dict([min(overlaps_of(of[mine]).items())])
-    losses = beside.losses(overlaps)
-    skills = [
-        {"step": step, **beside.numbers({step: overlap}, alpha=SIGNIFICANCE / 2)[0]}
-        for step, overlap in overlaps.items()
-    ]
-    # Versions before 0.3 stored no volatility beside a forecast.
-    unit = " in units of volatility" if "unit" in rows else ""
-    return charts.backtest_chart(
-        cumulative_skill(losses["scaled"], losses["base_scaled"], overlap=max(overlaps.values())),
-        pd.DataFrame(skills)[["step", "skill", "low", "high"]],
-        folds=folds,
-        title=title,
-        line=f"CRPS skill{unit} against {plain_name(str(hardest))}; above zero is better",
-        note=note,
+    of = ", ".join(manifest.tickers[:3])
+    more = f" and {len(manifest.tickers) - 3} more" if len(manifest.tickers) > 3 else ""
+    figure = charts.training_chart(
+        session.files(manifest.run).history,
+        title=f"Training of {_config_name(manifest.run)} on {of}{more}",
+        run=manifest.run,
+        note="; ".join(dict.fromkeys(manifest.labels.values())) or None,
+        theme=theme,
     )
+    return figure, f"training-{manifest.run}"
 
 
-def _forecast(prediction: Prediction) -> Figure:
-    return charts.forecast_chart(
-        prediction.bars,
-        prediction.prices,
-        title=f"{prediction.ticker}: the next {len(prediction.forecast)} sessions",
-        run=prediction.manifest.run,
-        note=prediction.label,
-        axis=prediction.basis.axis,
-        remark=prediction.basis.sentence,
-    )
+def _config_name(run: str) -> str:
+    """Return the name of the config in the name of a run: `20260730T141530Z-lstm-1a2b3c4d`."""
+    return "-".join(run.split("-")[1:-1]) or run
 
 
-def _attention(prediction: Prediction) -> Figure:
-    if not isinstance(prediction.fitted.network.recipe.model, Attention):
-        raise ConfigError(
-            f"Expected a run with attention. Received: {prediction.manifest.run}.",
-            hint=f"lstm train {shell_word(prediction.ticker)} --config attention.yaml",
-        )
-    weights = prediction.fitted.network.attention(
-        prediction.panel, prediction.ticker, prediction.made_on
-    )
-    return charts.attention_chart(
-        weights, title=f"{prediction.ticker}: what the attention weighs", note=prediction.label
-    )
+def _past(
+    session: Session, tickers: Sequence[str], run: str | None, theme: Theme, one: Path | None
+) -> tuple[list[Drawn], list[Failure]]:
+    wanted = list(tickers) or forecast_tickers(session, run)
+    _check_single(wanted, one, "past")
+    drawn, failed = [], []
+    for ticker in wanted:
+        try:
+            drawn.append((past_figure(session, ticker, run, theme), f"past-{ticker}"))
+        except LstmError as error:
+            failed.append(Failure(ticker, error))
+    return drawn, failed
 
 
-def _save(workspace: Workspace, figure: Figure, output: Path | None, stem: str) -> Path:
+def _save(workspace: Workspace, figure: Figure, path: Path) -> Path:
     """Write a figure; equal figures give equal bytes."""
     import matplotlib
 
-    path = output or workspace.chart_path(f"{stem}.png")
     form = path.suffix.lower().lstrip(".")
     # Dates and random ids in the file would make every chart a new one.
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     stream = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "lstm", "svg.fonttype": "none"}):
-        figure.savefig(stream, format=form, dpi=PIXELS_PER_INCH, metadata=dates.get(form))
+        figure.savefig(
+            stream,
+            format=form,
+            dpi=PIXELS_PER_INCH,
+            metadata=dates.get(form),
+            facecolor=figure.get_facecolor(),
+        )
     workspace.write(path, stream.getvalue())
     return path

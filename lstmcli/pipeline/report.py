@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lstmcli import clock, report
-from lstmcli.errors import LstmError
-from lstmcli.pipeline.day import NOT_TRAINED
+from lstmcli import charts, clock, report
+from lstmcli.errors import LstmError, NoDataError
+from lstmcli.pipeline.day import NOT_TRAINED, last_day
+from lstmcli.pipeline.plot import check_folder
+from lstmcli.pipeline.predict import Failure, Prediction, predict
 from lstmcli.pipeline.report_record import record_of
 from lstmcli.pipeline.report_sections import error_sentence, section_of
-from lstmcli.pipeline.score import Live
+from lstmcli.pipeline.score import Live, score
 from lstmcli.pipeline.session import Session
 from lstmcli.store import Workspace
 from lstmcli.store.files import file_name
@@ -20,7 +22,54 @@ from lstmcli.version import __version__
 MAX_IN_ONE_PAGE = 30
 """Tickers with their charts in one page, about 3 MB; more get a page each beside an index."""
 
-_HEAD = ("ticker", "80 % cone", "last close", "median", "made on", "live in 80 %", "today")
+
+def report_now(session: Session, *, output: Path | None = None) -> tuple[Path, list[Failure]]:
+    """Write the page with what is known now, a ledger or not.
+
+    Tickers that were never issued show what the newest run that knows them forecasts.
+
+    Returns:
+        The page, and the tickers that could not be forecast.
+
+    Raises:
+        ConfigError: the folder of `output` does not exist.
+        NoDataError: nothing was issued, and no run knows a stored ticker.
+        DataError: the ledger is damaged.
+        DiskError: no space, or not writable; the page that was there remains.
+    """
+    if output is not None:
+        check_folder(output)
+    workspace = session.workspace
+    day = last_day(workspace)
+    live = _record(session)
+    issued = live.tickers if live else ()
+    left = [ticker for ticker in workspace.bars.tickers() if ticker not in issued]
+    known = [ticker for ticker in left if _is_known(session, ticker)]
+    if not issued and not known:
+        session.latest(left)  # its error says how to train one
+    predictions, failures = predict(session, known) if known else ([], [])
+    made = {prediction.ticker: prediction for prediction in predictions}
+    failed = {failure.ticker: str(failure.error) for failure in failures}
+    path = write_report(session, day, live, output=output, unissued=made, failed=failed)
+    return path, failures
+
+
+def _record(session: Session) -> Live | None:
+    """Return the record of what was issued; None where nothing was."""
+    if not session.workspace.ledger.exists():
+        return None
+    try:
+        return score(session)
+    except NoDataError:
+        return None
+
+
+def _is_known(session: Session, ticker: str) -> bool:
+    try:
+        session.latest([ticker])
+    except NoDataError:
+        return False
+    return True
 
 
 def write_report(
@@ -29,11 +78,15 @@ def write_report(
     live: Live | None,
     *,
     output: Path | None = None,
+    unissued: Mapping[str, Prediction] | None = None,
+    failed: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the page, and with many tickers a page for each beside it; return the first.
 
     Args:
         day: what `lstm daily` wrote about itself; None: the page shows no failures.
+        unissued: forecasts of tickers that the ledger does not have.
+        failed: why tickers have none.
 
     Raises:
         DiskError: no space, or not writable; the page that was there remains.
@@ -42,12 +95,17 @@ def write_report(
     path = output or workspace.report
     folder = workspace.pages if output is None else output.with_suffix("")
     outcomes = {outcome["ticker"]: outcome for outcome in (day or {}).get("tickers", [])}
+    outcomes |= {
+        ticker: {"outcome": "failed", "error": error} for ticker, error in (failed or {}).items()
+    }
     known = live.tickers if live else ()
-    tickers = list(dict.fromkeys([*outcomes, *known]))
+    made = unissued or {}
     sections = []
-    for ticker in tickers:
+    for ticker in dict.fromkeys([*outcomes, *known, *made]):
         own = live.only(ticker) if live and ticker in known else None
-        sections.append(section_of(session, ticker, own, outcomes.get(ticker)))
+        sections.append(section_of(session, ticker, own, outcomes.get(ticker), made.get(ticker)))
+    # What needs a look comes first.
+    sections.sort(key=lambda of: (not of.failed, not of.stale, of.ticker))
     page = _page(workspace, day, live, sections)
     if len(sections) > MAX_IN_ONE_PAGE:
         for section in sections:
@@ -71,7 +129,8 @@ def _page(
     failures = [] if back else [error_sentence(error) for error in (day or {}).get("errors", [])]
     facts = [("made by", f"lstm {__version__}, {made:%Y-%m-%d %H:%M} UTC")]
     try:
-        facts.append(("ledger head", workspace.ledger.head()))
+        if workspace.ledger.exists():
+            facts.append(("ledger head", workspace.ledger.head()))
     except LstmError as error:
         facts.append(("ledger", str(error)))
     remarks, tables = ([], []) if live is None else record_of(live)
@@ -81,14 +140,22 @@ def _page(
         title=title,
         made=f"Made {made:%A %d %B %Y, %H:%M} UTC",
         sentence=_sentence(sections, failures),
-        overview_head=_HEAD,
+        overview_head=_overview_head(sections),
         sections=sections,
+        colours=charts.SCHEMES,
         failures=failures,
         tables=tables if len(names) > 1 else [],
         remarks=remarks if len(names) > 1 else [],
         facts=facts,
         back=back,
     )
+
+
+def _overview_head(sections: Sequence[report.Section]) -> tuple[str, ...]:
+    """Return the heads of the overview after the name and the small cone of a ticker."""
+    horizons = {section.horizon for section in sections if section.horizon}
+    end = f"in {max(horizons)} sessions" if len(horizons) == 1 else "at the last step"
+    return ("next close, 80 %", f"{end}, 80 %", "last close", "made on", "live in 80 %", "today")
 
 
 def _sentence(sections: list[report.Section], failures: list[str]) -> str:

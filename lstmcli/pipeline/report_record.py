@@ -7,10 +7,11 @@ import pandas as pd
 
 from lstmcli import report
 from lstmcli.evaluation.live import LATE, OPEN, SCORED, UNMATCHED, WAITING
-from lstmcli.evaluation.sequences import MIN_SKILL_OUTCOMES
 from lstmcli.frames import COVERAGES
 from lstmcli.pipeline.score import Live
 from lstmcli.report.wording import coverage_sentence, live_phrase, recipe_name
+
+_ONE_SESSION = "It is of one session ahead; of longer steps it says nothing."
 
 
 def record_of(live: Live) -> tuple[list[str], list[report.Table]]:
@@ -40,7 +41,7 @@ def record_of(live: Live) -> tuple[list[str], list[report.Table]]:
             f"Last: {named}"
         )
     for recipe, evidence in live.evidence.items():
-        remarks.append(coverage_sentence(recipe, evidence))
+        remarks.append(f"{coverage_sentence(recipe, evidence)} {_ONE_SESSION}")
     rows = [_record_row(row) for _, row in live.table.iterrows()]
     if not rows:
         return remarks, []
@@ -49,12 +50,9 @@ def record_of(live: Live) -> tuple[list[str], list[report.Table]]:
     steps = live.table["step"].to_numpy()
     tables = []
     for step in sorted(set(map(int, steps))):
-        caption = (
-            f"Scores {step} session{'s' * (step > 1)} ahead; skill in units of volatility, in "
-            f"brackets 95 % confidence sequences, no verdict before {MIN_SKILL_OUTCOMES} sessions"
-        )
+        caption = f"Scores {step} session{'s' * (step > 1)} ahead"
         own = tuple(row for row, at in zip(rows, steps, strict=True) if at == step)
-        tables.append(report.Table(caption, head, own, folded=step != steps[0]))
+        tables.append(report.Table(caption, head, own, folded=True))
     return remarks, tables
 
 

@@ -5,40 +5,52 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lstmcli import charts, clock, report
+from lstmcli.charts import Theme
 from lstmcli.digits import five_digits
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
-from lstmcli.evaluation.live import SCORED, UNMATCHED
-from lstmcli.evaluation.metrics import covered, crps
-from lstmcli.evaluation.sequences import skill_sequence
-from lstmcli.frames import COVERAGES, of_recipe
-from lstmcli.panel import Panel
-from lstmcli.pipeline.prices import in_prices, price_basis
-from lstmcli.pipeline.report_record import record_of
+from lstmcli.pipeline.plot_forecast import forecast_figure
+from lstmcli.pipeline.predict import Prediction
+from lstmcli.pipeline.report_forecast import (
+    Shown,
+    basis_of_issued,
+    last_issued,
+    of_ledger,
+    of_prediction,
+)
+from lstmcli.pipeline.report_outcomes import add_outcomes
 from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
+from lstmcli.report.caption import answer, verdict_lines
+from lstmcli.report.pictures import cone_sketch, picture
 from lstmcli.report.prices import CLOSE, TOTAL_RETURN, PriceBasis
 from lstmcli.report.verdict_record import hardest_baseline, stored_paragraphs
 from lstmcli.sessions import sessions_behind
+from lstmcli.store.bars import BarsMeta
 from lstmcli.store.runs import Manifest
 from lstmcli.trading import readable, suspension
 
-LAST_OUTCOMES = 10
-"""One-session forecasts in the table of outcomes, the newest first."""
+_UNISSUED = (
+    "Not issued: nobody keeps a record of this forecast. lstm daily issues one every evening."
+)
 
 
 def section_of(
-    session: Session, ticker: str, live: Live | None, outcome: Mapping[str, Any] | None
+    session: Session,
+    ticker: str,
+    live: Live | None,
+    outcome: Mapping[str, Any] | None,
+    prediction: Prediction | None = None,
 ) -> report.Section:
     """Return the part of the page about one ticker, its charts drawn.
 
     Args:
         live: the record of this ticker; None where none of its forecasts was issued.
         outcome: what `lstm daily` did for it, as in `Day.as_dict`.
+        prediction: what is shown where none was issued.
 
     Raises:
         DiskError: a chart cannot be written.
@@ -48,114 +60,162 @@ def section_of(
     section = report.Section(
         ticker, report.anchor(ticker), ("", "", "", "", "", today), failed=failed
     )
-    if outcome and outcome.get("note"):
-        section.facts.append(("forecast", error_sentence({**outcome, "error": outcome["note"]})))
-    bars = None
+    bars, meta = None, None
     try:
         bars, meta = session.settled(ticker)
-        section.note = meta.label
-        section.facts += [
-            ("bars", f"{meta.rows:,} sessions to {meta.last_session}, {meta.source.get('name')}"),
-            ("fetched", f"{meta.fetched_at:%Y-%m-%d %H:%M} UTC"),
-        ]
-        resting = suspension(bars)
-        section.facts += [("no trade since", str(resting))] if resting else []
-        currency = f" {meta.currency}" if meta.currency else ""
+        _add_bars(section, bars, meta)
     except LstmError as error:
         section.failed = section.failed or str(error)
-        currency = ""
-    if live is None or not len(live.rows):
+    issued = live is not None and len(live.rows) > 0
+    if issued and outcome and outcome.get("note"):
+        section.facts.append(("forecast", error_sentence({**outcome, "error": outcome["note"]})))
+    if issued and live is not None:
+        shown = _issued(session, section, live, bars, meta)
+    elif prediction is not None:
+        shown = of_prediction(prediction)
+        section.unissued = _UNISSUED
+    else:
+        if outcome and outcome.get("note"):
+            section.unissued = _with_next_step(outcome["note"], outcome.get("hint"))
         return section
-    published = live.rows[live.rows["calibrated"]]
-    last = published[published["id"] >= _first_id_of_last(published)].sort_values("step")
-    made_on, close = pd.Timestamp(last["made_on"].iloc[0]), float(last["last_close"].iloc[0])
+    if bars is not None and meta is not None:
+        _check_age(section, shown, bars, meta)
+    coverage = _live_coverage(live) if issued and live is not None else "not issued"
+    if not section.failed:
+        today = "stale" if section.stale else today or "up to date"
+    _add_forecast(section, shown, meta, coverage, today)
+    _add_run(session, section, shown)
+    if shown.bars is not None and shown.held and shown.made_on in shown.bars.index:
+        _add_chart(session, section, shown)
+    if issued and live is not None:
+        add_outcomes(section, live, hardest_baseline(shown.verdict))
+    return section
+
+
+def _add_bars(section: report.Section, bars: pd.DataFrame, meta: BarsMeta) -> None:
+    section.note = meta.label
+    section.facts += [
+        ("bars", f"{meta.rows:,} sessions to {meta.last_session}, {meta.source.get('name')}"),
+        ("fetched", f"{meta.fetched_at:%Y-%m-%d %H:%M} UTC"),
+    ]
+    resting = suspension(bars)
+    section.facts += [("no trade since", str(resting))] if resting else []
+
+
+def _issued(
+    session: Session,
+    section: report.Section,
+    live: Live,
+    bars: pd.DataFrame | None,
+    meta: BarsMeta | None,
+) -> Shown:
+    """Return the last issued forecast of a ticker."""
+    last, ticker = last_issued(live), section.ticker
+    made_on = pd.Timestamp(last["made_on"].iloc[0])
     # The bars that the forecast could read.
-    read = None if bars is None else readable(bars.loc[:made_on], meta.calendar)
+    read = readable(bars.loc[:made_on], meta.calendar) if bars is not None and meta else None
     basis = PriceBasis(TOTAL_RETURN)  # of bars that cannot be read, nothing else is known
     try:
-        if read is not None and len(read):
-            basis = _basis(session, ticker, read, last, currency.strip() or None)
+        if read is not None and len(read) and meta:
+            basis = basis_of_issued(session, ticker, read, last, meta.currency)
     except LstmError as error:
         section.failed = section.failed or str(error)
-    prices = in_prices(last, {ticker: basis})
-    first = prices.iloc[0]
-    coverage = _live_coverage(live)
-    if bars is not None:
-        since = sessions_behind(meta.calendar, made_on, clock.now(), observed=bars.index)
-        if since:
-            section.stale = (
-                f"{since:,} session{'s have' if since > 1 else ' has'} settled since this forecast "
-                f"was made, on {made_on:%Y-%m-%d}. "
-                + (f"No trade since {resting}." if resting else "Next: lstm daily.")
-            )
-            today = "stale" if not failed else today
-    held = bool((last["status"] != UNMATCHED).all())
-    if not held:
+    manifest = _manifest(session, str(last["run"].iloc[0]))
+    verdict = manifest.verdict if manifest else None
+    return of_ledger(last, live, basis=basis, bars=read, verdict=verdict)
+
+
+def _check_age(section: report.Section, shown: Shown, bars: pd.DataFrame, meta: BarsMeta) -> None:
+    """Say so where sessions have settled since the forecast was made, or its close is gone."""
+    made_on, again = shown.made_on, "lstm report" if section.unissued else "lstm daily"
+    since = sessions_behind(meta.calendar, made_on, clock.now(), observed=bars.index)
+    resting = suspension(bars)
+    if since:
+        fetch = "lstm fetch, then lstm report" if section.unissued else again
+        section.stale = (
+            f"{since:,} session{'s have' if since > 1 else ' has'} settled since this forecast "
+            f"was made, on {made_on:%Y-%m-%d}. "
+            + (f"No trade since {resting}." if resting else f"Next: {fetch}.")
+        )
+    if not shown.held:
         section.stale = (
             f"The bars no longer hold the close of {made_on:%Y-%m-%d} that this forecast was made "
-            "from: it is never scored. Next: lstm daily."
+            f"from: it is never scored. Next: {again}."
         )
+
+
+def _add_forecast(
+    section: report.Section, shown: Shown, meta: BarsMeta | None, coverage: str, today: str
+) -> None:
+    """Add the forecast in sentences, as a row of the overview, and as a table."""
+    prices, close, basis = shown.prices, shown.close, shown.basis
+    currency = f" {meta.currency}" if meta and meta.currency else ""
+    first, end = prices.iloc[0], prices.iloc[-1]
+    section.horizon = int(end["step"])
     section.line = (
-        f"{_change(first['lo80'] / close)} to {_change(first['hi80'] / close)}",
+        _reach(first, close),
+        _reach(end, close),
         f"{five_digits(close)}{currency}",
-        _change(first["q50"] / close),
-        f"{made_on:%Y-%m-%d}",
+        f"{shown.made_on:%Y-%m-%d}",
         coverage,
         today,
     )
+    if shown.bars is not None and shown.held:
+        section.sketch = cone_sketch(shown.bars["close"].to_numpy(float), prices)
     target = pd.Timestamp(first["target_on"])
+    section.answer = answer(shown.verdict, prices)
     section.sentence = (
-        f"After {five_digits(close)}{currency} on {made_on:%a %d %b %Y}, the close of "
+        f"After {five_digits(close)}{currency} on {shown.made_on:%a %d %b %Y}, the close of "
         f"{target:%a %d %b}{basis.of_close(target)} should lie between "
         f"{five_digits(first['lo80'])} and {five_digits(first['hi80'])} four times out of five."
     )
     title = "The forecast" if basis.kind == CLOSE else f"The forecast: {basis.unit}"
     section.tables.append(_steps(prices, title))
     section.price_note = basis.sentence
-    manifest = _manifest(session, str(last["run"].iloc[0]))
-    hardest = None
-    if manifest is not None:
-        verdict = manifest.verdict or {}
-        hardest = hardest_baseline(verdict)
-        section.verdict = "\n\n".join(stored_paragraphs(verdict)) or None
-        section.facts += [
-            ("run", manifest.run),
-            ("trained", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC on {_names(manifest.tickers)}"),
-        ]
-    if read is not None and held and made_on in read.index:
-        figure = charts.forecast_chart(
-            read,
-            prices,
-            title=f"{ticker}: the next {len(last)} sessions",
-            run=str(last["run"].iloc[0]),
+
+
+def _add_run(session: Session, section: report.Section, shown: Shown) -> None:
+    """Add the verdict of the run, and what it was trained on."""
+    manifest = _manifest(session, shown.run)
+    if manifest is None:
+        return
+    verdict = manifest.verdict or {}
+    section.verdict = "\n\n".join(stored_paragraphs(verdict)) or None
+    if verdict:
+        section.verdict_lines = verdict_lines(verdict)
+    section.facts += [
+        ("run", manifest.run),
+        ("trained", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC on {_names(manifest.tickers)}"),
+    ]
+
+
+def _add_chart(session: Session, section: report.Section, shown: Shown) -> None:
+    assert shown.bars is not None  # the caller has looked
+    bars, ticker = shown.bars, section.ticker
+    wide, phone = (
+        forecast_figure(
+            bars,
+            shown.prices,
+            run=shown.run,
+            verdict=shown.verdict,
+            baseline=shown.baseline,
+            basis=shown.basis,
             note=section.note,
-            axis=basis.axis,
-            remark=basis.sentence,
+            theme=Theme(phone=narrow),
+            in_words=False,
         )
-        picture = report.picture(figure, alt=_alt(ticker, prices, close), name=f"forecast-{ticker}")
-        workspace = session.workspace
-        workspace.write(workspace.chart_path(f"daily-{ticker}.svg"), picture.svg.encode())
-        section.pictures.append(picture)
-    _add_outcomes(section, live, hardest)
-    return section
-
-
-def _basis(
-    session: Session, ticker: str, read: pd.DataFrame, last: pd.DataFrame, currency: str | None
-) -> PriceBasis:
-    """Return what the prices of a forecast are, by what was known when it was made.
-
-    Its `last_close` counts shares of that day: a split since then does not concern it.
-    """
-    known = Panel({ticker: read}, {}, events=session.dividends()).until(read.index[-1])
-    until = pd.Timestamp(last["target_on"].max())
-    return price_basis(known.view(ticker), until, splits=read["split"], currency=currency)
-
-
-def _first_id_of_last(published: pd.DataFrame) -> int:
-    """Return the id at which the newest forecast of a ticker begins."""
-    newest = published[published["made_on"] == published["made_on"].max()]
-    return int(newest[newest["run"] == newest["run"].iloc[-1]]["id"].min())
+        for narrow in (False, True)
+    )
+    drawn = picture(
+        wide,
+        phone=phone,
+        alt=_alt(ticker, shown.prices, shown.close),
+        name=f"forecast-{ticker}",
+        schemes=charts.SCHEMES,
+    )
+    workspace = session.workspace
+    workspace.write(workspace.chart_path(f"daily-{ticker}.svg"), drawn.svg.encode())
+    section.pictures.append(drawn)
 
 
 def _manifest(session: Session, run: str) -> Manifest | None:
@@ -170,13 +230,17 @@ def _names(tickers: tuple[str, ...]) -> str:
     return ", ".join(tickers[:3]) + more
 
 
-def _change(ratio: float) -> str:
-    return f"{100 * (ratio - 1):+.2f} %"
+def _reach(row: pd.Series, close: float) -> str:
+    """Return the 80 % cone as changes from the last close."""
+    low, high = 100 * (row["lo80"] / close - 1), 100 * (row["hi80"] / close - 1)
+    digits = 1 if max(abs(low), abs(high)) >= 1 else 2
+    return f"{low:+.{digits}f} to {high:+.{digits}f} %"
 
 
 def _steps(prices: pd.DataFrame, caption: str) -> report.Table:
     rows = []
-    for step in judged_steps(int(prices["step"].max())):
+    horizon = int(prices["step"].max())
+    for step in sorted({*judged_steps(horizon), horizon}):
         row = prices[prices["step"] == step].iloc[0]
         cones = [
             f"{five_digits(row[f'lo{c}'])} – {five_digits(row[f'hi{c}'])}" for c in (50, 80, 95)
@@ -206,66 +270,8 @@ def _live_coverage(live: Live) -> str:
 
 def error_sentence(error: Mapping[str, Any]) -> str:
     """Return an error of `Day.as_dict` and its next step."""
-    return f"{error.get('error')}" + (f" Next: {error['hint']}." if error.get("hint") else "")
+    return _with_next_step(str(error.get("error")), error.get("hint"))
 
 
-def _add_outcomes(section: report.Section, live: Live, hardest: str | None) -> None:
-    """Add the record of a ticker, and its last outcomes as a table and a chart."""
-    remarks, tables = record_of(live)
-    section.remarks += remarks
-    scored = live.rows[(live.rows["status"] == SCORED) & (live.rows["step"] == 1)]
-    own = scored[scored["calibrated"]].sort_values("made_on")
-    if not len(own):
-        return
-    recent = own.tail(LAST_OUTCOMES).iloc[::-1]
-    came = recent["realised"].to_numpy(float)
-    inside = {share: covered(recent, share) for share in COVERAGES}
-    narrowest = [
-        next((f"inside {share:.0%}" for share in COVERAGES if inside[share][n]), "outside all")
-        for n in range(len(recent))
-    ]
-    rows = tuple(
-        (
-            f"{row['target_on']:%a %d %b %Y}",
-            _change(np.exp(row["lo80"])) + " to " + _change(np.exp(row["hi80"])),
-            _change(np.exp(came[n])),
-            narrowest[n],
-        )
-        for n, (_, row) in enumerate(recent.iterrows())
-    )
-    against = _against(scored, hardest)
-    if against is not None:
-        losses = pd.Series(crps(own) / own["unit"].to_numpy(), own["made_on"])
-        other = of_recipe(scored, against, calibrated=False).sort_values("made_on")
-        beside = pd.Series(crps(other) / other["unit"].to_numpy(), other["made_on"])
-        both = losses.index.intersection(beside.index)
-        figure = charts.live_chart(
-            own,
-            skill_sequence(losses.loc[both], beside.loc[both]),
-            title=f"{section.ticker}: forecasts and what came",
-            against=against,
-            note=section.note,
-        )
-        inside80 = int(inside[0.80].sum())
-        section.pictures.append(
-            report.picture(
-                figure,
-                alt=f"The last one-session cones with what came: of the last {len(recent)} closes "
-                f"{inside80} lay inside 80 %. Beside it the CRPS skill against {against} so far.",
-                name=f"live-{section.ticker}",
-            )
-        )
-    section.tables.append(
-        report.Table(
-            f"The last {len(recent)} one-session forecasts, as returns with dividends",
-            ("session", "80 % cone", "came", "where"),
-            rows,
-        )
-    )
-    section.tables += tables
-
-
-def _against(scored: pd.DataFrame, hardest: str | None) -> str | None:
-    """Return the baseline that the skill is drawn against."""
-    names = set(scored.loc[~scored["calibrated"], "recipe"])
-    return next((name for name in (hardest, "ewma", "random_walk") if name in names), None)
+def _with_next_step(text: str, hint: str | None) -> str:
+    return text + (f" Next: {hint}." if hint else "")

@@ -6,47 +6,17 @@ text goes through Jinja's escaping, so that a ticker called `<script>` stays a n
 
 from __future__ import annotations
 
-import base64
-import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lstmcli.evaluation.sequences import MIN_SKILL_OUTCOMES
+from lstmcli.report.pictures import Picture, scheme_css
+
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from matplotlib.figure import Figure
-
-# What charts are drawn in → the property of the page's style that takes its place.
-_COLOURS = {
-    "#222222": ("--ink", "#e8e6e1"),
-    "#444444": ("--label", "#c9c6bf"),
-    "#555555": ("--muted", "#b5b1a8"),
-    "#666666": ("--axis", "#9b978e"),
-    "#dddddd": ("--grid", "#3a3d42"),
-    "#ffffff": ("--paper", "#17191c"),
-    "#002b4d": ("--median", "#cfe6f7"),
-    "#d3e5f2": ("--cone95", "#1d3a50"),
-    "#9cc5e1": ("--cone80", "#28587c"),
-    "#5b9fce": ("--cone50", "#3c7fb0"),
-    "#0072b2": ("--blue", "#58b4e8"),
-    "#d55e00": ("--orange", "#ff9a52"),
-    "#fff3c4": ("--note", "#4a3f14"),
-    "#8a6d00": ("--note-edge", "#c9a93a"),
-}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A chart for the page: an SVG and what it shows, in words."""
-
-    svg: str
-    alt: str
-
-    @property
-    def address(self) -> str:
-        """Return the chart as an address that holds it."""
-        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg.encode()).decode()}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +35,13 @@ class Section:
 
     Attributes:
         anchor: its id, unique in the page.
-        line: its row of the overview; as many cells as the overview has heads.
+        line: its row of the overview after name and sketch; a cell for each other head.
+        sketch: a small cone for that row, as markup that this package made.
+        answer: what the forecast says, in a sentence or two.
+        horizon: the last step of the forecast; 0 without one.
+        unissued: why no record is kept of the forecast; None where it stands in the ledger.
+        verdict_lines: the verdict in three lines.
+        verdict: the same in full, in paragraphs with an empty line between them.
         price_note: what a reader of the prices must know; empty where they are closes.
         stale: what to do about a forecast that others should have followed.
         link: another page that holds the details; None where they stand here.
@@ -78,8 +54,13 @@ class Section:
     failed: str | None = None
     stale: str | None = None
     note: str | None = None
+    sketch: str = ""
+    answer: str = ""
+    horizon: int = 0
+    unissued: str | None = None
     sentence: str = ""
     price_note: str = ""
+    verdict_lines: list[str] = field(default_factory=list)
     verdict: str | None = None
     pictures: list[Picture] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
@@ -90,13 +71,18 @@ class Section:
 
 @dataclass
 class Page:
-    """Everything that a page shows."""
+    """Everything that a page shows.
+
+    Attributes:
+        colours: of the small cones, in light and in dark, by name.
+    """
 
     title: str
     made: str
     sentence: str
     overview_head: tuple[str, ...]
     sections: list[Section]
+    colours: Mapping[str, tuple[str, str]]
     failures: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -106,34 +92,14 @@ class Page:
 
 def render(page: Page) -> str:
     """Return the page as HTML."""
-    return _environment().get_template("page.html").render(page=page)
-
-
-def picture(figure: Figure, *, alt: str, name: str) -> Picture:
-    """Return a figure as an SVG that follows the reader's light or dark scheme.
-
-    Args:
-        name: makes its inner names its own, the same on every day.
-    """
-    import matplotlib
-
-    stream = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    svg = stream.getvalue().decode()
-    svg = svg[svg.index("<svg") :]  # no prologue: nothing in it is needed
-    for colour, (variable, _) in _COLOURS.items():
-        svg = svg.replace(colour, f"var({variable})")
-    head = svg.index(">") + 1
-    return Picture(svg[:head] + _scheme() + svg[head:], alt)
-
-
-def _scheme() -> str:
-    light = "".join(f"{name}:{colour};" for colour, (name, _) in _COLOURS.items())
-    dark = "".join(f"{name}:{colour};" for name, colour in _COLOURS.values())
     return (
-        f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
-        "text{font-family:system-ui,'DejaVu Sans',sans-serif!important}</style>"
+        _environment()
+        .get_template("page.html")
+        .render(
+            page=page,
+            scheme_css=scheme_css(page.colours),
+            skill_sessions=MIN_SKILL_OUTCOMES,
+        )
     )
 
 
