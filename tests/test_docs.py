@@ -259,6 +259,7 @@ def test_the_demo_ends_with_a_picture_and_a_page(demo):
     assert {path.suffix for path in (demo / "demo" / "charts").iterdir()} == {".png"}
     page = (demo / "demo" / "report.html").read_text("utf-8")
     assert "sample data: S&amp;P 500" in page
+    assert "stale" not in page.lower()
 
 
 def screen_cases() -> list:
