@@ -106,8 +106,8 @@ def _settings(section: type[Section]) -> str:
     for name, field in section.model_fields.items():
         if name in skipped or (name == "name" and section is not RunConfig):
             continue
-        rows.append([f"`{name}`", _default(field), _bounds(field), described.get(name, "")])
-    return table(["setting", "default", "from … to", "what it is"], rows)
+        rows.append([f"`{name}`", described.get(name, ""), _default(field), _bounds(field)])
+    return table(["setting", "what it is", "default", "from … to"], rows)
 
 
 def _default(field: Any) -> str:
