@@ -577,7 +577,7 @@ def test_doctor_finds_a_sound_workspace_whole(lstm, workspace):
     assert re.search(
         r"^bars SIM +560 sessions, 2006-07-\d\d to 2008-10-14, 0 behind$", answer.out, re.M
     )
-    assert re.search(r"^run \S+-smoke-\w{8} +7 files, whole$", answer.out, re.M)
+    assert re.search(r"^run \S+-smoke-\w{8} +8 files, whole$", answer.out, re.M)
     assert re.search(rf"^lstm +{re.escape(__version__)}$", answer.out, re.M)
     assert re.search(r"^clock +2008-10-14T22:00:00\+00:00$", answer.out, re.M)
     names = {check["name"] for check in json.loads(lstm("doctor", "--json").out)["checks"]}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from command import hinted, run_folder, stored
@@ -26,14 +27,14 @@ def another_run(
     workspace: Path,
     *,
     replaced: tuple[str, str] = UNITS,
-    scores: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
+    outcomes: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
     **changes: Any,
 ) -> str:
     """Make a run of the next day from the first one, with other settings; return its name.
 
     Args:
         replaced: a text of its config, and what stands there instead.
-        scores: changes its scores.
+        outcomes: changes what came of its forecasts.
         changes: of its manifest.
     """
     source = sorted((workspace / "runs").iterdir())[0]
@@ -43,10 +44,11 @@ def another_run(
     config = (folder / "config.yaml").read_text("utf-8")
     assert replaced[0] in config
     (folder / "config.yaml").write_text(config.replace(*replaced))
-    scores(pd.read_csv(folder / "scores.csv")).to_csv(folder / "scores.csv", index=False)
+    path = folder / "outcomes.parquet"
+    outcomes(pd.read_parquet(path)).to_parquet(path, index=False)
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     manifest |= {"run": name, **changes}
-    for file in ("config.yaml", "scores.csv"):
+    for file in ("config.yaml", "outcomes.parquet"):
         manifest["files"][file] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return name
@@ -129,54 +131,94 @@ def test_a_run_in_json_has_its_settings_blocks_and_scores(lstm, workspace):
     assert "smoke+calibrated" not in told["scores"]["validation"]
 
 
-def test_settings_that_differ_stand_beside_scores_of_the_same_sessions(lstm, workspace):
-    old, new = run_folder(workspace).name, another_run(workspace)
-    out = lstm("runs", "compare", old[:16], new[:16]).out
-    settings = out.partition("setting ")[2].partition("\n\n")[0].splitlines()[1:]
+def better(table: pd.DataFrame) -> pd.DataFrame:
+    """Return outcomes whose losses are a twentieth lower, now more and now less."""
+    share = 0.05 + 0.02 * np.sin(np.arange(len(table)))
+    return table.assign(crps=(table["crps"] * (1 - share)).astype("float32"))
+
+
+def test_settings_that_differ_stand_beside_scores_on_the_sessions_shared(lstm, workspace):
+    old, new = run_folder(workspace).name, another_run(workspace, outcomes=better)
+    answer = lstm("runs", "compare", old[:16], new[:16])
+    settings = answer.out.partition("setting ")[2].partition("\n\n")[0].splitlines()[1:]
     assert [line.split() for line in settings] == [["model.units", "4", "8"]]
-    own = json.loads(lstm("runs", "show", old, "--json").out)
-    crps = f"{100 * own['crps']:.3f}"
-    assert ["CRPS", "%", crps, crps] in [line.split() for line in out.splitlines()]
-    assert "No test was made of the difference" in " ".join(out.split())
     told = json.loads(lstm("runs", "compare", old, new, "--json").out, parse_constant=pytest.fail)
-    assert told["same_sessions"] is True
     assert told["settings"] == {"model.units": {old: 4, new: 8}}
-    assert told["scores"][old]["crps"] == pytest.approx(own["crps"], abs=1e-12)
-    walk = own["scores"]["test"]["random_walk"]["crps"]
-    assert told["scores"][new]["skill"] == pytest.approx(1 - own["crps"] / walk, abs=1e-12)
-    assert (told["tickers"], told["steps"]) == (["GOOG", "SIM"], list(range(1, 21)))
+    assert (told["differ"], told["tickers"], told["steps"]) == (
+        None,
+        ["GOOG", "SIM"],
+        [1, 5, 10, 20],
+    )
+    # By hand, from the file.
+    table = pd.read_parquet(workspace / "runs" / old / "outcomes.parquet")
+    crps = table.groupby(["ticker", "step"])["crps"].mean().mean()
+    scores = told["scores"][old]
+    assert scores["crps"] == pytest.approx(float(crps), rel=1e-6)
+    assert scores["coverage80"] == pytest.approx(table["in80"].mean(), abs=0.01)
+    assert scores["skill"] is None
+    assert told["scores"][new]["skill"] == pytest.approx(0.05, abs=0.01)
+    assert told["scores"][new]["low"] > 0
+    rows = [line.split() for line in answer.out.splitlines()]
+    assert ["CRPS", "%"] + [
+        f"{100 * told['scores'][run]['crps']:.3f}" for run in (old, new)
+    ] in rows
+    assert ["better"] in rows
+    assert told["sessions"]["count"] == table["made_on"].nunique()
+    turned = lstm("runs", "compare", new, old).out
+    assert ["worse"] in [line.split() for line in turned.splitlines()]
 
 
-def test_runs_are_compared_on_the_tickers_that_all_were_scored_on(lstm, workspace):
+def test_the_outcomes_of_a_run_are_those_of_its_verdict(lstm, workspace):
+    folder = run_folder(workspace)
+    table = pd.read_parquet(folder / "outcomes.parquet")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    verdict = manifest["verdict"]
+    assert [str(table["made_on"].min().date()), str(table["made_on"].max().date())] == [
+        verdict["first"],
+        verdict["last"],
+    ]
+    scaled = (table["crps"] / table["unit"]).groupby([table["step"], table["made_on"]]).mean()
+    judged = [int(step) for step in verdict["overlaps"]]
+    loss = scaled.unstack("step")[judged].dropna().mean(axis=1).mean()
+    assert verdict["ladder"][0]["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_runs_are_compared_on_what_all_were_scored_on(lstm, workspace):
     old = run_folder(workspace).name
-    new = another_run(workspace, scores=lambda table: table[table["ticker"] == "SIM"])
-    told = json.loads(lstm("runs", "compare", old, new, "--json").out)
+    # Another ticker less, and other sessions.
+    half = another_run(
+        workspace, outcomes=lambda table: table[(table["ticker"] == "SIM")].iloc[40:]
+    )
+    told = json.loads(lstm("runs", "compare", old, half, "--json").out)
     assert told["tickers"] == ["SIM"]
-    assert told["scores"][old] == told["scores"][new]
-    whole = json.loads(lstm("runs", "show", old, "--json").out)["crps"]
-    assert told["scores"][old]["crps"] != pytest.approx(whole, rel=1e-3)
+    kept = pd.read_parquet(workspace / "runs" / half / "outcomes.parquet")
+    assert told["sessions"]["count"] == kept["made_on"].nunique()
+    assert told["sessions"]["first"] == str(kept["made_on"].min().date())
+    # The same forecasts: no difference on what is shared.
+    assert told["scores"][old]["crps"] == pytest.approx(told["scores"][half]["crps"], rel=1e-12)
+    assert told["scores"][half]["skill"] == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"test": ["2008-01-02", "2008-02-01", 1]}, "scored on different sessions: "),
-        ({"bars": {"GOOG": "other", "SIM": "other"}}, "The bars of GOOG SIM were others when"),
         (
-            {"scores": lambda table: table.assign(n=table["n"] - 1)},
-            "scored on different sessions of the same months",
+            {
+                "test": ["2007-01-02", "2007-02-01", 1],
+                "outcomes": lambda table: table.assign(
+                    made_on=table["made_on"] - pd.Timedelta(900, "D")
+                ),
+            },
+            "They were scored on different sessions: ",
         ),
+        ({"outcomes": lambda table: table.assign(ticker="MRK")}, "scored on different tickers"),
         (
-            {"scores": lambda table: table.assign(ticker="MRK")},
-            "scored on different tickers",
-        ),
-        (
-            {"scores": lambda table: table[~table["calibrated"]]},
-            "One of them was not scored as it is published",
+            {"outcomes": lambda table: table.assign(realised=table["realised"] + 0.01)},
+            "the bars were others when each of them was scored",
         ),
     ],
 )
-def test_scores_of_other_sessions_do_not_stand_side_by_side(lstm, workspace, changes, why):
+def test_runs_that_share_no_outcome_have_no_scores_side_by_side(lstm, workspace, changes, why):
     old, new = run_folder(workspace).name, another_run(workspace, **changes)
     answer = lstm("runs", "compare", old, new)
     assert answer.code == 0
@@ -184,8 +226,21 @@ def test_scores_of_other_sessions_do_not_stand_side_by_side(lstm, workspace, cha
     assert "CRPS" not in answer.out
     assert "model.units" in answer.out
     told = json.loads(lstm("runs", "compare", old, new, "--json").out)
-    assert (told["same_sessions"], told["scores"]) == (False, {})
+    assert (told["scores"], told["sessions"]) == ({}, None)
     assert why in told["differ"]
+
+
+def test_a_run_of_an_older_version_has_settings_to_compare_alone(lstm, workspace):
+    old, new = run_folder(workspace).name, another_run(workspace)
+    folder = workspace / "runs" / old
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    del manifest["files"]["outcomes.parquet"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "outcomes.parquet").unlink()
+    answer = lstm("runs", "compare", old, new)
+    assert answer.code == 0
+    assert f"{old} kept no outcomes: an older version trained it." in " ".join(answer.out.split())
+    assert "model.units" in answer.out
 
 
 def test_a_run_is_not_compared_with_itself(lstm, workspace):

@@ -44,6 +44,11 @@ def test_every_column_of_stored_events_is_documented(lstm, empty):
     assert documented("Columns of `events/*.parquet`") == list(EVENT_COLUMNS)
 
 
+def test_every_column_of_the_outcomes_of_a_run_is_documented(workspace):
+    rows = pd.read_parquet(run_folder(workspace) / "outcomes.parquet")
+    assert documented("Columns of `outcomes.parquet`") == list(rows.columns)
+
+
 def test_every_column_of_stored_scores_is_documented(proven, workspace):
     of_backtest = pd.read_csv(finished(proven[0]) / "scores.csv")
     assert documented("Columns of `scores.csv`") == list(of_backtest.columns)

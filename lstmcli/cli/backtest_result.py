@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstmcli.cli.listing import print_csv, print_listing
 from lstmcli.cli.scores import scores_answer
+from lstmcli.cli.screen import wrapped
 from lstmcli.cli.terminal import DISCLAIMER, highest, print_json, print_table, say_next
 
 if TYPE_CHECKING:
@@ -116,12 +117,12 @@ def _print_scores(result: BacktestResult) -> None:
     steps = sorted(result.scores.loc[result.scores["metric"] == "crps", "step"].unique())
     shown = ", ".join(map(str, steps))
     mean = f"mean of steps {shown}" if len(steps) > 1 else f"step {shown}"
-    stars = " '*': it may be the best (model\nconfidence set, 90 %)." if result.verdicts else ""
-    print(
-        f"\nCRPS in % of the price, {mean}; lower is better. 'vs' is\n"
-        "the skill in %: how much lower than the random walk's or GARCH's. '80 %' is\n"
-        f"how often the outcome lay in that cone.{stars}"
+    stars = " '*': it may be the best (model confidence set, 90 %)." if result.verdicts else ""
+    legend = (
+        f"CRPS in % of the price, {mean}; lower is better. 'vs' is the skill in %: how much lower "
+        "than the random walk's or GARCH's. '80 %' is how often the outcome lay in that cone."
     )
+    print(f"\n{wrapped(legend + stars)}")
 
 
 def _print_untrained(result: BacktestResult) -> None:
@@ -195,7 +196,8 @@ def _print_list(entries: Sequence[dict[str, Any]]) -> None:
     ]
     head = ["backtest", "config", "tickers", "months", "verdict", "CRPS %"]
     print_listing(head, rows, left=5)
-    print(
-        "\nA line for each config. Only backtests of the same sessions can be compared:\n"
+    legend = (
+        "A line for each config. Only backtests of the same sessions can be compared: "
         "lstm backtest -c one -c other judges two configs side by side."
     )
+    print(f"\n{wrapped(legend)}")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 import string
-import textwrap
 from typing import TYPE_CHECKING, Any
 
-from lstmcli.cli.listing import cut
+from lstmcli.cli.screen import cut, screen_width, wrapped
 from lstmcli.cli.terminal import print_table
 
 if TYPE_CHECKING:
@@ -19,8 +17,6 @@ MIN_VALUE = 12
 
 _SCORES = {
     "crps": "CRPS %",
-    "skill": "skill against the random walk %",
-    "tails": "tails %",
     "coverage50": "50 % cone",
     "coverage80": "80 % cone",
     "coverage95": "95 % cone",
@@ -45,10 +41,15 @@ def comparison_answer(found: RunComparison) -> dict[str, Any]:
         "settings": {
             name: dict(zip(names, values, strict=True)) for name, values in found.settings.items()
         },
-        "same_sessions": found.differ is None,
         "differ": found.differ,
-        "tickers": [] if found.differ else list(found.tickers),
-        "steps": [] if found.differ else [int(step) for step in found.steps],
+        "tickers": list(found.tickers),
+        "steps": [int(step) for step in found.steps],
+        "sessions": found.sessions
+        and {
+            "count": found.sessions[0],
+            "first": found.sessions[1].date(),
+            "last": found.sessions[2].date(),
+        },
         "scores": {
             str(run): {name: None if value != value else value for name, value in row.items()}
             for run, row in found.scores.to_dict("index").items()
@@ -82,14 +83,14 @@ def print_comparison(found: RunComparison) -> None:
         print("Their settings are the same.")
     print()
     if found.differ is not None:
-        print(textwrap.fill(f"{found.differ} Their scores cannot be compared.", 79))
+        print(wrapped(f"{found.differ} So their scores cannot be compared."))
         return
     _print_scores(found, labels)
 
 
 def _print_settings(found: RunComparison, labels: list[str]) -> None:
     first = max(len(name) for name in (*found.settings, "setting"))
-    room = shutil.get_terminal_size().columns - first - 2 * len(labels)
+    room = screen_width() - first - 2 * len(labels)
     width = max(room // len(labels), MIN_VALUE)
     rows = [
         [name, *(cut(_shown(value), width) for value in values)]
@@ -107,23 +108,43 @@ def _shown(value: Any) -> str:
 
 
 def _print_scores(found: RunComparison, labels: list[str]) -> None:
-    rows = []
-    for name, shown in _SCORES.items():
-        if name in found.scores:
-            digits = 3 if name in ("crps", "tails") else 2 if name == "skill" else 1
-            sign = "+" if name == "skill" else ""
-            values = found.scores[name]
-            rows.append([shown, *("" if v != v else f"{100 * v:{sign}.{digits}f}" for v in values)])
+    scores = found.scores
+    rows = [
+        [shown, *(f"{100 * value:.{3 if name == 'crps' else 1}f}" for value in scores[name])]
+        for name, shown in _SCORES.items()
+    ]
+    tested = scores.to_dict("records")[1:]
+    rows.append([f"skill against {labels[0]} %", "", *(_number(row["skill"]) for row in tested)])
+    rows.append(["  interval", "", *(_interval(row) for row in tested)])
+    rows.append(["", "", *(_word(row) for row in tested)])
     print_table(["published forecasts", *labels], rows)
-    count, steps = len(found.tickers), found.steps
-    names = " ".join(found.tickers[:5]) + (" …" if count > 5 else "")
-    first, last, _ = found.runs[0].manifest.test
-    print(
-        "\n"
-        + textwrap.fill(
-            f"Of the same sessions, {first} to {last}, of {names}, mean of steps {steps[0]} to "
-            f"{steps[-1]}. CRPS and tails are in % of the price; lower is better. No test was "
-            "made of the difference, which may be luck: lstm backtest with both configs makes one.",
-            79,
+    count = len(found.tickers)
+    names = " ".join(found.tickers[:5]) + (f" and {count - 5} more" if count > 5 else "")
+    steps = " and ".join(", ".join(map(str, found.steps)).rsplit(", ", 1))
+    share = " The intervals share the 5 %." if len(tested) > 1 else ""
+    if found.sessions is not None:
+        sessions, first, last = found.sessions
+        text = (
+            f"On the {sessions:,} sessions that they share, {first:%Y-%m-%d} to "
+            f"{last:%Y-%m-%d}, of {names}, {steps} sessions ahead. CRPS is in % of the "
+            "price; lower is better. Skill: how much lower the loss in units of volatility is, "
+            f"with its 95 % interval.{share} To choose between many configs, lstm backtest with "
+            "all of them is the fairer test."
         )
-    )
+        print(f"\n{wrapped(text)}")
+
+
+def _number(share: float) -> str:
+    return "" if share != share else f"{100 * share:+.2f}"
+
+
+def _interval(row: dict[Any, Any]) -> str:
+    return "" if row["low"] != row["low"] else f"{_number(row['low'])} to {_number(row['high'])}"
+
+
+def _word(row: dict[Any, Any]) -> str:
+    if row["low"] != row["low"]:
+        return "too few sessions"
+    if row["low"] == row["high"]:  # the same difference on every date, which no test can judge
+        return "cannot tell"
+    return "better" if row["low"] > 0 else "worse" if row["high"] < 0 else "cannot tell"

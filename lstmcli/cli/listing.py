@@ -1,19 +1,22 @@
-"""Lists of runs and of backtests: a line each, cut to the terminal, or CSV."""
+"""Lists of runs and of backtests: a line each that fits the terminal, or CSV."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
+from lstmcli.cli.screen import GAP, screen_width
 from lstmcli.cli.terminal import print_table
 
 _TICKERS = 2
 """The column that may be cut: the tickers, behind a name and a config."""
 
-_MIN_TICKERS = 7
-"""Columns that they have at least: the width of their head."""
+_FEW = 14
+"""Columns of tickers below which names are cut, too."""
+
+DATE = "made on"
+"""The column that a narrow list leaves out: the name begins with the date."""
 
 
 def print_listing(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> None:
@@ -23,25 +26,25 @@ def print_listing(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: i
     of a name belongs to it alone. Elsewhere a line has everything.
     """
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
-        rows = _fitted(head, rows, shutil.get_terminal_size().columns)
-    print_table(head, rows, left=left)
+        head, rows = _fitted(list(head), [list(row) for row in rows], screen_width())
+    print_table(head, rows, left=left, may_cut=(_TICKERS,))
 
 
 def _fitted(
-    head: Sequence[str], rows: Sequence[Sequence[str]], width: int
-) -> Sequence[Sequence[str]]:
-    longest = [max(len(row[n]) for row in [head, *rows]) for n in range(len(head))]
-    room = width - (sum(longest) - longest[_TICKERS] + 2 * (len(head) - 1))
-    if room < min(longest[_TICKERS], 2 * _MIN_TICKERS):
+    head: list[str], rows: list[list[str]], width: int
+) -> tuple[list[str], list[list[str]]]:
+    if _width(head, rows) > width:
         rows = [[row[0].partition("-")[0], *row[1:]] for row in rows]
-        room += longest[0] - max(len(row[0]) for row in rows)
-    room = max(room, _MIN_TICKERS)
-    return [[*row[:_TICKERS], cut(row[_TICKERS], room), *row[_TICKERS + 1 :]] for row in rows]
+    if _width(head, rows) > width and head[-1] == DATE:
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    return head, rows
 
 
-def cut(text: str, width: int) -> str:
-    """Return a text in at most `width` columns; an ellipsis says that something is left out."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def _width(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return the width of a table whose tickers are few."""
+    longest = [max(len(row[n]) for row in [head, *rows]) for n in range(len(head))]
+    longest[_TICKERS] = min(longest[_TICKERS], _FEW)
+    return sum(longest) + len(GAP) * (len(head) - 1)
 
 
 def print_csv(rows: Iterable[Mapping[str, object]]) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstmcli.cli.listing import print_csv, print_listing
+from lstmcli.cli.listing import DATE, print_csv, print_listing
+from lstmcli.cli.screen import wrapped
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsJson,
@@ -83,7 +84,7 @@ def list_(
 
 
 def _print_list(lines: Sequence[RunLine]) -> None:
-    head = ["run", "config", "tickers", "trained to", "verdict", "CRPS %", "made on"]
+    head = ["run", "config", "tickers", "trained to", "verdict", "CRPS %", DATE]
     rows = [
         [
             line.manifest.run,
@@ -97,10 +98,11 @@ def _print_list(lines: Sequence[RunLine]) -> None:
         for line in lines
     ]
     print_listing(head, rows, left=5)
-    print(
-        "\nVerdict and CRPS are of each run's own test sessions. Only runs that were\n"
-        "scored on the same sessions can be compared: lstm runs compare A B."
+    legend = (
+        "Verdict and CRPS are of each run's own test sessions, which differ: lstm runs compare A B "
+        "scores runs on those that they share."
     )
+    print(f"\n{wrapped(legend)}")
 
 
 def _print_csv(finished: Sequence[RunLine]) -> None:
@@ -227,8 +229,8 @@ def compare(
 ) -> int:
     """Compare runs: the settings that differ, and their scores.
 
-    Scores stand side by side only if they are of the same sessions of the same
-    tickers. Otherwise it says what differs.
+    Scores are of the test sessions that all of them share, with a test of the
+    difference from the first one.
 
     \b
     lstm runs compare stacked lstm

@@ -32,9 +32,10 @@ def print_paragraphs(paragraphs: Iterable[str]) -> None:
 def print_stored_verdict(stored: Mapping[str, Any]) -> None:
     """Print a verdict of a manifest; of versions before 0.3 its sentences alone."""
     from lstmcli.report.stored_verdict import restored_verdict
+    from lstmcli.report.verdict_record import stored_paragraphs
 
     verdict = restored_verdict(stored)
     if verdict is None:
-        print(stored["headline"])
+        print_paragraphs(stored_paragraphs(stored))
     else:
         print_verdict(verdict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,13 @@ from pydantic import ValidationError
 from lstmcli.config import RunConfig
 from lstmcli.errors import ConfigError, LstmError
 from lstmcli.evaluation.metrics import published_crps, summary
+from lstmcli.evaluation.shared_outcomes import score_shared, shared_outcomes, skill_against
+from lstmcli.evaluation.significance import SIGNIFICANCE
 from lstmcli.forecasters.network_state import NetworkState
-from lstmcli.frames import of_recipe
 from lstmcli.pipeline.session import Session
 from lstmcli.report.stored_verdict import verdict_in_words
 from lstmcli.store.records import wrong_fields
 from lstmcli.store.runs import Manifest
-
-WALK = "random_walk"
-"""The baseline that every training is scored beside."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +68,21 @@ class RunComparison:
     Attributes:
         settings: those that differ, by their name in the config, a value for each run; None
             where a run has no such setting.
-        differ: why the scores cannot stand side by side; None where they can.
-        tickers, steps: those that all were scored on.
-        scores: of what each publishes, a row per run: `crps` and `tails` (log returns), `skill`
-            against the random walk and coverages (fractions). Empty where they differ.
+        differ: why no scores stand side by side; None where they do.
+        tickers, steps: those on which all were scored.
+        sessions: how many origins they share, with the first and the last; None without any.
+        scores: of what each publishes on these, a row per run: `crps` (log return), coverages
+            (fractions), and `skill low high` against the first run, of losses in units of
+            volatility (fractions; NaN without enough sessions for a test).
     """
 
     runs: tuple[RunDetails, ...]
     settings: dict[str, tuple[Any, ...]]
-    differ: str | None
-    tickers: tuple[str, ...]
-    steps: tuple[int, ...]
-    scores: pd.DataFrame
+    differ: str | None = None
+    tickers: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
+    sessions: tuple[int, pd.Timestamp, pd.Timestamp] | None = None
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def runs(session: Session) -> tuple[list[RunLine], list[str], list[LstmError]]:
@@ -123,7 +124,7 @@ def show_run(session: Session, run: str) -> RunDetails:
 
 
 def compare_runs(session: Session, names: Sequence[str]) -> RunComparison:
-    """Return what tells runs apart, and their scores if they are of the same sessions.
+    """Return what tells runs apart, and their scores on the sessions that they share.
 
     Raises:
         ConfigError: fewer than two runs, or one of them twice; several names begin so.
@@ -137,29 +138,39 @@ def compare_runs(session: Session, names: Sequence[str]) -> RunComparison:
             f"Expected two or more different runs. Received: {' '.join(found)}.",
             hint="lstm runs lists them",
         )
-    scores = [_test_scores(session, of.manifest) for of in details]
-    tickers = _common([set(of["ticker"]) for of in scores])
-    steps = _common([set(of["step"]) for of in scores])
-    differ = _why_not([of.manifest for of in details], scores, tickers)
-    rows = []
-    for of, own in zip(details, scores, strict=True):
-        shared = own[own["ticker"].isin(tickers) & own["step"].isin(steps)]
-        rows.append(_scores(shared, of.manifest))
+    settings = _differing([of.config for of in details])
+    store = session.workspace.runs
+    tables = [store.outcomes(of.manifest) for of in details]
+    known = [table for table in tables if table is not None]
+    if len(known) < len(tables):
+        older = [run for run, table in zip(found, tables, strict=True) if table is None]
+        why = f"{' and '.join(older)} kept no outcomes: an older version trained it."
+        return RunComparison(tuple(details), settings, differ=why)
+    shared = shared_outcomes(known)
+    first = shared[0]
+    if first.empty:
+        return RunComparison(tuple(details), settings, differ=_why_none(details, known))
+    alpha = SIGNIFICANCE / 2 / (len(shared) - 1)
+    rows = [
+        {**score_shared(own), **(skill_against(own, first, alpha=alpha) if n else {})}
+        for n, own in enumerate(shared)
+    ]
     return RunComparison(
         runs=tuple(details),
-        settings=_differing([of.config for of in details]),
-        differ=differ,
-        tickers=tuple(tickers),
-        steps=tuple(steps),
-        scores=pd.DataFrame([] if differ else rows, index=[] if differ else found),
+        settings=settings,
+        tickers=tuple(sorted(first["ticker"].unique())),
+        steps=tuple(sorted(first["step"].unique())),
+        sessions=(first["made_on"].nunique(), first["made_on"].min(), first["made_on"].max()),
+        scores=pd.DataFrame(rows, index=found),
     )
 
 
 def _line(session: Session, manifest: Manifest) -> RunLine:
     crps = manifest.crps
     if crps is None:
-        on_test = summary(_test_scores(session, manifest))
-        crps = published_crps(on_test, _recipe(manifest))
+        scores = session.workspace.runs.scores(manifest)
+        recipe = str((manifest.verdict or {}).get("recipe") or manifest.config_name)
+        crps = published_crps(summary(scores[scores["block"] == "test"]), recipe)
     return RunLine(
         manifest, _state(session, manifest).fit_end, crps, verdict_in_words(manifest.verdict)
     )
@@ -174,59 +185,15 @@ def _state(session: Session, manifest: Manifest) -> NetworkState:
         raise store.damaged(store.path(manifest.run), reason) from error
 
 
-def _recipe(manifest: Manifest) -> str:
-    """Return the name that a run has in its own tables."""
-    return str((manifest.verdict or {}).get("recipe") or manifest.config_name)
-
-
-def _test_scores(session: Session, manifest: Manifest) -> pd.DataFrame:
-    scores = session.workspace.runs.scores(manifest)
-    return scores[scores["block"] == "test"]
-
-
-def _common(of_runs: Sequence[set[Any]]) -> list[Any]:
-    return sorted(set.intersection(*of_runs))
-
-
-def _why_not(
-    manifests: Sequence[Manifest], scores: Sequence[pd.DataFrame], tickers: Sequence[str]
-) -> str | None:
-    """Return why scores are not of the same sessions of the same tickers; None if they are."""
-    spans = {manifest.test[:2] for manifest in manifests}
-    if len(spans) > 1:
-        listed = " and ".join(f"{first} to {last}" for first, last in sorted(spans))
-        return f"They were scored on different sessions: {listed}."
-    if not tickers:
+def _why_none(details: Sequence[RunDetails], tables: Sequence[pd.DataFrame]) -> str:
+    """Return why runs share no outcome."""
+    if not set.intersection(*(set(table["ticker"]) for table in tables)):
         return "They were scored on different tickers."
-    changed = [ticker for ticker in tickers if len({m.bars.get(ticker) for m in manifests}) > 1]
-    if changed:
-        return f"The bars of {' '.join(changed[:5])} were others when each of them was scored."
-    counts = []
-    for manifest, own in zip(manifests, scores, strict=True):
-        rows = of_recipe(own, _recipe(manifest), calibrated=True)
-        rows = rows[(rows["metric"] == "crps") & rows["ticker"].isin(tickers)]
-        counts.append(rows.set_index(["ticker", "step"])["n"])
-    first, *others = counts
-    if any(not len(own) for own in counts):
-        return "One of them was not scored as it is published."
-    for own in others:
-        both = first.index.intersection(own.index)
-        if not len(both) or (first[both] != own[both]).any():
-            return "They were scored on different sessions of the same months."
-    return None
-
-
-def _scores(shared: pd.DataFrame, manifest: Manifest) -> dict[str, float]:
-    """Return the scores of what a run publishes, from its Scores on some tickers and steps."""
-    table = summary(shared)
-    key = _recipe(manifest), True
-    if key not in table.index:
-        return {}
-    own = table.loc[key, :]
-    names = [n for n in ("crps", "tails", "coverage50", "coverage80", "coverage95") if n in table]
-    walk = table["crps"].get((WALK, False))
-    skill = {} if walk is None else {"skill": float(1 - own["crps"] / walk)}
-    return {**{name: float(own[name]) for name in names}, **skill}
+    spans = sorted({of.manifest.test[:2] for of in details})
+    listed = " and ".join(f"{first} to {last}" for first, last in spans)
+    if len(spans) > 1:
+        return f"They were scored on different sessions: {listed}."
+    return "Their outcomes differ: the bars were others when each of them was scored."
 
 
 def _differing(configs: Sequence[RunConfig]) -> dict[str, tuple[Any, ...]]:

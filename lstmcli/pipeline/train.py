@@ -15,12 +15,14 @@ from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.direction import usual_signs
 from lstmcli.evaluation.metrics import published_crps, realise, score, summary
+from lstmcli.evaluation.shared_outcomes import kept_outcomes
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
 from lstmcli.forecasters.blend import FittedRun, stored_state, with_export
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.network import FittedNetwork
 from lstmcli.forecasters.training import Epoch
+from lstmcli.frames import of_recipe
 from lstmcli.models.files import network_bytes
 from lstmcli.models.litert import MAX_STEPS, export, unrolled_steps
 from lstmcli.models.runtime import threads, usable_cores
@@ -154,7 +156,7 @@ def _train(
         plan.panel, plan.until, watch=watch, fit="scored", windows=plan.windows
     )
     on_stage("scoring")
-    scores, verdict = score_blocks(plan, scored)
+    scores, verdict, came = score_blocks(plan, scored)
     final, history = scored, scored.network.history
     if plan.config.training.refit:
         last = plan.panel.sessions()[-1]
@@ -196,6 +198,7 @@ def _train(
         scores=scores,
         lite=lite,
         calibration=calibration.to_bytes(),
+        outcomes=came,
     )
     return TrainResult(
         manifest=manifest,
@@ -222,8 +225,10 @@ def _exported(fitted: FittedNetwork, on_stage: Stage) -> bytes | None:
     return export(fitted.networks)
 
 
-def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verdict]:
-    """Return Scores on validation and test origins, and the verdict on the test block.
+def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verdict, pd.DataFrame]:
+    """Return Scores on validation and test origins, the verdict on the test block, and outcomes.
+
+    The outcomes are those of published forecasts, for comparisons; see `kept_outcomes`.
 
     Of the network, of what is published (the network, calibrated), of the network before
     its first epoch, and of the baselines.
@@ -248,15 +253,17 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
     rows = _realised([raw, published, *beside], panel)
     scores.append(score(rows).assign(block="test"))
     rows["usual_sign"] = rows["ticker"].map(usual_signs(panel, plan.until))
+    shown = rows[rows["step"].isin(judged_steps(horizon))]
     judged = judge(
-        outcomes(rows[rows["step"].isin(judged_steps(horizon))]),
+        outcomes(shown),
         [scored.name],
         [baseline.name for baseline in baselines],
         calibrated=True,
         fits=1,
     )
     every = pd.concat(scores, ignore_index=True)
-    return every[["block", *every.columns.drop("block")]], judged[scored.name]
+    came = kept_outcomes(of_recipe(shown, scored.name, calibrated=True))
+    return every[["block", *every.columns.drop("block")]], judged[scored.name], came
 
 
 def _sample(panel: Panel) -> Panel:

@@ -5,7 +5,6 @@ The pieces of an interrupted backtest are good: the same backtest goes on after 
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from lstmcli.errors import DataError, NoDataError
 from lstmcli.frames import Section
 from lstmcli.store import recipe_names
 from lstmcli.store.files import replaced_atomically, write_atomically
-from lstmcli.store.records import PLAN, Record, RecordStore, to_csv, to_json
+from lstmcli.store.records import PLAN, Record, RecordStore, to_csv, to_json, to_parquet
 
 _PIECES = "raw"
 """Not calibrated yet. Those of versions up to 0.2 were, and lie in `pieces`: they are not read."""
@@ -136,7 +135,7 @@ class BacktestStore(RecordStore[BacktestManifest]):
     def save_piece(self, name: str, key: str, rows: pd.DataFrame, notes: dict[str, Any]) -> None:
         """Keep the forecasts of one recipe and fold, its notes last."""
         folder = self.path(name) / _PIECES
-        write_atomically(folder / f"{key}.parquet", _parquet(rows))
+        write_atomically(folder / f"{key}.parquet", to_parquet(rows))
         write_atomically(folder / f"{key}.json", json.dumps(notes).encode())
 
     def pieces(self, name: str) -> dict[str, dict[str, Any]]:
@@ -246,12 +245,6 @@ class BacktestStore(RecordStore[BacktestManifest]):
         return NoDataError(
             f"The backtest {name} is unfinished.", hint="the command that began it goes on"
         )
-
-
-def _parquet(rows: pd.DataFrame) -> bytes:
-    stream = io.BytesIO()
-    rows.to_parquet(stream, index=False, compression="zstd")
-    return stream.getvalue()
 
 
 def _read(

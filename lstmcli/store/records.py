@@ -7,6 +7,7 @@ command needs to go on, and no other command reads it.
 from __future__ import annotations
 
 import difflib
+import io
 import json
 import shutil
 from abc import ABC, abstractmethod
@@ -217,6 +218,12 @@ class RecordStore(ABC, Generic[AnyRecord]):
         (folder / PLAN).unlink(missing_ok=True)
         shutil.rmtree(folder / leftover, ignore_errors=True)
         forget(folder)
+
+
+def to_parquet(table: pd.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    table.to_parquet(stream, index=False, compression="zstd")
+    return stream.getvalue()
 
 
 def label_of(name: str) -> str:

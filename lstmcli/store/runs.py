@@ -25,6 +25,7 @@ from lstmcli.store.records import (
     label_of,
     to_csv,
     to_json,
+    to_parquet,
 )
 
 FORMAT = 1
@@ -35,6 +36,7 @@ _HISTORY = "history.csv"
 _SCORES = "scores.csv"
 _LITE = "forecast.tflite"
 _CALIBRATION = "calibration.npz"
+_OUTCOMES = "outcomes.parquet"
 _RESUME = "resume"
 
 
@@ -161,11 +163,13 @@ class RunStore(RecordStore[Manifest]):
         scores: pd.DataFrame,
         lite: bytes | None,
         calibration: bytes | None = None,
+        outcomes: pd.DataFrame | None = None,
     ) -> None:
         """Write everything that a forecast needs, the manifest last.
 
         Args:
             state: see `RunFiles`, as for `networks`, `lite` and `calibration`.
+            outcomes: what came of the published forecasts of the test block.
 
         Raises:
             DiskError: a file cannot be written; the run stays interrupted.
@@ -177,6 +181,8 @@ class RunStore(RecordStore[Manifest]):
             files[_LITE] = lite
         if calibration is not None:
             files[_CALIBRATION] = calibration
+        if outcomes is not None:
+            files[_OUTCOMES] = to_parquet(outcomes)
         config = (self.path(manifest.run) / _CONFIG).read_bytes()
         hashes = {name: _sha256(content) for name, content in {**files, _CONFIG: config}.items()}
         whole = manifest.model_copy(update={"files": hashes})
@@ -240,6 +246,22 @@ class RunStore(RecordStore[Manifest]):
         try:
             return recipe_names.decode(pd.read_csv(path))
         except (OSError, ValueError, KeyError) as error:
+            raise self.damaged(path, "it cannot be read") from error
+
+    def outcomes(self, manifest: Manifest) -> pd.DataFrame | None:
+        """Return what came of the published forecasts of the test block.
+
+        None of a run up to version 0.2, which kept their scores alone.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        if _OUTCOMES not in manifest.files:
+            return None
+        path = self.path(manifest.run) / _OUTCOMES
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:
             raise self.damaged(path, "it cannot be read") from error
 
     def state(self, manifest: Manifest) -> bytes:
