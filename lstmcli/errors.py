@@ -17,6 +17,20 @@ from __future__ import annotations
 import re
 import shlex
 
+EXIT_CODES = {
+    0: "ok",
+    1: "a bug",
+    2: "usage or config",
+    3: "no such data, unknown symbol",
+    4: "network or source down",
+    5: "rate limited: come back later",
+    6: "bars or a stored file not valid",
+    7: "workspace in use by another",
+    8: "disk full or not writable",
+    130: "Ctrl-C",
+}
+"""What each exit code means, in words; an error's class has its code."""
+
 
 class LstmError(Exception):
     """An error that the user can act on.

@@ -281,7 +281,7 @@ def test_a_ticker_without_a_run_waits_and_the_others_go_on(data, yahoo, lstm: Ls
     command = "lstm train KO --config smoke.yaml --set retrain=monthly"
     summary = Path("day.txt").read_text()
     assert summary.count("KO: ") == 1
-    for text in (answer.err, summary):
+    for text in (" ".join(answer.err.split()), summary):
         assert "KO: no run knows it yet" in text
         assert "with the next monthly training of" in text
         assert command in text
@@ -321,6 +321,19 @@ def test_a_ticker_that_was_added_is_trained_with_the_next_training(data, yahoo, 
     assert ("KO", f"{month:%Y-%m-%d}") in issued(data)
 
 
+def test_a_training_that_waits_for_a_ticker_of_no_list_says_so(data, yahoo, lstm: Lstm):
+    assert lstm("train", "MRK", "MDT", *TINY, "--set", "retrain=monthly", "-q").code == 0
+    go_to_next_month(yahoo)
+    answer = lstm("daily", "MRK", "--summary", "day.txt")
+    assert answer.code == 0, answer.err
+    assert "retrained" not in answer.err
+    for text in (answer.err, Path("day.txt").read_text()):
+        flat = " ".join(text.split())
+        assert "waits for MDT, which this evening was not asked for" in flat
+        assert "Next: name them too, or lstm remove MDT." in flat
+    check_parses("lstm remove MDT")
+
+
 def test_a_ticker_joins_the_run_that_the_others_share(data, yahoo, lstm: Lstm):
     retrained = [*TINY, "--set", "retrain=monthly", "-q"]
     assert lstm("train", "MRK", "MDT", *retrained).code == 0
@@ -332,7 +345,7 @@ def test_a_ticker_joins_the_run_that_the_others_share(data, yahoo, lstm: Lstm):
     answer = lstm("daily")
     assert answer.code == 0, answer.err
     assert "3 forecasts, 1 not trained yet, 1 retrained" in answer.err
-    assert "sessions are too few to learn from" in answer.err
+    assert "sessions are too few to learn from" in " ".join(answer.err.split())
     assert Workspace(data).runs.latest().tickers == ("MRK", "MDT", "KO")
 
 
@@ -624,24 +637,79 @@ def test_a_full_disk_loses_nothing(data, small_disk, yahoo, lstm: Lstm):
     assert Workspace(disk).ledger.verify().rows == 2 * verified.rows
 
 
+ADDED = {"KO": 2, "IBM": 10}
+"""Evenings before which a ticker is fetched, for the first time; each is trained next month."""
+
+REMOVED = {"MDT": 15}
+"""The evening before which a ticker is removed."""
+
+
+def watch_list() -> dict[str, Listing]:
+    """Return the tickers that a user of thirty evenings may ask for."""
+    new = {
+        ticker: Listing(traded(FIRST, SETTLED + 60, seed=9 + n)) for n, ticker in enumerate(ADDED)
+    }
+    return listings() | new
+
+
+def changes() -> year.Changes:
+    """Return what the user does: two tickers come, one goes."""
+    return {
+        number: lambda replay, ticker=ticker: replay.fetch(ticker)
+        for ticker, number in ADDED.items()
+    } | {
+        number: lambda replay, ticker=ticker: replay.lstm("remove", ticker, "-q") and None
+        for ticker, number in REMOVED.items()
+    }
+
+
+def expected_outcomes(sessions: pd.DatetimeIndex) -> dict[str, dict[str, str]]:
+    """Return what a calm evening does for each ticker, by the date of the evening."""
+    months = sessions.month.to_numpy()
+    firsts = [n for n in range(1, len(sessions)) if months[n] != months[n - 1]]
+    trained = {ticker: next(n for n in firsts if n >= number) for ticker, number in ADDED.items()}
+    told = {}
+    for number, session in enumerate(sessions):
+        of_evening = {ticker: "forecast" for ticker in TICKERS if number < REMOVED.get(ticker, 99)}
+        for ticker, first in ADDED.items():
+            if number >= first:
+                known = number >= trained[ticker]
+                of_evening[ticker] = "forecast" if known else "not trained"
+        told[f"{session:%Y-%m-%d}"] = of_evening
+    return told
+
+
 @pytest.mark.evenings
 def test_disturbed_evenings_end_as_calm_ones(trained: Path, tmp_path: Path):
     sessions = SESSIONS[SETTLED : SETTLED + EVENINGS]
-    with year.replaying(tmp_path / "calm", listings(), inside=True) as calm:
+    with year.replaying(tmp_path / "calm", watch_list(), inside=True) as calm:
         shutil.copytree(trained / "data", calm.data)
-        year.undisturbed(calm, sessions)
-    with year.replaying(tmp_path / "rough", listings()) as rough:
+        year.undisturbed(calm, sessions, changes=changes())
+    with year.replaying(tmp_path / "rough", watch_list()) as rough:
         shutil.copytree(trained / "data", rough.data)
-        year.disturbed(rough, sessions, seed=5, kills=12, longest=5.0)
+        year.disturbed(rough, sessions, seed=5, kills=12, longest=5.0, changes=changes())
     assert rough.kills >= 6
     now = evening_of(sessions[-1])
+
+    # Each evening tells what it did for whom, with its numbers.
+    expected, forecasts = expected_outcomes(sessions), 0
+    for date, of_evening in expected.items():
+        told = json.loads((calm.folder / f"evening-{date}.json").read_text())["tickers"]
+        assert {each["ticker"]: each["outcome"] for each in told} == of_evening
+        for each in told:
+            made = each["outcome"] == "forecast"
+            assert (each["median"] is not None, each["hint"] is None) == (made, made)
+            forecasts += made
+
     table = year.compare(calm.data, rough.data, now)
     lacking = table["hash_two"].isna()
     assert (table["same"] | lacking).all()
+    assert len(table) == forecasts * (20 + 9 * 4)
     missing, unknown = year.missing_without_reason(rough.data, now)
     assert unknown == []
-    assert table[lacking].groupby(["ticker", "made_on"]).ngroups == missing
-    assert len(table) == EVENINGS * 2 * (20 + 9 * 4)
+    # Of a ticker that was removed nobody asks any more.
+    of_stored = table[lacking & ~table["ticker"].isin(REMOVED)]
+    assert of_stored.groupby(["ticker", "made_on"]).ngroups == missing
 
 
 @pytest.mark.parametrize(
@@ -669,8 +737,9 @@ def test_an_empty_workspace_says_what_comes_first(empty: Path, lstm: Lstm):
     answer = lstm("daily")
     assert answer.code == 3
     assert hinted(answer)[0] == "lstm fetch MRK"
-    for line in (["score"], ["report"]):
+    for line in (["score"], ["report"], ["remove", "MRK"]):
         assert lstm(*line).code == 3
+    assert not empty.exists()
     assert lstm("ledger", "verify").out.startswith("0 rows")
 
 

@@ -14,13 +14,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -78,13 +79,14 @@ class Replay:
     def prepare(self, session: pd.Timestamp) -> None:
         """Fetch and train as of the evening of a session, a run for each ticker."""
         self.yahoo.now = evening_of(session)
-        subprocess.run(
-            [sys.executable, "-c", _FETCH, str(self.data), *TICKERS],
-            env=self.environment(),
-            check=True,
-        )
+        self.fetch(*TICKERS)
         for ticker in TICKERS:
             self.lstm("train", ticker, *TINY, "--set", "retrain=monthly", "-q")
+
+    def fetch(self, *tickers: str) -> None:
+        """Store tickers, from a Yahoo that needs no pauses."""
+        line = [sys.executable, "-c", _FETCH, str(self.data), *tickers]
+        subprocess.run(line, env=self.environment(), check=True)
 
     def lstm(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a command that has to end with a code."""
@@ -96,10 +98,11 @@ class Replay:
 
     def daily(self) -> int:
         """Run `daily` to its end and return its exit code."""
+        words = ["daily", "-q", "--summary", str(self.folder / "evening-{date}.json")]
         if self.inside:
-            code = self._daily_here()
+            code = self._run_here(words)
         else:
-            line = [*LSTM, "daily", "-q"]
+            line = [*LSTM, *words]
             code = subprocess.run(
                 line, env=self.environment(), capture_output=True, check=False
             ).returncode
@@ -107,14 +110,14 @@ class Replay:
         self.codes[code] += 1
         return code
 
-    def _daily_here(self) -> int:
+    def _run_here(self, words: list[str]) -> int:
         from lstmcli.cli import run
 
         before = dict(os.environ)
         try:
             os.environ.update(self.environment())
             with kept_logging():
-                return run(["daily", "-q"])
+                return run(words)
         finally:
             os.environ.clear()
             os.environ.update(before)
@@ -147,10 +150,18 @@ def replaying(
         assert not yahoo.leaks
 
 
-def undisturbed(replay: Replay, sessions: pd.DatetimeIndex) -> None:
+Changes = Mapping[int, Callable[[Replay], None]]
+"""What a user does before an evening, by its number."""
+
+
+def undisturbed(
+    replay: Replay, sessions: pd.DatetimeIndex, *, changes: Changes = MappingProxyType({})
+) -> None:
     """Run each evening once."""
-    for session in sessions:
+    for number, session in enumerate(sessions):
         replay.yahoo.now = evening_of(session)
+        if number in changes:
+            changes[number](replay)
         assert replay.daily() == 0
 
 
@@ -163,7 +174,13 @@ FAULTS = (
 
 
 def disturbed(
-    replay: Replay, sessions: pd.DatetimeIndex, *, seed: int, kills: int, longest: float
+    replay: Replay,
+    sessions: pd.DatetimeIndex,
+    *,
+    seed: int,
+    kills: int,
+    longest: float,
+    changes: Changes = MappingProxyType({}),
 ) -> list[str]:
     """Run each evening with faults, holes and kills; return what was done to it.
 
@@ -180,6 +197,8 @@ def disturbed(
         yahoo, stamp = replay.yahoo, f"{session:%Y-%m-%d}"
         yahoo.now = evening_of(session)
         yahoo.faults.clear()
+        if number in changes:
+            changes[number](replay)
         # A month begins with a training, which both replays shall do on the same evening.
         hole = number > 0 and session.day > 7 and chance.random() < 0.04
         if hole:
@@ -208,7 +227,8 @@ def disturbed(
 def compare(one: Path, two: Path, now: datetime) -> pd.DataFrame:
     """Return what two workspaces issued and scored alike, row by row; `same` says if it is.
 
-    Rows that one of them lacks have `same` False.
+    Rows that one of them lacks have `same` False. Those of a ticker without bars have no
+    outcome in either.
     """
     from lstmcli.evaluation.live import follow_up
     from lstmcli.evaluation.metrics import crps
@@ -221,7 +241,7 @@ def compare(one: Path, two: Path, now: datetime) -> pd.DataFrame:
     for folder in (one, two):
         place = Workspace(folder)
         place.ledger.verify()
-        rows = follow_up(place.ledger.read(), Session(place).panel(TICKERS).panel, now)
+        rows = follow_up(place.ledger.read(), Session(place).panel(()).panel, now)
         assert not rows.duplicated(keys).any(), "a forecast came twice"
         tables.append(rows.assign(crps=crps(rows)).set_index(keys))
     both = pd.concat([tables[0].add_suffix("_one"), tables[1].add_suffix("_two")], axis=1)

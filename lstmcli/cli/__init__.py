@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import os
 import sys
+from itertools import zip_longest
 from typing import Annotated
 
 import typer
@@ -28,7 +29,17 @@ from lstmcli.cli import (
     train,
 )
 from lstmcli.cli import report as report_page
-from lstmcli.cli.terminal import INTERRUPTED, interrupts, need_command, report, say, show_traceback
+from lstmcli.cli.describe import ENVIRONMENT, describe
+from lstmcli.cli.terminal import (
+    INTERRUPTED,
+    interrupts,
+    need_command,
+    print_json,
+    report,
+    say,
+    show_traceback,
+)
+from lstmcli.errors import EXIT_CODES
 from lstmcli.version import __version__
 
 EPILOG = """
@@ -43,27 +54,35 @@ Forecast stocks with LSTM networks, and say how sure the forecast is.
   lstm daily            all that, every evening, by cron
 
 Results go to stdout, everything else to stderr. Every command takes --debug,
-which shows the traceback of what failed. Not investment advice.
+which shows the traceback of what failed. lstm --describe prints every command
+as JSON. Not investment advice.
 
 \b
 Exit codes:
-    0  ok                                   5  rate limited: come back later
-    1  a bug                                6  bars or a stored file not valid
-    2  usage or config                      7  workspace in use by another
-    3  no such data, unknown symbol         8  disk full or not writable
-    4  network or source down             130  Ctrl-C
+{exit_codes}
 Several tickers: the highest code, and the others' work is kept.
 
 \b
 Environment:
-    LSTM_WORKSPACE  where everything is kept, unless --workspace says so
-    LSTM_NOW        the clock, such as 2024-03-08T18:00-05:00: ISO, with zone
-    NO_COLOR        no colours
+{environment}
 """
+
+
+def _exit_codes() -> str:
+    """Return the exit codes in two columns."""
+    cells = [f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items()]
+    half = (len(cells) + 1) // 2
+    pairs = zip_longest(cells[:half], cells[half:], fillvalue="")
+    return "\n".join(f"{left:<39}{right}".rstrip() for left, right in pairs)
+
+
+def _environment() -> str:
+    return "\n".join(f"    {name:<14}  {meaning}" for name, meaning in ENVIRONMENT.items())
+
 
 app = typer.Typer(
     name="lstm",
-    help=EPILOG,
+    help=EPILOG.format(exit_codes=_exit_codes(), environment=_environment()),
     add_completion=False,
     invoke_without_command=True,
     # Rich would take as long to import as everything else together.
@@ -79,14 +98,26 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _describe(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        print_json(describe(context.command))
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
     context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    describe: Annotated[
+        bool,
+        typer.Option(
+            "--describe", callback=_describe, is_eager=True, help="Print every command as JSON."
+        ),
+    ] = False,
 ) -> None:
-    del version
+    del version, describe
     need_command(context)
 
 

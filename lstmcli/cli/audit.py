@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
-from typing import Annotated, Any
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +26,14 @@ from lstmcli.cli.terminal import (
 )
 from lstmcli.cli.train import DEFAULT_CONFIG
 from lstmcli.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from lstmcli.evaluation.leaks import Check
+
+EVERY = 10.0
+"""Seconds between lines of progress off a terminal."""
 
 
 def audit(
@@ -58,31 +69,79 @@ def audit(
     from lstmcli.store import Workspace
 
     chosen = load_config(config, overrides=overrides or [])
+    simulations = pipeline.THOROUGH if thorough else pipeline.SIMULATIONS
     done: list[dict[str, Any]] = []
-    for check in pipeline.audit(
-        Session(Workspace(workspace)),
-        chosen,
-        named_tickers(tickers, universe),
-        simulations=pipeline.THOROUGH if thorough else pipeline.SIMULATIONS,
-        workers=workers,
-        on_stage=lambda stage: say(f"{stage} …", quiet=quiet),
-    ):
-        word = {True: "pass", False: "FAIL", None: "info"}[check.passed]
-        if not as_json:
-            lines = (textwrap.fill(text, 73) for text in (check.did, check.figure))
-            shown = textwrap.indent("\n".join(lines), 6 * " ")
-            print(f"{word}  {check.name}\n{shown}", flush=True)
-        done.append(
-            {
-                "check": check.name,
-                "did": check.did,
-                "figure": check.figure,
-                "passed": check.passed,
-            }
-        )
+    with closing(_Walks(simulations, quiet=quiet)) as walks:
+        for check in pipeline.audit(
+            Session(Workspace(workspace)),
+            chosen,
+            named_tickers(tickers, universe),
+            simulations=simulations,
+            workers=workers,
+            on_stage=lambda stage: say(f"{stage} …", quiet=quiet),
+            on_walk=walks.show,
+        ):
+            if not as_json:
+                _print(check)
+            done.append(
+                {
+                    "check": check.name,
+                    "did": check.did,
+                    "figure": check.figure,
+                    "passed": check.passed,
+                }
+            )
     failed = sum(check["passed"] is False for check in done)
     if as_json:
         print_json({"config": config, "failed": failed, "checks": done})
     else:
         print(f"\n{failed} of {len(done)} checks failed." if failed else "\nNo leak was found.")
     return DataError.exit_code if failed else 0
+
+
+def _print(check: Check) -> None:
+    word = {True: "pass", False: "FAIL", None: "info"}[check.passed]
+    lines = (textwrap.fill(text, 73) for text in (check.did, check.figure))
+    shown = textwrap.indent("\n".join(lines), 6 * " ")
+    print(f"{word}  {check.name}\n{shown}", flush=True)
+
+
+class _Walks:
+    """Shows how many random walks are done: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, count: int, *, quiet: bool) -> None:
+        self.count, self.quiet = count, quiet
+        self.said = 0.0
+        self.bar: Progress | None = None
+
+    def show(self, done: int) -> None:
+        """Show that so many are done; with all of them the bar goes."""
+        if sys.stderr.isatty() and not self.quiet:
+            self._draw(done)
+        elif done in (0, self.count) or time.monotonic() - self.said > EVERY:
+            self.said = time.monotonic()
+            say(f"simulated random walks: {done} of {self.count} …", quiet=self.quiet)
+
+    def _draw(self, done: int) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        if self.bar is None:
+            self.bar = progress.Progress(
+                progress.TextColumn("simulated random walks"),
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TimeRemainingColumn(compact=True),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self.bar.add_task("", total=self.count)
+            self.bar.start()
+        self.bar.update(self.bar.task_ids[0], completed=done)
+        if done == self.count:
+            self.close()
+
+    def close(self) -> None:
+        """Remove the bar, also where the walks ended early."""
+        if self.bar is not None:
+            self.bar.stop()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lstmcli.cli.screen import wrapped
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsJson,
@@ -86,7 +87,9 @@ def daily(
     say(f"daily {day.sentence()}", quiet=quiet)
     for ticker in day.tickers:
         if ticker.note:
-            say(f"{ticker.note}\n  {ticker.hint}", quiet=quiet)
+            say(f"{wrapped(ticker.note)}\n  {ticker.hint}", quiet=quiet)
+    for note in day.notes:
+        say(wrapped(note), quiet=quiet)
     if day.report:
         say(f"report {day.report}", quiet=quiet)
     return highest(_together(day), as_json=as_json)

@@ -65,6 +65,11 @@ def score(
     lstm score MRK --json | jq .live.counts
     """
     prepare(quiet=quiet)
+    if as_json and as_csv:
+        raise ConfigError(
+            "Expected --json or --csv. Received: both.",
+            hint="lstm score --json, or lstm score --csv",
+        )
     say("scoring …", quiet=quiet)
     from lstmcli.pipeline import score as pipeline
     from lstmcli.pipeline.session import Session

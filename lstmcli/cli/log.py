@@ -41,7 +41,7 @@ def log(
     \b
     lstm log
     lstm log --since 7d
-    lstm log --since 2026-01-01 --json | jq '.lines[] | select(.status == "failed")'
+    lstm log --since 2026-01-01 --json | jq '.lines[].message'
     """
     prepare(quiet=quiet)
     from lstmcli.store import Workspace

@@ -21,9 +21,7 @@ from lstmcli.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from lstmcli.pipeline.status import SeriesStatus
+    from lstmcli.pipeline.status import SeriesStatus, TickerStatus
 
 
 def status(
@@ -39,7 +37,7 @@ def status(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show how old each stored ticker, its training and each market series is.
+    """Show how old stored bars and trainings are.
 
     \b
     lstm status
@@ -74,17 +72,8 @@ def status(
     else:
         head = ["source", "sessions", "last", "behind"]
         if found:
-            rows = [
-                # The run without its time: 80 columns.
-                [
-                    *_age_of(ticker),
-                    ticker.forecast or "",
-                    _days_since(ticker.trained_at),
-                    ticker.run[17:] if ticker.run else "",
-                ]
-                for ticker in found
-            ]
-            print_table(["ticker", *head, "forecast", "trained", "by run"], rows, left=2)
+            rows = [[*_age_of(ticker), ticker.forecast or "", _run_of(ticker)] for ticker in found]
+            print_table(["ticker", *head, "forecast", "newest run, age"], rows, left=2)
         if found and market:
             print()
         if market:
@@ -106,11 +95,13 @@ def _age_of(series: SeriesStatus) -> list[str]:
     ]
 
 
-def _days_since(moment: datetime | None) -> str:
-    """Return the age of a training in whole days, as `12 d`."""
+def _run_of(ticker: TickerStatus) -> str:
+    """Return the newest run without its time, for which 80 columns are too few, and its age."""
     from lstmcli import clock
 
-    return "" if moment is None else f"{(clock.now() - moment).days:,} d"
+    if ticker.run is None or ticker.trained_at is None:
+        return ""
+    return f"{ticker.run[17:]}, {(clock.now() - ticker.trained_at).days:,} d"
 
 
 def doctor(

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lstmcli.cli.screen import screen_width, table_lines
+from lstmcli.cli.screen import painted, screen_width, table_lines
 from lstmcli.errors import ConfigError, DiskError, LstmError
 
 BUG = LstmError.exit_code
@@ -72,14 +72,19 @@ AsOf = Annotated[
 
 DEFAULT_WORKSPACE = Path("data")
 
+_COLOURS = {"error": "red", "warning": "yellow"}
+
 
 show_traceback: ContextVar[bool] = ContextVar("show_traceback", default=False)
 """Whether `--debug` was given. An error may come before any command runs."""
 
 
 def say(text: str, *, quiet: bool = False) -> None:
-    """Print a line about progress to stderr."""
+    """Print a line about progress to stderr; `error:` is red and `warning:` yellow there."""
     if not quiet:
+        kind, colon, rest = text.partition(":")
+        if colon and kind in _COLOURS:
+            text = painted(f"{kind}:", _COLOURS[kind], sys.stderr) + rest
         print(text, file=sys.stderr, flush=True)
 
 

@@ -24,7 +24,7 @@ from lstmcli.config._yaml import (
     show_value,
     write_yaml,
 )
-from lstmcli.config.files import find_config, read_text, shipped_configs
+from lstmcli.config.files import config_folders, find_config, read_text, shipped_configs
 from lstmcli.config.inputs import check_feature, check_future, check_series, missing_series
 from lstmcli.config.names import check_name, name_of_file
 from lstmcli.errors import ConfigError
@@ -264,6 +264,7 @@ def _place(document: Document, path: Path) -> Place:
 __all__ = [
     "Retrain",
     "RunConfig",
+    "config_folders",
     "config_sha",
     "find_config",
     "load_config",

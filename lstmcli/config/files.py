@@ -11,11 +11,20 @@ from lstmcli.errors import ConfigError
 
 def shipped_configs() -> dict[str, pathlib.Path]:
     """Return the configs that ship with the package, by name without `.yaml`."""
+    return {path.stem: path for path in sorted(_shipped_folder().glob("*.yaml"))}
+
+
+def _shipped_folder() -> pathlib.Path:
     package = pathlib.Path(__file__).parent.parent
     # A wheel carries them inside; in a checkout they lie beside the package.
     inside = package / "configs"
-    folder = inside if inside.is_dir() else package.parent / "configs"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def config_folders() -> list[pathlib.Path]:
+    """Return the folders in which `find_config` looks for a name, in its order."""
+    here, shipped = pathlib.Path("configs").absolute(), _shipped_folder()
+    return [here, shipped] if here.is_dir() and here != shipped else [shipped]
 
 
 def find_config(name: str) -> pathlib.Path:

@@ -35,6 +35,7 @@ def audit(
     simulations: int,
     workers: int | None,
     on_stage: Callable[[str], None],
+    on_walk: Callable[[int], None],
 ) -> Iterator[Check]:
     """Yield each check as it is done.
 
@@ -45,6 +46,7 @@ def audit(
         simulations: how many random walks are simulated.
         workers: processes for them; None: one per core.
         on_stage: called with what is done next, for the terminal.
+        on_walk: called with how many random walks are done, from 0 on.
 
     Raises:
         NoDataError: no bars, or too few for the blocks.
@@ -84,13 +86,14 @@ def audit(
         for seed in range(config.seed + 1, config.seed + 1 + simulations)
     ]
     beaten, failures = [], []
+    on_walk(0)
     with open_executor(min(workers or usable_cores(), simulations), panels={}) as executor:
         for outcome in run_tasks(executor, tasks):
             if isinstance(outcome, Failure):
                 failures.append(outcome)
                 continue
             beaten.append(outcome.value)
-            on_stage(f"simulated random walks: {len(beaten)} of {simulations}")
+            on_walk(len(beaten))
     if failures:
         raise task_error(failures, of=simulations)
     yield simulated_checks.check_random_walks(beaten)

@@ -43,14 +43,13 @@ def daily(
     """
     wanted = list(dict.fromkeys([*map(check_ticker, tickers), *universe]))
     workspace = session.workspace
+    if not wanted and not workspace.bars.tickers():
+        raise NoDataError(
+            f"There are no bars in {workspace.bars.folder}.",
+            hint="lstm fetch MRK, then lstm train MRK",
+        )
     with workspace.lock():
-        wanted = wanted or workspace.bars.tickers()
-        if not wanted:
-            raise NoDataError(
-                f"There are no bars in {workspace.bars.folder}.",
-                hint="lstm fetch MRK, then lstm train MRK",
-            )
-        return _run(Evening(session, wanted, on_step))
+        return _run(Evening(session, wanted or workspace.bars.tickers(), on_step))
 
 
 def _run(evening: Evening) -> Day:

@@ -71,6 +71,7 @@ class Day:
 
     Attributes:
         errors: of steps that concern no single ticker.
+        notes: what a person should know, though nothing has failed.
         retrained: runs that were trained because their schedule said so.
         report: where the page was written; None where nothing had changed, or it failed.
     """
@@ -78,6 +79,7 @@ class Day:
     at: datetime
     tickers: list[TickerDay] = field(default_factory=list)
     errors: list[LstmError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     retrained: list[str] = field(default_factory=list)
     report: Path | None = None
 
@@ -141,6 +143,7 @@ class Day:
                 for ticker in self.tickers
             ],
             "errors": [_error_fields(error) for error in self.errors],
+            "notes": self.notes,
             "retrained": self.retrained,
             "report": self.report and str(self.report),
             "version": __version__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
 import sys
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lstmcli import clock
-from lstmcli.config import shipped_configs
-from lstmcli.errors import LstmError
+from lstmcli.config import config_folders
+from lstmcli.errors import DiskError, LstmError
 from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.day import last_day
 from lstmcli.pipeline.session import Session
@@ -34,7 +35,7 @@ class Check:
 
 
 def doctor(session: Session) -> list[Check]:
-    """Return versions, paths and the state of every stored file."""
+    """Return versions, paths and the state of every stored file; make none."""
     workspace = session.workspace
     checks = [
         Check("lstm", __version__),
@@ -43,9 +44,11 @@ def doctor(session: Session) -> list[Check]:
     ]
     for name in (*LIBRARIES, "yfinance"):
         checks.append(Check(name, importlib.metadata.version(name)))
-    checks.append(Check("configs", str(next(iter(shipped_configs().values())).parent)))
+    checks.append(Check("configs", ", then ".join(map(str, config_folders()))))
     checks.append(Check("clock", clock.now().isoformat(timespec="seconds")))
     checks.append(_checked("workspace", _writable, workspace))
+    if not workspace.root.is_dir():
+        return checks
     bars, market = session.disk.bars, session.disk.market
     for ticker in bars.tickers():
         checks.append(_checked(f"bars {ticker}", _bars, bars, ticker))
@@ -77,9 +80,21 @@ def _checked(name: str, check: Callable[..., str], *what: object) -> Check:
 
 
 def _writable(workspace: Workspace) -> str:
-    workspace.check_writable()
-    free = shutil.disk_usage(workspace.root).free
-    return f"{workspace.root.resolve()}, writable, {free / 1e9:.1f} GB free"
+    """Return where the workspace lies and what room it has; nothing is written.
+
+    Raises:
+        DiskError: it may not be written.
+    """
+    root = workspace.root.resolve()
+    if not root.is_dir():
+        return f"{root}: none yet; lstm fetch MRK makes it"
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise DiskError(
+            f"{root}: may not be written.",
+            hint="choose a folder that you may write with --workspace",
+        )
+    free = shutil.disk_usage(root).free
+    return f"{root}, writable, {free / 1e9:.1f} GB free"
 
 
 def _bars(store: BarsStore, ticker: str) -> str:

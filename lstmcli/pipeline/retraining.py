@@ -114,11 +114,25 @@ def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[Ticke
         # A ticker gets one forecast from a session, and the networks see the same
         # sessions of every ticker. The training waits for the next evening.
         why = f"waits for {' '.join(sorted(missing))}" if missing else "forecast already"
+        unasked = sorted(missing - {day.ticker for day in evening.day.tickers})
+        if unasked:
+            # Those that failed tonight may come tomorrow; these never come by themselves.
+            names = " ".join(map(shell_word, unasked))
+            evening.day.notes.append(
+                f"The {config.retrain} training of {manifest.run} waits for {names}, which this "
+                f"evening was not asked for. Next: name them too, or lstm remove {names}."
+            )
         evening.log("retrain", "postponed", run=manifest.run, message=why)
         return
     able = [day for day in newcomers if _can_join(evening, config, day, manifest)]
     evening.on_step(f"training {config.recipe().name} anew ({config.retrain}) …")
     joined = able if len(manifest.tickers) > 1 else []
+    # Those with a run of their own come first: after a crash the host is still due.
+    for ticker_day in [day for day in able if day not in joined]:
+        try:
+            _train(evening, config, [ticker_day])
+        except LstmError as error:
+            _wait(evening, ticker_day, manifest, f" A training failed: {error}")
     try:
         _train(evening, config, [*own, *joined], replaces=manifest.run)
     except LstmError as error:
@@ -128,11 +142,6 @@ def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[Ticke
         for ticker_day in joined:
             _wait(evening, ticker_day, manifest, f" A training with it failed: {error}")
         _train(evening, config, own, replaces=manifest.run)
-    for ticker_day in [day for day in able if day not in joined]:
-        try:
-            _train(evening, config, [ticker_day])
-        except LstmError as error:
-            _wait(evening, ticker_day, manifest, f" A training failed: {error}")
 
 
 def _can_join(evening: Evening, config: RunConfig, ticker_day: TickerDay, host: Manifest) -> bool:

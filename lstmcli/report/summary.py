@@ -19,6 +19,7 @@ def summary_text(day: Mapping[str, Any]) -> str:
     """
     lines = [f"lstm daily {day['sentence']}", "", summary_table(day).rstrip("\n")]
     remarks = [remark for entry in (*day["tickers"], *day["errors"]) if (remark := _remark(entry))]
+    remarks += day["notes"]
     lines += ["", *remarks] if remarks else []
     lines += ["", f"report: {day['report']}"] if day["report"] else []
     return "\n".join(lines) + "\n"
