@@ -35,7 +35,7 @@ def shared_outcomes(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     """Return of each table the rows that all have, with the same outcome, in one order."""
     indexed = [table.set_index(KEYS).sort_index() for table in tables]
     keys = reduce(pd.MultiIndex.intersection, [table.index for table in indexed])
-    shared = [table.loc[keys].sort_index() for table in indexed]
+    shared = [table.loc[keys] for table in indexed]
     first = shared[0]["realised"].to_numpy(float)
     same = np.ones(len(first), dtype=bool)
     for table in shared[1:]:
