@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,10 +54,10 @@ def new_figure(
     plain: dict[str, Any] = {"fontsize": 10, "color": colours.muted}
     boxed: dict[str, Any] = {"fontsize": 10, "color": colours.ink}
     small: dict[str, Any] = {"fontsize": 8, "color": colours.muted}
-    titles = _wrapped(figure, title, heading, room, most=2 if theme.phone else 1)
-    said = [row for line in lines for row in _wrapped(figure, line, plain, room, most=4)]
-    notes = _wrapped(figure, note or "", boxed, room - 0.1, most=3 if theme.phone else 2)
-    below = _wrapped(figure, footer, small, room, most=9)
+    titles = _wrapped(title, heading, room, most=2 if theme.phone else 1)
+    said = [row for line in lines for row in _wrapped(line, plain, room, most=4)]
+    notes = _wrapped(note or "", boxed, room - 0.1, most=3 if theme.phone else 2)
+    below = _wrapped(footer, small, room, most=9)
 
     above = 1.3 * LINE * len(titles) + LINE * len(said) + (LINE * len(notes) + 0.1) * bool(notes)
     bottom = MARGIN + 0.04 + SMALL_LINE * len(below)
@@ -97,17 +98,31 @@ def settle(figure: Figure) -> None:
     figure.set_layout_engine(None)  # "none" would be an engine that draws everything twice
 
 
-def text_width(figure: Figure, text: str, **style: Any) -> float:
-    """Return how wide a text is, in inches."""
-    probe = figure.text(0, 0, text, parse_math=False, **style)
-    width = probe.get_window_extent().width / figure.dpi
-    probe.remove()
-    return float(width)
+def text_width(text: str, *, fontsize: float, fontweight: str = "normal") -> float:
+    """Return how wide a text is, in inches; a drawn probe would take a hundred times as long."""
+    from matplotlib.font_manager import get_font
+
+    font = get_font(_font_file(fontweight))
+    font.set_size(fontsize, DPI)
+    font.set_text(text, 0.0)
+    return float(font.get_width_height()[0] / 64 / DPI)
 
 
-def _wrapped(
-    figure: Figure, text: str, style: dict[str, Any], room: float, *, most: int
-) -> list[str]:
+@cache
+def _font_file(weight: str) -> str:
+    from matplotlib.font_manager import FontProperties, findfont
+
+    return str(findfont(FontProperties(family=FONT, weight=weight)))
+
+
+@cache
+def _known_characters() -> frozenset[int]:
+    from matplotlib.font_manager import get_font
+
+    return frozenset(get_font(_font_file("normal")).get_charmap())
+
+
+def _wrapped(text: str, style: dict[str, Any], room: float, *, most: int) -> list[str]:
     """Return lines of a text that fit; where there are more, the last one ends with "…".
 
     A single line is shortened in its middle, so that a date at its end stays.
@@ -115,24 +130,25 @@ def _wrapped(
     text = drawable(text)
     if not text:
         return []
-    width = text_width(figure, text, **style)
+    font = {name: value for name, value in style.items() if name != "color"}
+    width = text_width(text, **font)
     if width <= room:
         return [text]
     if most == 1:
-        return [_shortened(figure, text, style, room)]
+        return [_shortened(text, font, room)]
     columns = int(len(text) * room / width * 1.1)
     whole = text.replace(" %", "\N{NO-BREAK SPACE}%")  # no line begins with a percent sign
     while True:
         rows = textwrap.wrap(whole, max(columns, 4), max_lines=most, placeholder=" …")
         rows = [row.replace("\N{NO-BREAK SPACE}", " ") for row in rows]
-        if columns <= 4 or all(text_width(figure, row, **style) <= room for row in rows):
+        if columns <= 4 or all(text_width(row, **font) <= room for row in rows):
             return rows
         columns -= 1
 
 
-def _shortened(figure: Figure, text: str, style: dict[str, Any], room: float) -> str:
+def _shortened(text: str, font: dict[str, Any], room: float) -> str:
     kept, short = len(text), text
-    while (width := text_width(figure, short, **style)) > room:
+    while (width := text_width(short, **font)) > room:
         kept = min(kept - 1, int(kept * room / width) + 1)
         short = text[: (kept + 1) // 2] + "…" + text[len(text) - kept // 2 :]
     return short
@@ -140,9 +156,7 @@ def _shortened(figure: Figure, text: str, style: dict[str, Any], room: float) ->
 
 def drawable(text: str) -> str:
     """Return the text with characters that the font lacks as question marks."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    known = get_font(findfont(FontProperties(family=FONT))).get_charmap()
+    known = _known_characters()
     return "".join(character if ord(character) in known else "?" for character in text)
 
 
@@ -184,11 +198,14 @@ def session_axis(axes: Axes, dates: pd.DatetimeIndex, *, first: int = 0) -> None
     """
     from matplotlib.ticker import Formatter, Locator
 
+    # A layout asks dozens of times, mostly for the same room.
+    starts_of = cache(partial(period_starts, dates))
+
     class Starts(Locator):
         def __call__(self) -> list[float]:
             low, high = sorted(axes.get_xlim())
             inches = axes.get_window_extent().width / axes.figure.dpi
-            starts, _ = period_starts(dates, inches / max(high - low, 1e-9))
+            starts, _ = starts_of(round(float(inches / max(high - low, 1e-9)), 9))
             return [float(start + first) for start in starts]
 
         def tick_values(self, vmin: float, vmax: float) -> list[float]:

@@ -185,7 +185,8 @@ def _label_ends(
     names = sorted(ends, key=lambda name: ends[name])
     few = len(names) <= FEW
     texts = [f"{name}\n{ends[name]:+.2f} %".replace("-", "−") if few else name for name in names]
-    needed = 0.1 + max(text_width(figure, text, fontsize=10, fontweight="bold") for text in texts)
+    rows = [row for text in texts for row in text.splitlines()]
+    needed = 0.1 + max(text_width(row, fontsize=10, fontweight="bold") for row in rows)
     settle(figure)
     box = axes.get_window_extent()
     # The axes go on behind the last date, as far as the longest name.
@@ -194,12 +195,14 @@ def _label_ends(
     axes.set_xlim(first, last + (last - first) * share / (1 - share))
     height = box.height * 72 / figure.dpi
     low, high = axes.get_ylim()
-    wanted = [(ends[name] - low) / (high - low) * height for name in names]
-    places = spread(wanted, gap=_LABEL_GAP * (2 if few else 1), top=height)
+    gap = _LABEL_GAP * (2 if few else 1)
+    # No label reaches beyond the axes: its middle stays half a label away from their ends.
+    wanted = [(ends[name] - low) / (high - low) * height - gap / 2 for name in names]
+    places = spread(wanted, gap=gap, top=height - gap)
     for text, name, at in zip(texts, names, places, strict=True):
         axes.annotate(
             text,
-            (1 - share, at / height),
+            (1 - share, (at + gap / 2) / height),
             xycoords="axes fraction",
             xytext=(5, 0),
             textcoords="offset points",
@@ -208,4 +211,5 @@ def _label_ends(
             fontsize=10,
             fontweight="bold",
             linespacing=1.0,
+            bbox={"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.5},
         )

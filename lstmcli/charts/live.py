@@ -70,7 +70,7 @@ def _outcomes(axes: Axes, rows: pd.DataFrame, colours: Palette) -> None:
     x = np.arange(len(rows))
     for coverage in sorted(COVERAGES, reverse=True):
         low, high = endpoints(rows, coverage)
-        axes.bar(x, 100 * (high - low), bottom=100 * low, width=0.8, color=colours.cones[coverage])
+        axes.fill_between(*_columns(x, low, high), color=colours.cones[coverage], linewidth=0)
     came = rows["realised"].to_numpy(float)
     low, high = endpoints(rows, 0.95)
     missed = (came < low) | (came > high)
@@ -82,6 +82,18 @@ def _outcomes(axes: Axes, rows: pd.DataFrame, colours: Palette) -> None:
     axes.grid(axis="y")
     session_axis(axes, pd.DatetimeIndex(rows["target_on"]))
     number_axis(axes.yaxis, suffix=" %", signed=True)
+
+
+def _columns(
+    x: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the corners of columns of 0.8 around x from low to high, in %.
+
+    One area with gaps is drawn several times as fast as forty bars.
+    """
+    gap = np.full(len(x), np.nan)
+    lower, upper = (np.column_stack([100 * end, 100 * end, gap]).ravel() for end in (low, high))
+    return np.column_stack([x - 0.4, x + 0.4, x + 0.5]).ravel(), lower, upper
 
 
 def _skill(axes: Axes, skills: pd.DataFrame, against: str, colours: Palette) -> None:

@@ -115,7 +115,7 @@ _MEANS = ("crps", "scaled", "tails", "direction")
 """Columns of the live table that are means over forecasts."""
 
 
-def live_table(scored: pd.DataFrame) -> pd.DataFrame:
+def live_table(scored: pd.DataFrame, *, brief: bool = False) -> pd.DataFrame:
     """Return how published recipes compare with the others, step by step.
 
     Published is what is calibrated; `published` is its name. There is one row per
@@ -131,6 +131,10 @@ def live_table(scored: pd.DataFrame) -> pd.DataFrame:
     with its confidence sequence, what that says, and how many more sessions with an outcome
     it takes until it says something. These five are missing in its own row. Ends of a
     sequence that does not reach so far are NaN; see `sequences`.
+
+    Args:
+        brief: leave out the confidence sequences of the coverage of recipes that are not
+            published, which take half the time.
     """
     rows: list[dict[str, object]] = []
     if not len(scored):
@@ -146,11 +150,13 @@ def live_table(scored: pd.DataFrame) -> pd.DataFrame:
     )
     for published in sorted(scored.loc[scored["calibrated"], "recipe"].unique()):
         for step, of_step in values.groupby("step"):
-            rows += _compared(of_step, str(published), int(str(step)))
+            rows += _compared(of_step, str(published), int(str(step)), brief=brief)
     return pd.DataFrame(rows, columns=_TABLE)
 
 
-def _compared(of_step: pd.DataFrame, published: str, step: int) -> list[dict[str, object]]:
+def _compared(
+    of_step: pd.DataFrame, published: str, step: int, *, brief: bool
+) -> list[dict[str, object]]:
     """Return the rows of a published recipe at one step; none if it is the only one."""
     keys = list(IDENTITY)
     recipes = list(of_step[keys].drop_duplicates().itertuples(index=False, name=None))
@@ -176,12 +182,10 @@ def _compared(of_step: pd.DataFrame, published: str, step: int) -> list[dict[str
             **{name: own[name].mean() for name in _MEANS},
         }
         for name in map(_coverage, COVERAGES):
-            last = coverage_sequence(by_date[name]).iloc[-1]
-            row |= {
-                name: own[name].mean(),
-                f"{name}_low": last["low"],
-                f"{name}_high": last["high"],
-            }
+            row |= {name: own[name].mean(), f"{name}_low": np.nan, f"{name}_high": np.nan}
+            if key == judged or not brief:
+                last = coverage_sequence(by_date[name]).iloc[-1]
+                row |= {f"{name}_low": last["low"], f"{name}_high": last["high"]}
         if key != judged:
             ours = both["scaled", *judged].groupby(level="made_on").mean()
             last = skill_sequence(ours, by_date["scaled"]).iloc[-1]

@@ -67,11 +67,11 @@ class Live:
         return {status: int(counted.get(status, 0)) for status in statuses}
 
     def only(self, ticker: str) -> Live:
-        """Return the record of one of the tickers."""
+        """Return the record of one of the tickers, its table as brief as a page shows it."""
         rows = self.rows[self.rows["ticker"] == ticker]
         missing = tuple(session for session in self.missing if session.ticker == ticker)
         failed = {ticker: self.failed[ticker]} if ticker in self.failed else {}
-        return _live((ticker,), rows, missing, failed)
+        return _live((ticker,), rows, missing, failed, brief=True)
 
 
 def score(session: Session, tickers: Sequence[str] = ()) -> Live:
@@ -127,13 +127,15 @@ def _live(
     rows: pd.DataFrame,
     missing: tuple[Missing, ...],
     failed: dict[str, LstmError],
+    *,
+    brief: bool = False,
 ) -> Live:
     scored = rows[rows["status"] == SCORED]
     first = scored[scored["calibrated"] & (scored["step"] == 1)]
     evidence = {
         str(recipe): coverage_evidence(own) for recipe, own in first.groupby("recipe", sort=False)
     }
-    return Live(tickers, rows, live_table(scored), evidence, missing, failed)
+    return Live(tickers, rows, live_table(scored, brief=brief), evidence, missing, failed)
 
 
 def _missing(
