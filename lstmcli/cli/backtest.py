@@ -60,7 +60,9 @@ def backtest(
     list_: Annotated[bool, typer.Option("--list", help="List finished backtests.")] = False,
     show: Annotated[
         str | None,
-        typer.Option("--show", metavar="NAME", help="Show a finished one: its name or beginning."),
+        typer.Option(
+            "--show", metavar="NAME", help="Show a finished one, by a beginning of its name."
+        ),
     ] = None,
     as_json: AsJson = False,
     as_csv: Annotated[
