@@ -75,6 +75,7 @@ def test_without_tickers_each_comes_from_where_it_came_before(workspace):
     results = {result.ticker: result for result in fetch(Session(workspace), [])}
     assert {ticker: result.status for ticker, result in results.items()} == {
         "GOOG": "up to date",
+        "^GSPC": "up to date",
         "MRK": "updated",
     }
     assert results["MRK"].added == 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import pytest
 from command import Lstm
 from simulate import events_of, panel_of, simulate_bars
 
-from lstmcli.cli.daily import _print_day
 from lstmcli.digits import five_digits
 from lstmcli.frames import EX_DIVIDEND, INTERVAL_COLUMNS, QUANTILE_COLUMNS
 from lstmcli.pipeline.day import Day, TickerDay
@@ -25,6 +25,7 @@ from lstmcli.pipeline.score import score
 from lstmcli.pipeline.session import Session
 from lstmcli.report.prices import CLOSE, TOTAL_RETURN, Dividend, PriceBasis
 from lstmcli.report.prices import EX_DIVIDEND as LESS
+from lstmcli.report.summary import summary_table
 from lstmcli.store import Workspace
 from lstmcli.store.bars import BarsMeta
 
@@ -189,16 +190,24 @@ def test_the_sentence_of_a_close_says_what_the_close_is():
     assert PriceBasis(TOTAL_RETURN).of_close(UNTIL) == ", with any dividend reinvested,"
 
 
-def test_the_table_of_an_evening_says_what_its_prices_are(capsys):
+def test_the_table_of_an_evening_says_what_its_prices_are():
     kinds = {CLOSE: 0.0, TOTAL_RETURN: 0.0, LESS: 0.55}
     days = [
-        TickerDay(f"{'T' * 8}{n}", MADE_ON, "forecast", None, "run", 1e4, (9e3, 1.1e4), kind, paid)
+        TickerDay(
+            f"{'T' * 8}{n}",
+            MADE_ON,
+            "forecast",
+            run="run",
+            median=1e4,
+            cone80=(9e3, 1.1e4),
+            prices=kind,
+            declared=paid,
+        )
         for n, (kind, paid) in enumerate(kinds.items())
     ]
     day = Day(datetime(2017, 1, 2, tzinfo=UTC), [*days, TickerDay("OLD", MADE_ON, "up to date")])
-    _print_day(day)
-    head, *lines = capsys.readouterr().out.splitlines()
-    assert head.endswith("80 % cone        prices")
+    head, *lines = summary_table(day.as_dict()).splitlines()
+    assert re.search("80 % cone +prices$", head)
     ends = (" close", " total return", " less 0.55", " up to date")
     assert all(line.endswith(end) for line, end in zip(lines, ends, strict=True))
     assert max(map(len, lines)) < 80

@@ -14,6 +14,7 @@ from lstmcli.evaluation.ladder import BEATS, LOSES, NO_VERDICT
 from lstmcli.evaluation.verdict import Verdict
 from lstmcli.forecasters.baselines import LADDER
 from lstmcli.report.verdict import plain_name
+from lstmcli.report.wording import recipe_of
 
 
 def restored_verdict(stored: Mapping[str, Any]) -> Verdict | None:
@@ -27,10 +28,6 @@ def restored_verdict(stored: Mapping[str, Any]) -> Verdict | None:
     # The key `edge` is younger than the sentence.
     found = str(own["verdict"]).startswith("evidence")
     edge = own["edge"] if "edge" in own else None if own["right"] is None else found
-    confident = {
-        (name.removesuffix("+calibrated"), name.endswith("+calibrated"))
-        for name in stored["confidence_set"]
-    }
     coverage = ["step", "nominal", "coverage", "low", "high", "kept"]
     return Verdict(
         recipe=stored["recipe"],
@@ -43,7 +40,7 @@ def restored_verdict(stored: Mapping[str, Any]) -> Verdict | None:
         alpha=stored["alpha"],
         shared=stored["shared"],
         fits=stored["fits"],
-        confident=frozenset(confident),
+        confident=frozenset(map(recipe_of, stored["confidence_set"])),
         direction=Direction(
             right=_number(own["right"]),
             usual=_number(own["usual"]),

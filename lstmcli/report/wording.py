@@ -7,10 +7,18 @@ from collections.abc import Sequence
 from lstmcli.evaluation.ladder import NO_VERDICT
 from lstmcli.evaluation.sequences import ALARM, Evidence
 
+CALIBRATED = "+calibrated"
+"""What the name of a calibrated recipe ends in."""
+
 
 def recipe_name(recipe: str, *, calibrated: bool) -> str:
     """Return the name of a recipe as users read it, such as `lstm+calibrated`."""
-    return f"{recipe}+calibrated" if calibrated else recipe
+    return f"{recipe}{CALIBRATED}" if calibrated else recipe
+
+
+def recipe_of(name: str) -> tuple[str, bool]:
+    """Return the recipe that `recipe_name` named, and whether it is calibrated."""
+    return name.removesuffix(CALIBRATED), name.endswith(CALIBRATED)
 
 
 def untrained_members(best_epochs: Sequence[int]) -> str:
