@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lstmcli.cli.predict import parse_origin
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsOf,
@@ -18,7 +19,6 @@ from lstmcli.cli.terminal import (
     WorkspaceFolder,
     highest,
     named_tickers,
-    parse_day,
     prepare,
     say,
 )
@@ -69,10 +69,8 @@ def plot(
     lstm plot --kind backtest
     """
     prepare(quiet=quiet)
-    day = parse_day(as_of, "--as-of")
+    origin = parse_origin(as_of)
     say("drawing …", quiet=quiet)
-    import pandas as pd
-
     from lstmcli.charts import Theme
     from lstmcli.pipeline import plot as pipeline
     from lstmcli.pipeline.session import Session
@@ -83,7 +81,7 @@ def plot(
         named_tickers(tickers, universe),
         kind=kind.value,
         run=run,
-        as_of=None if day is None else pd.Timestamp(day),
+        as_of=origin,
         output=output,
         theme=Theme(dark=dark, phone=phone),
     )

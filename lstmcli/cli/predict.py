@@ -86,7 +86,7 @@ def predict(
             session,
             named_tickers(tickers, universe),
             run=run,
-            as_of=_timestamp(as_of),
+            as_of=parse_origin(as_of),
             with_earlier=not as_csv,
         )
         looks = [] if as_csv else [look_at(session, prediction) for prediction in done]
@@ -121,7 +121,7 @@ def _print(done: Sequence[Prediction], looks: Sequence[Look], *, details: bool) 
     print(DISCLAIMER)
 
 
-def _timestamp(text: str | None) -> pd.Timestamp | None:
+def parse_origin(text: str | None) -> pd.Timestamp | None:
     """Return the date of --as-of.
 
     Raises:
