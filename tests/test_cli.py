@@ -451,6 +451,29 @@ def test_the_report_shows_the_forecast_of_a_run_where_nothing_was_issued(lstm, w
     assert f"{reach[0]} to {reach[1]} %" in page
 
 
+def test_a_report_of_many_tickers_is_a_sorted_index_with_a_page_each(lstm, workspace, monkeypatch):
+    monkeypatch.setattr("lstmcli.pipeline.report.MAX_IN_ONE_PAGE", 1)
+    # SIM needs a look: its bars end before those of GOOG.
+    later = pd.Timestamp(NOW) + pd.Timedelta(days=1)
+    monkeypatch.setenv("LSTM_NOW", later.isoformat())
+    bars, _ = Workspace(workspace).bars.read("GOOG")
+    more = bars.tail(1).set_axis([pd.Timestamp("2008-10-15")])
+    more = pd.concat([bars, more])[["open", "high", "low", "close", "volume"]]
+    more.rename_axis("Date").to_csv("GOOG.csv")
+    line = ["fetch", "GOOG", "--source", "csv", "--file", "GOOG.csv", "--replace", "-q"]
+    assert lstm(*line).code == 0
+    assert lstm("report").code == 0
+    index = (workspace / "report.html").read_text()
+    assert "1 of 2 forecasts are up to date; stale: SIM." in index
+    assert re.findall(r'href="(report/[^"]+)"', index) == ["report/SIM.html", "report/GOOG.html"]
+    assert index.count('<svg class="sketch"') == 2
+    assert "<img" not in index
+    for ticker in ("GOOG", "SIM"):
+        page = (workspace / "report" / f"{ticker}.html").read_text()
+        assert 'href="../report.html"' in page
+        assert page.count("<img") == 1
+
+
 def test_a_report_without_bars_or_without_a_run_says_what_comes_first(lstm, empty):
     answer = lstm("report")
     assert answer.code == 3

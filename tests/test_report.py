@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 from simulate import simulate_bars
 
-from lstmcli import charts, report
+from lstmcli import charts
 from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, QUANTILES
 from lstmcli.pipeline.prices import in_prices
-from lstmcli.report import Page, Section, Table
+from lstmcli.report.page import Page, Section, Table, anchor, render
 from lstmcli.report.pictures import cone_sketch, picture
 from lstmcli.report.prices import TOTAL_RETURN, PriceBasis
 
@@ -68,7 +68,7 @@ def page(tickers: int = 2) -> Page:
         )
         section = Section(
             ticker,
-            report.anchor(ticker),
+            anchor(ticker),
             ("-1.41 % to +1.26 %", "77.10 USD", "+0.02 %", "2016-04-15", "82 % of 93", "failed"),
             failed=f"Yahoo said {EVIL}" if number == 0 else None,
             note=EVIL,
@@ -120,7 +120,7 @@ def outline(text: str) -> list[tuple[str, dict[str, str | None]]]:
 
 
 def test_nothing_from_data_becomes_markup():
-    text = report.render(page())
+    text = render(page())
     assert "<script" not in text
     assert text.count(html.escape(EVIL)[:20]) >= 10
     assert {tag for tag, _ in outline(text)} <= {
@@ -134,7 +134,7 @@ def test_nothing_from_data_becomes_markup():
 
 
 def test_nothing_is_fetched_from_anywhere():
-    tags = outline(report.render(page()))
+    tags = outline(render(page()))
     for tag, attributes in tags:
         address = attributes.get("src") or attributes.get("href") or attributes.get("srcset") or ""
         assert address.startswith(("data:image/svg+xml;base64,", "#")) or not address, address
@@ -145,7 +145,7 @@ def test_nothing_is_fetched_from_anywhere():
 
 
 def test_a_reader_of_headings_and_pictures_finds_everything():
-    tags = outline(report.render(page()))
+    tags = outline(render(page()))
     assert [tag for tag, _ in tags].count("h1") == 1
     levels = [int(tag[1]) for tag, _ in tags if re.fullmatch(r"h\d", tag)]
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
@@ -168,7 +168,7 @@ def _luminance(colour: str) -> float:
 
 def test_text_stands_out_in_light_and_in_dark():
     """Contrast of 4.5 and more, as WCAG 2.2 asks of text."""
-    text = report.render(page())
+    text = render(page())
     for scheme in re.findall(r":root \{([^}]*)\}", text):
         colours = dict(re.findall(r"--(\w+): (#\w+)", scheme))
         for name in ("ink", "muted", "bad", "link"):
@@ -180,7 +180,7 @@ def test_text_stands_out_in_light_and_in_dark():
 
 
 def test_the_same_page_is_the_same_bytes():
-    assert report.render(page()) == report.render(page())
+    assert render(page()) == render(page())
 
 
 def test_charts_follow_the_scheme():
@@ -226,7 +226,7 @@ const f = document.getElementById("f"); f.onload = () => {
 def test_nothing_of_a_page_is_cut_off_or_scrolled_sideways(tmp_path: Path, width: int):
     frame = (
         f'<iframe id="f" style="width:{width}px;height:900px;border:0" '
-        f'srcdoc="{html.escape(report.render(page()))}"></iframe><p id="told"></p>'
+        f'srcdoc="{html.escape(render(page()))}"></iframe><p id="told"></p>'
         f"<script>{_SEEN}</script>"
     )
     path = tmp_path / "frame.html"
@@ -246,7 +246,7 @@ def test_nothing_of_a_page_is_cut_off_or_scrolled_sideways(tmp_path: Path, width
 @browser
 def test_the_browser_finds_no_error_and_asks_nobody(tmp_path: Path):
     path, log = tmp_path / "report.html", tmp_path / "net.json"
-    path.write_text(report.render(page()))
+    path.write_text(render(page()))
     done = browse(tmp_path, path.as_uri(), "--dump-dom", f"--log-net-log={log}")
     assert "CONSOLE" not in done.stderr, done.stderr
     asked = re.findall(r'"url":"([^"]*)"', log.read_text())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lstmcli import charts, clock, report
+from lstmcli import charts, clock
 from lstmcli.errors import LstmError, NoDataError
 from lstmcli.pipeline.day import NOT_TRAINED, last_day
 from lstmcli.pipeline.plot import check_folder
@@ -15,6 +15,7 @@ from lstmcli.pipeline.report_record import record_of
 from lstmcli.pipeline.report_sections import error_sentence, section_of
 from lstmcli.pipeline.score import Live, score
 from lstmcli.pipeline.session import Session
+from lstmcli.report.page import Page, Section, render
 from lstmcli.store import Workspace
 from lstmcli.store.files import file_name
 from lstmcli.version import __version__
@@ -111,9 +112,9 @@ def write_report(
         for section in sections:
             name = f"{file_name(section.ticker)}.html"
             single = _page(workspace, day, None, [section], back=f"../{path.name}")
-            workspace.write(folder / name, report.render(single).encode())
+            workspace.write(folder / name, render(single).encode())
             section.link = f"{folder.name}/{name.replace('%', '%25')}"
-    workspace.write(path, report.render(page).encode())
+    workspace.write(path, render(page).encode())
     return path
 
 
@@ -121,10 +122,10 @@ def _page(
     workspace: Workspace,
     day: Mapping[str, Any] | None,
     live: Live | None,
-    sections: list[report.Section],
+    sections: list[Section],
     *,
     back: str | None = None,
-) -> report.Page:
+) -> Page:
     made = clock.now()
     failures = [] if back else [error_sentence(error) for error in (day or {}).get("errors", [])]
     facts = [("made by", f"lstm {__version__}, {made:%Y-%m-%d %H:%M} UTC")]
@@ -136,7 +137,7 @@ def _page(
     remarks, tables = ([], []) if live is None else record_of(live)
     names = [section.ticker for section in sections]
     title = f"Forecast of {names[0]}" if len(names) == 1 else f"Forecasts of {len(names)} tickers"
-    return report.Page(
+    return Page(
         title=title,
         made=f"Made {made:%A %d %B %Y, %H:%M} UTC",
         sentence=_sentence(sections, failures),
@@ -151,14 +152,14 @@ def _page(
     )
 
 
-def _overview_head(sections: Sequence[report.Section]) -> tuple[str, ...]:
+def _overview_head(sections: Sequence[Section]) -> tuple[str, ...]:
     """Return the heads of the overview after the name and the small cone of a ticker."""
     horizons = {section.horizon for section in sections if section.horizon}
     end = f"in {max(horizons)} sessions" if len(horizons) == 1 else "at the last step"
     return ("next close, 80 %", f"{end}, 80 %", "last close", "made on", "live in 80 %", "today")
 
 
-def _sentence(sections: list[report.Section], failures: list[str]) -> str:
+def _sentence(sections: list[Section], failures: list[str]) -> str:
     """Return the first sentence of the page: how many forecasts are up to date."""
     failed = [section.ticker for section in sections if section.failed]
     stale = [section.ticker for section in sections if section.stale and not section.failed]

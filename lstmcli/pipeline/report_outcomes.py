@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lstmcli import charts, report
+from lstmcli import charts
 from lstmcli.charts import Theme
 from lstmcli.evaluation.live import SCORED
 from lstmcli.evaluation.metrics import covered, crps
@@ -13,6 +13,7 @@ from lstmcli.evaluation.sequences import skill_sequence
 from lstmcli.frames import COVERAGES, of_recipe
 from lstmcli.pipeline.report_record import record_of
 from lstmcli.pipeline.score import Live
+from lstmcli.report.page import Section, Table
 from lstmcli.report.pictures import picture
 from lstmcli.report.verdict import plain_name
 
@@ -20,7 +21,7 @@ LAST_OUTCOMES = 10
 """One-session forecasts in the table of outcomes, the newest first."""
 
 
-def add_outcomes(section: report.Section, live: Live, hardest: str | None) -> None:
+def add_outcomes(section: Section, live: Live, hardest: str | None) -> None:
     """Add the record of a ticker, and its last outcomes as a table and a chart."""
     remarks, tables = record_of(live)
     section.remarks += remarks
@@ -78,7 +79,7 @@ def add_outcomes(section: report.Section, live: Live, hardest: str | None) -> No
             )
         )
     section.tables.append(
-        report.Table(
+        Table(
             f"The last {len(recent)} one-session forecasts, as returns with dividends",
             ("session", "80 % cone", "came", "where"),
             rows,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lstmcli import report
 from lstmcli.evaluation.live import LATE, OPEN, SCORED, UNMATCHED, WAITING
 from lstmcli.frames import COVERAGES
 from lstmcli.pipeline.score import Live
+from lstmcli.report.page import Table
 from lstmcli.report.wording import coverage_sentence, live_phrase, recipe_name
 
 _ONE_SESSION = "It is of one session ahead; of longer steps it says nothing."
 
 
-def record_of(live: Live) -> tuple[list[str], list[report.Table]]:
+def record_of(live: Live) -> tuple[list[str], list[Table]]:
     """Return the record in sentences, and a table of scores per step."""
     counts = live.counts()
     remarks = [
@@ -52,7 +52,7 @@ def record_of(live: Live) -> tuple[list[str], list[report.Table]]:
     for step in sorted(set(map(int, steps))):
         caption = f"Scores {step} session{'s' * (step > 1)} ahead"
         own = tuple(row for row, at in zip(rows, steps, strict=True) if at == step)
-        tables.append(report.Table(caption, head, own, folded=True))
+        tables.append(Table(caption, head, own, folded=True))
     return remarks, tables
 
 

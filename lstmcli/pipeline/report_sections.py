@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from lstmcli import charts, clock, report
+from lstmcli import charts, clock
 from lstmcli.charts import Theme
 from lstmcli.digits import five_digits
 from lstmcli.errors import LstmError
@@ -25,6 +25,7 @@ from lstmcli.pipeline.report_outcomes import add_outcomes
 from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
 from lstmcli.report.caption import answer, verdict_lines
+from lstmcli.report.page import Section, Table, anchor
 from lstmcli.report.pictures import cone_sketch, picture
 from lstmcli.report.prices import CLOSE, TOTAL_RETURN, PriceBasis
 from lstmcli.report.verdict_record import hardest_baseline, stored_paragraphs
@@ -44,7 +45,7 @@ def section_of(
     live: Live | None,
     outcome: Mapping[str, Any] | None,
     prediction: Prediction | None = None,
-) -> report.Section:
+) -> Section:
     """Return the part of the page about one ticker, its charts drawn.
 
     Args:
@@ -57,9 +58,7 @@ def section_of(
     """
     failed = error_sentence(outcome) if outcome and outcome.get("error") else None
     today = outcome["outcome"] if outcome else ""
-    section = report.Section(
-        ticker, report.anchor(ticker), ("", "", "", "", "", today), failed=failed
-    )
+    section = Section(ticker, anchor(ticker), ("", "", "", "", "", today), failed=failed)
     bars, meta = None, None
     try:
         bars, meta = session.settled(ticker)
@@ -92,7 +91,7 @@ def section_of(
     return section
 
 
-def _add_bars(section: report.Section, bars: pd.DataFrame, meta: BarsMeta) -> None:
+def _add_bars(section: Section, bars: pd.DataFrame, meta: BarsMeta) -> None:
     section.note = meta.label
     section.facts += [
         ("bars", f"{meta.rows:,} sessions to {meta.last_session}, {meta.source.get('name')}"),
@@ -104,7 +103,7 @@ def _add_bars(section: report.Section, bars: pd.DataFrame, meta: BarsMeta) -> No
 
 def _issued(
     session: Session,
-    section: report.Section,
+    section: Section,
     live: Live,
     bars: pd.DataFrame | None,
     meta: BarsMeta | None,
@@ -125,7 +124,7 @@ def _issued(
     return of_ledger(last, live, basis=basis, bars=read, verdict=verdict)
 
 
-def _check_age(section: report.Section, shown: Shown, bars: pd.DataFrame, meta: BarsMeta) -> None:
+def _check_age(section: Section, shown: Shown, bars: pd.DataFrame, meta: BarsMeta) -> None:
     """Say so where sessions have settled since the forecast was made, or its close is gone."""
     made_on, again = shown.made_on, "lstm report" if section.unissued else "lstm daily"
     since = sessions_behind(meta.calendar, made_on, clock.now(), observed=bars.index)
@@ -145,7 +144,7 @@ def _check_age(section: report.Section, shown: Shown, bars: pd.DataFrame, meta: 
 
 
 def _add_forecast(
-    section: report.Section, shown: Shown, meta: BarsMeta | None, coverage: str, today: str
+    section: Section, shown: Shown, meta: BarsMeta | None, coverage: str, today: str
 ) -> None:
     """Add the forecast in sentences, as a row of the overview, and as a table."""
     prices, close, basis = shown.prices, shown.close, shown.basis
@@ -174,7 +173,7 @@ def _add_forecast(
     section.price_note = basis.sentence
 
 
-def _add_run(session: Session, section: report.Section, shown: Shown) -> None:
+def _add_run(session: Session, section: Section, shown: Shown) -> None:
     """Add the verdict of the run, and what it was trained on."""
     manifest = _manifest(session, shown.run)
     if manifest is None:
@@ -189,7 +188,7 @@ def _add_run(session: Session, section: report.Section, shown: Shown) -> None:
     ]
 
 
-def _add_chart(session: Session, section: report.Section, shown: Shown) -> None:
+def _add_chart(session: Session, section: Section, shown: Shown) -> None:
     assert shown.bars is not None  # the caller has looked
     bars, ticker = shown.bars, section.ticker
     wide, phone = (
@@ -237,7 +236,7 @@ def _reach(row: pd.Series, close: float) -> str:
     return f"{low:+.{digits}f} to {high:+.{digits}f} %"
 
 
-def _steps(prices: pd.DataFrame, caption: str) -> report.Table:
+def _steps(prices: pd.DataFrame, caption: str) -> Table:
     rows = []
     horizon = int(prices["step"].max())
     for step in sorted({*judged_steps(horizon), horizon}):
@@ -247,7 +246,7 @@ def _steps(prices: pd.DataFrame, caption: str) -> report.Table:
         ]
         rows.append((f"{step}: {row['target_on']:%a %d %b}", five_digits(row["q50"]), *cones))
     head = ("session", "median", "50 % cone", "80 % cone", "95 % cone")
-    return report.Table(caption, head, tuple(rows))
+    return Table(caption, head, tuple(rows))
 
 
 def _alt(ticker: str, prices: pd.DataFrame, close: float) -> str:
