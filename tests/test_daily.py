@@ -22,6 +22,7 @@ from evenings import FIRST, SESSIONS, SETTLED, TODAY, go_to, issued, listings, s
 from yahoo_server import Fault, Listing, traded
 from year import TICKERS, evening_of
 
+from lstmcli.pipeline import retraining
 from lstmcli.pipeline.retraining import is_due
 from lstmcli.store import Workspace
 
@@ -319,6 +320,32 @@ def test_a_ticker_that_was_added_is_trained_with_the_next_training(data, yahoo, 
     assert sorted(run.tickers for run in new) == [("KO",), ("MDT",), ("MRK",)]
     assert len({run.config_sha for run in new}) == 3
     assert ("KO", f"{month:%Y-%m-%d}") in issued(data)
+
+
+@pytest.mark.parametrize("crash", [1, 2])
+def test_a_crash_amid_the_trainings_loses_no_newcomer(data, yahoo, lstm: Lstm, monkeypatch, crash):
+    # The newest run is not that of the first ticker.
+    assert lstm("train", "MRK", *TINY, "--set", "retrain=monthly", "-q").code == 0
+    yahoo.listings["KO"] = Listing(traded(FIRST, SETTLED + 60, seed=9))
+    assert lstm("fetch", "KO", "-q").code == 0
+    month = go_to_next_month(yahoo)
+    trained, train = [], retraining.train_again
+
+    def train_until_the_crash(session, config, tickers):
+        if len(trained) == crash:
+            raise KeyboardInterrupt
+        trained.append(tickers)
+        return train(session, config, tickers)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(retraining, "train_again", train_until_the_crash)
+        assert lstm("daily", "-q").code == 130
+    assert len(trained) == crash
+    assert lstm("daily", "-q").code == 0
+    assert {ticker for ticker, made_on in issued(data) if made_on == f"{month:%Y-%m-%d}"} == {
+        *TICKERS,
+        "KO",
+    }
 
 
 def test_a_training_that_waits_for_a_ticker_of_no_list_says_so(data, yahoo, lstm: Lstm):

@@ -199,13 +199,17 @@ def disturbed(
         yahoo.faults.clear()
         if number in changes:
             changes[number](replay)
-        # A month begins with a training, which both replays shall do on the same evening.
-        hole = number > 0 and session.day > 7 and chance.random() < 0.04
+        # A month begins with a training, which both replays shall do on the same evening. So
+        # no bar is missing then, and Yahoo does not ask us to come back another day.
+        training = session.day <= 7
+        hole = number > 0 and not training and chance.random() < 0.04
         if hole:
             yahoo.listings[chance.choice(TICKERS)].holes.add(stamp)
             done.append(f"{stamp} hole")
         if chance.random() < 0.25:
-            fault = chance.choice(FAULTS)
+            fault = chance.choice(
+                [fault for fault in FAULTS if fault.status != 429 or not training]
+            )
             yahoo.faults.append(Fault(**vars(fault)))
             done.append(f"{stamp} {fault}")
             replay.daily()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from lstmcli.config import Retrain, RunConfig, shipped_configs
@@ -40,8 +40,9 @@ def retrain(evening: Evening) -> None:
             evening.fail(ticker_day, "run", reason)
         unknown = {}
     newcomers = [ticker_day for ticker_day, _ in unknown.values()]
-    host = _host(evening.session, runs) if newcomers else None
-    for manifest in runs.values():
+    host = _host(evening, list(runs.values())) if newcomers else None
+    # The host comes first, with its newcomers: after a crash another run may be due alone.
+    for manifest in sorted(runs.values(), key=lambda manifest: manifest != host):
         try:
             _retrain_run(evening, manifest, newcomers if manifest == host else [])
         except LstmError as error:
@@ -58,19 +59,22 @@ def _any_is_known(evening: Evening) -> bool:
     return any(ticker_day.ticker in known for ticker_day in evening.day.tickers)
 
 
-def _host(session: Session, runs: Mapping[str, Manifest]) -> Manifest | None:
-    """Return the run that new tickers join: of those with a schedule the largest, then newest.
+def _host(evening: Evening, runs: Sequence[Manifest]) -> Manifest | None:
+    """Return the run that new tickers join: due tonight, else with a schedule, else any.
 
-    Where no run has a schedule it is the largest of all, whose config the hint names.
+    Of several it is the one with most tickers, then the last by their names, which a crash
+    amid the trainings of an evening does not change.
     """
     found = []
-    for manifest in runs.values():
+    for manifest in runs:
         try:
-            scheduled = session.config(manifest.run).retrain != "never"
+            schedule = evening.session.config(manifest.run).retrain
         except LstmError:
             continue  # a damaged run is reported where it is used
-        found.append((scheduled, len(manifest.tickers), manifest.run, manifest))
-    return max(found)[-1] if found else None
+        due = is_due(schedule, manifest.created_at, evening.day.at)
+        rank = due, schedule != "never", len(manifest.tickers), manifest.tickers, manifest.run
+        found.append((rank, manifest))
+    return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
 def _wait(evening: Evening, ticker_day: TickerDay, host: Manifest | None, why: str = "") -> None:
@@ -127,7 +131,7 @@ def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[Ticke
     able = [day for day in newcomers if _can_join(evening, config, day, manifest)]
     evening.on_step(f"training {config.recipe().name} anew ({config.retrain}) …")
     joined = able if len(manifest.tickers) > 1 else []
-    # Those with a run of their own come first: after a crash the host is still due.
+    # Those with a run of their own come before the host: after a crash it is still due.
     for ticker_day in [day for day in able if day not in joined]:
         try:
             _train(evening, config, [ticker_day])
