@@ -30,7 +30,7 @@ def report_now(session: Session, *, output: Path | None = None) -> tuple[Path, l
     Tickers that were never issued show what the newest run that knows them forecasts.
 
     Returns:
-        The page, and the tickers that could not be forecast.
+        The page, and the tickers that could not be forecast, of which no evening has told.
 
     Raises:
         ConfigError: the folder of `output` does not exist.
@@ -49,6 +49,9 @@ def report_now(session: Session, *, output: Path | None = None) -> tuple[Path, l
     if not issued and not known:
         session.latest(left)  # its error says how to train one
     predictions, failures = predict(session, known) if known else ([], [])
+    # What the last evening said of a ticker stands on the page already.
+    told = {outcome["ticker"] for outcome in (day or {}).get("tickers", [])}
+    failures = [failure for failure in failures if failure.ticker not in told]
     made = {prediction.ticker: prediction for prediction in predictions}
     failed = {failure.ticker: str(failure.error) for failure in failures}
     path = write_report(session, day, live, output=output, unissued=made, failed=failed)
