@@ -19,6 +19,8 @@ from filelock import FileLock
 from simulate import simulate_bars
 from yahoo_server import YahooServer
 
+os.environ.pop("COLUMNS", None)  # that workers of pytest have: it is the width of no terminal
+
 MadeOnce = Callable[[str, Callable[[Path], Any]], tuple[Path, Any]]
 
 _reached: list[str] = []

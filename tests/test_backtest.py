@@ -242,7 +242,7 @@ def test_a_backtest_is_drawn_as_pictures(proven, tmp_path):
     assert other.code == 3
     none = spawn("plot", "--kind", "backtest", workspace=data.parent / "fresh")
     assert none.code == 3
-    assert none.hint == "lstm backtest MRK --config stacked.yaml"
+    assert none.hint == "lstm backtest MRK"
 
 
 def test_killed_in_the_third_fold_it_goes_on_to_the_same_scores(proven, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command import SMALL, Lstm, finished, hinted, stored
+from command import SMALL, Lstm, finished, hinted, spawn, stored
 
 import lstmcli
 from lstmcli.config import load_config
@@ -123,7 +123,8 @@ def test_a_damaged_one_is_named_and_computed_anew(lstm: Lstm, done, monkeypatch)
 
 def test_computed_again_it_is_a_second_one_with_the_same_numbers(lstm: Lstm, done):
     first = finished(done).name
-    answer = lstm("backtest", *SMALL, "--again", "--json")
+    # In a process of its own, as the first was: threads of this one round otherwise.
+    answer = spawn("backtest", *SMALL, "--again", "--json", workspace=done)
     assert answer.code == 0, answer.err
     told = json.loads(answer.out)
     assert told["backtest"] != first

@@ -86,13 +86,13 @@ def _writable(workspace: Workspace) -> str:
         DiskError: it may not be written.
     """
     root = workspace.root.resolve()
+    elsewhere = "choose a folder that you may write with --workspace"
+    if root.exists() and not root.is_dir():
+        raise DiskError(f"{root}: is a file, where a folder is expected.", hint=elsewhere)
     if not root.is_dir():
         return f"{root}: none yet; lstm fetch MRK makes it"
     if not os.access(root, os.W_OK | os.X_OK):
-        raise DiskError(
-            f"{root}: may not be written.",
-            hint="choose a folder that you may write with --workspace",
-        )
+        raise DiskError(f"{root}: may not be written.", hint=elsewhere)
     free = shutil.disk_usage(root).free
     return f"{root}, writable, {free / 1e9:.1f} GB free"
 

@@ -6,8 +6,6 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from lstmcli.report.wording import CALIBRATED
-
 NEAR = 3
 """Terms that are offered for one that nobody knows."""
 
@@ -158,7 +156,7 @@ GLOSSARY: tuple[Term, ...] = (
     Term(
         "calibrated",
         "The forecast after its own past errors have corrected it, so that an 80 % cone holds 80 % "
-        f"of the outcomes. Names of such forecasts end in {CALIBRATED}; they are what lstm predict "
+        "of the outcomes. Names of such forecasts end in +calibrated; they are what lstm predict "
         "shows.",
         ("conformal", "coverage"),
         ("calibration",),
