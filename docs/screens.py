@@ -40,10 +40,12 @@ def demo() -> list[str]:
 
 def screen(line: str, folder: Path) -> str:
     """Return what a command prints in a folder, on a terminal of 80 columns."""
+    # A clock or a workspace of whoever asks is not that of the screen.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("LSTM_")}
     done = subprocess.run(
         [sys.executable, "-m", "lstmcli", *shlex.split(line)[1:]],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "LSTM_WORKSPACE": "demo", "COLUMNS": "80"},
+        env={**plain, "PYTHONPATH": str(ROOT), "LSTM_WORKSPACE": "demo", "COLUMNS": "80"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
