@@ -63,7 +63,7 @@ newest: ## run the tests on the newest releases that pyproject.toml allows
 	$(NEWEST)/bin/python -m pytest -n auto --dist worksteal -m "not (evenings or nightly)"
 
 # Pages are built as HTML to see that every link and picture is there.
-PAGES = README.md $(shell find docs -name '*.md' -not -path 'docs/incoming/*' -not -path 'docs/_build/*')
+PAGES = README.md $(shell find docs -name '*.md' -not -path 'docs/_build/*')
 COG = $(BIN)/cog -P -I docs
 SPHINX = $(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 

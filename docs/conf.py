@@ -8,7 +8,7 @@ copyright = author
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "incoming"]
+exclude_patterns = ["_build"]
 myst_heading_anchors = 3  # as GitHub makes them, so that links work in both
 suppress_warnings = ["config.cache"]
 autodoc_typehints = "signature"

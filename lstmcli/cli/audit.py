@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstmcli.cli.screen import counting_bar
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsJson,
@@ -123,19 +124,9 @@ class _Walks:
             say(f"simulated random walks: {done} of {self.count} …", quiet=self.quiet)
 
     def _draw(self, done: int) -> None:
-        from rich import progress
-        from rich.console import Console
-
         if self.bar is None:
-            self.bar = progress.Progress(
-                progress.TextColumn("simulated random walks"),
-                progress.BarColumn(),
-                progress.MofNCompleteColumn(),
-                progress.TimeRemainingColumn(compact=True),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self.bar.add_task("", total=self.count)
+            self.bar = counting_bar()
+            self.bar.add_task("simulated random walks", total=self.count)
             self.bar.start()
         self.bar.update(self.bar.task_ids[0], completed=done)
         if done == self.count:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lstmcli.cli.screen import counting_bar
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     INTERRUPTED,
@@ -233,17 +234,7 @@ class _Progress:
         what = f"going on with {name}: {done} of {of} are done" if done else f"{name}: {of} to fit"
         say(what, quiet=self.quiet)
         if sys.stderr.isatty() and not self.quiet:
-            from rich import progress
-            from rich.console import Console
-
-            self.bar = progress.Progress(
-                progress.TextColumn("{task.description}"),
-                progress.BarColumn(),
-                progress.MofNCompleteColumn(),
-                progress.TimeRemainingColumn(compact=True),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            self.bar = counting_bar()
             self.task = self.bar.add_task("fitting", total=of, completed=done)
             self.bar.start()
 

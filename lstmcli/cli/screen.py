@@ -1,4 +1,4 @@
-"""The screen: its width, tables and text that fit it, colours, and a spinner."""
+"""The screen: its width, tables and text that fit it, colours, a bar and a spinner."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import sys
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 NARROW = 60
 """Columns that every screen is laid out for; a narrower terminal wraps lines by itself."""
@@ -128,6 +131,21 @@ def _cell(text: str, width: int, *, flush_left: bool) -> str:
     shown = cut(text, width)
     shown = shown.ljust(width) if flush_left else shown.rjust(width)
     return painted(shown, MEANINGS[text]) if text in MEANINGS else shown
+
+
+def counting_bar() -> Progress:
+    """Return a bar that counts what is finished, on standard error; it goes when it is stopped."""
+    from rich import progress
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+        transient=True,
+    )
 
 
 @contextmanager
