@@ -17,7 +17,7 @@ from lstmcli.config import RunConfig, load_config
 from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.metrics import realise, score_fully
 from lstmcli.forecasters.base import join_forecasts
-from lstmcli.forecasters.blend import FittedRun
+from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import check_bars, check_log_returns
 from lstmcli.panel import Panel
 from lstmcli.pipeline.backtest import backtest as run_backtest

@@ -114,6 +114,15 @@ class Windows:
         """Return the log return (N,) that came over `step` sessions, a fraction."""
         return self.level[rows + step] - self.level[rows]
 
+    def origins(self) -> pd.DatetimeIndex:
+        """Return the sessions from which at least one ticker has a labelled window."""
+        return pd.DatetimeIndex(np.unique(self.session[self.trainable]))
+
+    def labels(self, ticker: str, step: int) -> pd.Series:
+        """Return the log return that came over `step` sessions, of each labelled origin."""
+        rows = np.flatnonzero(self.trainable & (self.ticker == self.tickers.index(ticker)))
+        return pd.Series(self.y(rows, step), index=pd.DatetimeIndex(self.session[rows]))
+
     def scale(self, rows: np.ndarray) -> np.ndarray:
         """Return the ex-ante volatility (N, H) of each cumulative return: `sigma * sqrt(h)`."""
         return self.sigma[rows] * np.sqrt(np.arange(1, self.horizon + 1))
@@ -272,8 +281,3 @@ def target_sessions(
     """Return the sessions after each origin, (N, H) datetime64, from the calendar alone."""
     view = panel.view(ticker)
     return sessions_after(view.calendar, origins, horizon, observed=view.sessions)
-
-
-def labelled_origins(windows: Windows) -> pd.DatetimeIndex:
-    """Return the sessions from which at least one ticker has a labelled window."""
-    return pd.DatetimeIndex(np.unique(windows.session[windows.trainable]))

@@ -188,7 +188,7 @@ class Becomes:
     """A network that training turns into a given recipe."""
 
     recipe: Recipe
-    network: NetworkRecipe
+    horizon: int
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> Learnt:
         return Learnt(self.recipe.fit(panel, until), Ewma(H).fit(panel, until))
@@ -199,12 +199,12 @@ def test_a_network_that_learns_not_to_trust_ewma_is_honest():
     returns = 0.01 * np.random.default_rng(3).standard_t(3, (2, 1500))
     bars = (simulate_bars(1500, seed=number, returns=one) for number, one in enumerate(returns))
     heavy = panel_of(**dict(zip("AB", bars, strict=True)))
-    found = simulated_checks.check_permuted(Becomes(Historical(H), network()), heavy)
+    found = simulated_checks.check_permuted(Becomes(Historical(H), H), heavy)
     assert found.passed
     better, worse = (float(part.split(" %")[0]) for part in found.figure.split("skill ")[1:])
     assert better > 0.5
     assert worse < 0
-    found = simulated_checks.check_permuted(Becomes(Clairvoyant(H), network()), heavy)
+    found = simulated_checks.check_permuted(Becomes(Clairvoyant(H), H), heavy)
     assert not found.passed
 
 

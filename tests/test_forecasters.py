@@ -14,9 +14,11 @@ from lstmcli.errors import NoDataError
 from lstmcli.forecasters.base_quantiles import base_quantiles
 from lstmcli.forecasters.baselines import BASELINES, Ewma, RandomWalk
 from lstmcli.forecasters.baselines.har import FittedHar, Har
-from lstmcli.forecasters.blend import Blend, restored, stored_state
+from lstmcli.forecasters.blend import Blend
 from lstmcli.forecasters.filtered_simulation import MEMORY
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
+from lstmcli.forecasters.network_state import NetworkState
+from lstmcli.forecasters.run_recipe import FitSummary
 from lstmcli.forecasters.training import Epoch, Silent, TrainingConfig
 from lstmcli.forecasters.volatility.har import HarVolatility
 from lstmcli.frames import (
@@ -113,9 +115,14 @@ def fitted(name: str):
     return shaken(RECIPES[name].fit(panel(), UNTIL))
 
 
+def network_of(found):
+    """Return the network of a blend, recipe or fitted; of anything else itself."""
+    return getattr(found, "network", found)
+
+
 def shaken(found):
     """Return a fitted recipe; its networks, if any, no longer forecast the mere baseline."""
-    for member in found.network.networks if hasattr(found, "network") else ():
+    for member in getattr(network_of(found), "networks", ()):
         generator = np.random.default_rng(5)
         for weight in member.trainable_variables:
             weight.assign_add(0.1 * generator.standard_normal(weight.shape))
@@ -208,9 +215,9 @@ def test_a_planted_peek_is_found(peek: str, monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("name", ["lstm", "encoder_decoder", "scaled", "blended", "informed"])
 def test_windows_cut_once_give_the_same_fit_and_the_same_forecast(name: str):
     recipe = RECIPES[name]
-    windows = recipe.network.windows(panel())
-    prepared = shaken(recipe.fit(panel(), UNTIL, windows=windows))
-    assert prepared.network.state == fitted(name).network.state
+    windows = recipe.prepare(panel())
+    prepared = shaken(recipe.fit(panel(), UNTIL, prepared=windows))
+    assert prepared.stored_state() == fitted(name).stored_state()
     pd.testing.assert_frame_equal(prepared.forecast(panel(), ORIGINS), forecast(name))
     one = panel().only(["B"]).until(ORIGINS[0])
     pd.testing.assert_frame_equal(
@@ -328,11 +335,11 @@ def test_the_untrained_self_of_a_network_is_its_epoch_0(name: str):
     """That of a hopeless training, which keeps its untrained network."""
     recipe = RECIPES[name]
     training = TrainingConfig(epochs=1, members=1, learning_rate=1.0, patience=1)
-    hopeless = replace(recipe.network, training=training)
+    hopeless = replace(network_of(recipe), training=training)
     if name == "blended":
         hopeless = replace(recipe, recipes=(hopeless, *recipe.recipes[1:]))
     found = hopeless.fit(panel(), UNTIL)
-    assert found.network.state.best_epochs == (0,)
+    assert found.best_epochs == (0,)
     rows = shaken(hopeless.fit(panel(), UNTIL)).untrained().forecast(panel(), ORIGINS)
     assert set(rows["recipe"]) == {f"{name}-untrained"}
     epoch_0 = found.forecast(panel(), ORIGINS)
@@ -457,14 +464,38 @@ def test_the_volatility_of_a_network_is_learnt_from_its_training_block():
     assert again == state.volatility
 
 
-def test_a_blend_is_kept_with_its_har_and_comes_back():
+@pytest.mark.parametrize("name", ["lstm", "scaled", "blended"])
+def test_what_a_run_keeps_comes_back_with_the_same_digits(name: str):
+    """By the export, and by the networks themselves where they are loaded, too."""
+    recipe, found = RECIPES[name], fitted(name)
+    exported = found.exported(lambda stage: None)
+    for kept in (found, exported):
+        state, files = kept.stored_state(), kept.files()
+        again = recipe.restore(state, files, history=found.history)
+        pd.testing.assert_frame_equal(
+            again.forecast(panel(), ORIGINS), kept.forecast(panel(), ORIGINS), check_exact=True
+        )
+        assert (again.fit_end, again.learns_from) == (found.fit_end, found.learns_from)
+        assert (again.recipe, again.best_epochs) == (recipe, found.best_epochs)
+        assert again.stored_state() == state
+    assert set(exported.files()) == {"network-01.keras", "forecast.tflite"}
+    assert not network_of(recipe.restore(state, files, history=found.history)).networks
+    whole = recipe.restore(state, files, history=found.history, with_keras=True)
+    assert whole.parameters == found.parameters
+    summary = FitSummary.model_validate_json(state)
+    assert (summary.fit_end, summary.best_epochs) == (str(found.fit_end.date()), found.best_epochs)
+
+
+def test_a_blend_is_kept_with_its_har():
     found = fitted("blended")
-    state = stored_state(found)
-    assert state.volatility == found.parts[1].volatility
-    network = replace(found.network, state=state)
-    again = restored(RECIPES["blended"], network)
-    pd.testing.assert_frame_equal(again.forecast(panel(), ORIGINS), forecast("blended"))
-    assert (again.fit_end, again.learns_from) == (found.fit_end, found.learns_from)
+    state = NetworkState.model_validate_json(found.stored_state())
+    assert state.volatility == found.parts[1].volatility is not None
+    assert found.network.state.volatility is None
+
+
+@pytest.mark.parametrize("name", ["lstm", "blended"])
+def test_a_network_without_attention_has_no_weights(name: str):
+    assert fitted(name).attention(panel(), "A", ORIGINS[-1]) is None
 
 
 def test_another_seed_gives_another_forecast():

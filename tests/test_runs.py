@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,10 @@ SHA = "ab" * 32
 LATEST = ("2016-01-04", "2016-02-01", 1)
 HISTORY = pd.DataFrame({"epoch": [0, 1], "loss": [0.1 + 0.2, 0.25]})
 SCORES = pd.DataFrame({"recipe": ["lstm"], "calibrated": [True], "value": [0.01]})
-NETWORKS = (b"the first network", b"the second network")
+NETWORKS = {
+    "network-01.keras": b"the first network",
+    "network-02.keras": b"the second network",
+}
 
 
 def begin(store: RunStore, *, at: datetime = NOON, variant: str = "lstm") -> str:
@@ -48,14 +52,15 @@ def manifest_of(run: str, **changes) -> Manifest:
     return Manifest(**{**fields, **changes})
 
 
-def finish(store: RunStore, run: str, *, lite: bytes | None = None, **changes) -> Manifest:
+def finish(
+    store: RunStore, run: str, *, fitted: Mapping[str, bytes] = NETWORKS, **changes
+) -> Manifest:
     store.finish(
         manifest_of(run, **changes),
         state=b"{}",
-        networks=NETWORKS,
+        fitted=fitted,
         history=HISTORY,
         scores=SCORES,
-        lite=lite,
     )
     return store.manifest(run)
 
@@ -65,21 +70,21 @@ def store(tmp_path: Path) -> RunStore:
     return RunStore(tmp_path / "runs")
 
 
-@pytest.mark.parametrize("lite", [None, b"an export"])
-def test_a_finished_run_is_read_as_it_was_written(store, lite):
-    manifest = finish(store, begin(store), lite=lite)
-    files = store.read(manifest)
-    assert files == RunFiles(CONFIG, b"{}", NETWORKS, files.history, lite)
-    pd.testing.assert_frame_equal(files.history, HISTORY)
+@pytest.mark.parametrize("files", [{}, NETWORKS, NETWORKS | {"arrays.npz": b"any other"}])
+def test_a_finished_run_is_read_as_it_was_written(store, files):
+    manifest = finish(store, begin(store), fitted=files)
+    read = store.read(manifest)
+    assert read == RunFiles(CONFIG, b"{}", files, read.history)
+    pd.testing.assert_frame_equal(read.history, HISTORY)
     pd.testing.assert_frame_equal(store.scores(manifest), SCORES)
 
 
-def test_eleven_networks_keep_their_order(store):
-    run, networks = begin(store), [bytes([n]) for n in range(11)]
-    store.finish(
-        manifest_of(run), state=b"", networks=networks, history=HISTORY, scores=SCORES, lite=None
-    )
-    assert store.read(store.manifest(run)).networks == tuple(networks)
+@pytest.mark.parametrize("name", ["state.json", "manifest.json", "calibration.npz"])
+def test_a_file_that_every_run_has_is_not_written_over(store, name):
+    run = begin(store)
+    with pytest.raises(ValueError, match=name):
+        finish(store, run, fitted={name: b"other"})
+    assert store.interrupted() == [run]
 
 
 def test_a_run_exists_once_its_manifest_does(store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from test_runs import HISTORY
 
 from lstmcli.errors import DataError
 from lstmcli.forecasters.baselines.har import Har
-from lstmcli.forecasters.blend import Blend, FittedRun, RunRecipe
+from lstmcli.forecasters.blend import Blend
 from lstmcli.forecasters.network import FittedNetwork
+from lstmcli.forecasters.network_state import state_bytes
+from lstmcli.forecasters.run_recipe import FittedRun, RunRecipe
 from lstmcli.models.files import load_network, network_bytes
 from lstmcli.pipeline.saved import fitted_from
-from lstmcli.store.records import to_json
 from lstmcli.store.runs import RunFiles, RunStore
 
 pytestmark = pytest.mark.tensorflow
@@ -33,10 +35,9 @@ def files(**changes) -> RunFiles:
     state = changes.pop("state", fitted().state)
     parts = {
         "config": "",
-        "state": to_json(state),
-        "networks": tuple(map(network_bytes, fitted().networks)),
+        "state": state_bytes(state),
+        "fitted": fitted().files(),
         "history": HISTORY,
-        "lite": None,
     }
     return RunFiles(**{**parts, **changes})
 
@@ -70,8 +71,8 @@ def test_networks_of_another_width_are_refused():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"networks": (b"PK no network",)}, "a network does not load: ValueError"),
-        ({"lite": b"no export"}, "its export does not load: ValueError"),
+        ({"fitted": {"network-01.keras": b"PK no network"}}, "a network does not load: ValueError"),
+        ({"fitted": {"forecast.tflite": b"no export"}}, "its export does not load: ValueError"),
     ],
 )
 def test_files_that_do_not_load_are_told_by_their_run(changes, reason):
@@ -82,7 +83,7 @@ def test_files_that_do_not_load_are_told_by_their_run(changes, reason):
 
 def test_a_state_without_its_fields_is_refused():
     content = files()
-    broken = RunFiles("", b"{}", content.networks, HISTORY, None)
+    broken = RunFiles("", b"{}", content.fitted, HISTORY)
     with pytest.raises(DataError, match=r"is damaged \(its state: \d+ fields are wrong\)"):
         load(broken)
 
@@ -105,6 +106,15 @@ def test_a_network_that_holds_code_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Lambda"):
         load_network(trap)
     with pytest.raises(DataError, match="a network does not load") as caught:
-        load(files(networks=(trap,)))
+        load(files(fitted={"network-01.keras": trap}))
     assert caught.value.exit_code == 6
     assert not done.exists()
+
+
+def test_eleven_networks_keep_their_order():
+    one, other = (network(seed=seed).fit(panel(), UNTIL).networks[0] for seed in (1, 2))
+    many = replace(fitted(), networks=(*[one] * 9, other, one)).files()
+    assert list(many) == [f"network-{member:02d}.keras" for member in range(1, 12)]
+    loaded = load(files(fitted=dict(reversed(many.items()))))
+    first = [member.get_weights()[0][0, 0] for member in loaded.networks]
+    assert [value == first[0] for value in first] == [True] * 9 + [False, True]

@@ -17,7 +17,7 @@ from lstmcli.features import ewma_volatility, feature_matrix, known_ahead
 from lstmcli.frames import log_returns
 from lstmcli.panel import MarketSeries, Panel
 from lstmcli.splits import MIN_TRAIN, SplitConfig, split_origins
-from lstmcli.windows import WindowConfig, Windows, cut_windows, labelled_origins, target_sessions
+from lstmcli.windows import WindowConfig, Windows, cut_windows, target_sessions
 
 FEATURES = ("log_return", "range")
 
@@ -100,7 +100,7 @@ def test_a_holiday_is_no_hole():
     bars = simulate_bars(200)
     assert pd.Timestamp("2016-11-24") not in bars.index  # Thanksgiving
     windows = cut(panel_of(A=bars), 10, 5)
-    origins = labelled_origins(windows)
+    origins = windows.origins()
     assert pd.to_datetime(["2016-11-23", "2016-11-25"]).isin(origins).all()
 
 

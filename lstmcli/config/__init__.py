@@ -30,8 +30,9 @@ from lstmcli.config.names import check_name, name_of_file
 from lstmcli.errors import ConfigError
 from lstmcli.evaluation.backtest import BacktestConfig
 from lstmcli.forecasters.baselines.har import Har
-from lstmcli.forecasters.blend import Blend, RunRecipe
+from lstmcli.forecasters.blend import Blend
 from lstmcli.forecasters.network import NetworkRecipe, Scale
+from lstmcli.forecasters.run_recipe import RunRecipe
 from lstmcli.forecasters.training import TrainingConfig
 from lstmcli.frames import Section
 from lstmcli.models import VARIANTS, AnyModel, ModelConfig

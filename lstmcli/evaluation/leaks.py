@@ -16,11 +16,9 @@ from lstmcli.evaluation import simulation
 from lstmcli.evaluation.significance import date_means
 from lstmcli.features import SIGMA_FLOOR
 from lstmcli.forecasters.base import Fitted, Recipe
-from lstmcli.forecasters.blend import FittedBlend
-from lstmcli.forecasters.network import FittedNetwork
+from lstmcli.forecasters.run_recipe import Prepared, Trained
 from lstmcli.frames import QUANTILE_COLUMNS, log_returns
 from lstmcli.panel import Panel, View
-from lstmcli.windows import Windows
 
 SUSPECT_DIRECTION, SUSPECT_R2 = 0.56, 0.02
 """Share of right signs and R² at one session that nobody reaches without a leak."""
@@ -72,21 +70,18 @@ def check_features(columns: Columns, panel: Panel, *, seed: int = 0, places: int
     )
 
 
-def check_targets(windows: Windows, panel: Panel) -> Check:
+def check_targets(prepared: Prepared, panel: Panel) -> Check:
     """Check that every label is the log return from the bars, ln(P[t+h] / P[t])."""
     worst = 0.0
     origins = 0
-    for code, ticker in enumerate(windows.tickers):
-        rows = np.flatnonzero(windows.trainable & (windows.ticker == code))
-        if not len(rows):
-            continue
-        origins += len(rows)
-        bars = panel[ticker]
-        at = bars.index.get_indexer(pd.DatetimeIndex(windows.session[rows]))
+    for ticker, bars in panel.items():
         growth = np.exp(log_returns(bars).fillna(0.0).to_numpy().cumsum())
-        for step in (1, windows.horizon):
+        for step in (1, prepared.horizon):
+            labels = prepared.labels(ticker, step)
+            at = bars.index.get_indexer(labels.index)
             expected = np.log(growth[at + step] / growth[at])
-            worst = max(worst, float(np.abs(windows.y(rows, step) - expected).max()))
+            worst = max(worst, float(np.abs(labels.to_numpy() - expected).max(initial=0.0)))
+        origins += len(labels)
     return Check(
         "targets are the returns that follow",
         f"{origins:,} labels computed again from the bars",
@@ -119,11 +114,8 @@ def check_fit(recipe: Recipe, panel: Panel, until: pd.Timestamp, *, seed: int = 
 
 
 def _learnt(fitted: Fitted) -> str:
-    """Return the state and the losses of a network as text; empty of another recipe."""
-    if not isinstance(fitted, FittedNetwork | FittedBlend):
-        return ""
-    network = fitted.network
-    return network.state.model_dump_json() + network.history.drop(columns="seconds").to_json()
+    """Return what was learnt by epochs, as text; empty of a recipe without epochs."""
+    return fitted.learnt() if isinstance(fitted, Trained) else ""
 
 
 def check_forecast(

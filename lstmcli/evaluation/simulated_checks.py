@@ -21,7 +21,7 @@ from lstmcli.evaluation.significance import SIGNIFICANCE, Test
 from lstmcli.evaluation.verdict import outcomes
 from lstmcli.forecasters.base import Fitted, Recipe
 from lstmcli.forecasters.baselines import BASELINES
-from lstmcli.forecasters.blend import RunRecipe
+from lstmcli.forecasters.run_recipe import RunRecipe
 from lstmcli.frames import COVERAGES, QUANTILE_COLUMNS, QUANTILES
 from lstmcli.panel import Panel
 
@@ -54,7 +54,7 @@ def check_permuted(recipe: RunRecipe, panel: Panel, *, seed: int = 0) -> Check:
     leak in the volatility is in epoch 0, too, and is found by `check_forecast`.
     """
     shuffled = simulation.permuted_panel(panel, np.random.default_rng(seed))
-    until, origins = _last_third(shuffled, recipe.network.window.horizon)
+    until, origins = _last_third(shuffled, recipe.horizon)
     fitted = recipe.fit(shuffled, until)
     own, base = (_realised(one, shuffled, origins) for one in (fitted, fitted.untrained()))
     tests = [skill_against(own, other) for other in (base, _in_hindsight(own))]

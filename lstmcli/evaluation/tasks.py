@@ -14,8 +14,7 @@ import pandas as pd
 from lstmcli.evaluation.backtest import Fold, forecast_fold, taking_part
 from lstmcli.evaluation.simulated_checks import random_walk_is_beaten
 from lstmcli.forecasters.base import Recipe
-from lstmcli.forecasters.blend import FittedBlend
-from lstmcli.forecasters.network import FittedNetwork
+from lstmcli.forecasters.run_recipe import Trained
 from lstmcli.panel import Panel
 
 
@@ -40,10 +39,10 @@ class FoldTask:
     def run(self, panel: Panel) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Return the forecasts as the recipe made them, and notes on the fit.
 
-        Those of a network include the rows of its untrained self. They are calibrated later,
-        all folds in their order; see `calibrate_folds`.
+        Those of what is trained by epochs include the rows of its untrained self. They are
+        calibrated later, all folds in their order; see `calibrate_folds`.
         The notes have `fallbacks`, what serves the tickers whose fit failed, by ticker, and
-        for a network `best_epochs`, one per member.
+        for what is trained by epochs `best_epochs`, one per member.
 
         Raises:
             NoDataError: too few sessions for a fit.
@@ -52,8 +51,8 @@ class FoldTask:
         fitted = self.recipe.fit(panel, self.fold.until)
         rows = forecast_fold(fitted, panel, self.fold, self.steps)
         notes: dict[str, Any] = {"fallbacks": dict(getattr(fitted, "fallbacks", {}))}
-        if isinstance(fitted, FittedNetwork | FittedBlend):
-            notes["best_epochs"] = list(fitted.network.state.best_epochs)
+        if isinstance(fitted, Trained):
+            notes["best_epochs"] = list(fitted.best_epochs)
             base = forecast_fold(fitted.untrained(), panel, self.fold, self.steps)
             rows = pd.concat([rows, base], ignore_index=True)
         return rows, notes

@@ -33,7 +33,7 @@ from lstmcli.evaluation.significance import (
     model_confidence_set,
 )
 from lstmcli.forecasters.baselines import LADDER
-from lstmcli.forecasters.network import UNTRAINED
+from lstmcli.forecasters.run_recipe import UNTRAINED
 from lstmcli.frames import COVERAGES, IDENTITY, of_recipe
 
 __all__ = [

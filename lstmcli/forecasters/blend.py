@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -11,12 +11,13 @@ import pandas as pd
 
 from lstmcli.forecasters.base import Fitted, Recipe
 from lstmcli.forecasters.baselines.har import FittedHar
-from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
-from lstmcli.forecasters.network_state import NetworkState
+from lstmcli.forecasters.fitted_network import FittedNetwork
+from lstmcli.forecasters.network import NetworkRecipe
+from lstmcli.forecasters.network_state import state_bytes
+from lstmcli.forecasters.run_recipe import Stage
 from lstmcli.forecasters.training import Watch
 from lstmcli.frames import QUANTILE_COLUMNS
-from lstmcli.models.litert import LiteNetwork
-from lstmcli.panel import Panel
+from lstmcli.panel import Panel, View
 from lstmcli.windows import Windows
 
 
@@ -46,6 +47,38 @@ class Blend:
     def name(self) -> str:
         return self.network.name
 
+    @property
+    def horizon(self) -> int:
+        return self.network.horizon
+
+    @property
+    def lookback(self) -> int:
+        return self.network.lookback
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        return self.network.series
+
+    @property
+    def optional_series(self) -> tuple[str, ...]:
+        return self.network.optional_series
+
+    @property
+    def reads_others(self) -> bool:
+        return self.network.reads_others
+
+    def columns(self, view: View) -> pd.DataFrame:
+        return self.network.columns(view)
+
+    def prepare(self, panel: Panel) -> Windows:
+        return self.network.prepare(panel)
+
+    def least_train(self, tickers: int) -> int:
+        return self.network.least_train(tickers)
+
+    def check_training(self, prepared: Windows, origins: pd.DatetimeIndex) -> None:
+        self.network.check_training(prepared, origins)
+
     def fit(
         self,
         panel: Panel,
@@ -53,12 +86,27 @@ class Blend:
         *,
         watch: Watch | None = None,
         fit: str = "final",
-        windows: Windows | None = None,
+        prepared: Windows | None = None,
     ) -> FittedBlend:
-        """Return the fitted parts; see `NetworkRecipe.fit`."""
-        network = self.network.fit(panel, until, watch=watch, fit=fit, windows=windows)
+        """Return the fitted parts; see `RunRecipe.fit`."""
+        network = self.network.fit(panel, until, watch=watch, fit=fit, prepared=prepared)
         others = (recipe.fit(panel, network.trained_until) for recipe in self.recipes[1:])
         return FittedBlend(self, (network, *others))
+
+    def restore(
+        self,
+        state: bytes,
+        files: Mapping[str, bytes],
+        *,
+        history: pd.DataFrame,
+        with_keras: bool = False,
+    ) -> FittedBlend:
+        network = self.network.restore(state, files, history=history, with_keras=with_keras)
+        volatility = network.state.volatility
+        if volatility is None:
+            raise ValueError("its state lacks the HAR of its blend")
+        har = FittedHar(volatility, network.trained_until, network.learns_from)
+        return FittedBlend(self, (network, har))
 
 
 @dataclass(frozen=True)
@@ -76,9 +124,44 @@ class FittedBlend:
     def name(self) -> str:
         return self.network.name
 
+    @property
+    def history(self) -> pd.DataFrame:
+        return self.network.history
+
+    @property
+    def best_epochs(self) -> tuple[int, ...]:
+        return self.network.best_epochs
+
+    @property
+    def parameters(self) -> int:
+        return self.network.parameters
+
     def untrained(self) -> FittedBlend:
         """Return the blend with its network as it was at epoch 0."""
-        return FittedBlend(self.recipe, (self.network.untrained(), *self.parts[1:]))
+        return self._with_network(self.network.untrained())
+
+    def learnt(self) -> str:
+        return self.network.learnt()
+
+    def with_prepared(self, prepared: Windows) -> FittedBlend:
+        return self._with_network(self.network.with_prepared(prepared))
+
+    def exported(self, on_stage: Stage) -> FittedBlend:
+        return self._with_network(self.network.exported(on_stage))
+
+    def stored_state(self) -> bytes:
+        """Return the state of the network, with the HAR beside it."""
+        har = cast(FittedHar, self.parts[1])
+        return state_bytes(self.network.state.model_copy(update={"volatility": har.volatility}))
+
+    def files(self) -> dict[str, bytes]:
+        return self.network.files()
+
+    def attention(self, panel: Panel, ticker: str, origin: pd.Timestamp) -> pd.DataFrame | None:
+        return self.network.attention(panel, ticker, origin)
+
+    def _with_network(self, network: FittedNetwork) -> FittedBlend:
+        return replace(self, parts=(network, *self.parts[1:]))
 
     @property
     def fit_end(self) -> pd.Timestamp:
@@ -91,12 +174,6 @@ class FittedBlend:
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         forecasts = [part.forecast(panel, origins) for part in self.parts]
         return _average(forecasts, self.recipe.weights)
-
-
-RunRecipe = NetworkRecipe | Blend
-"""What a config describes, and a run holds once it is fitted."""
-
-FittedRun = FittedNetwork | FittedBlend
 
 
 def _average(forecasts: Sequence[pd.DataFrame], weights: Sequence[float]) -> pd.DataFrame:
@@ -114,41 +191,3 @@ def _average(forecasts: Sequence[pd.DataFrame], weights: Sequence[float]) -> pd.
         mixed = mixed + weight * theirs.to_numpy()
     known = np.isfinite(mixed[:, :1])
     return first.assign(**dict(zip(numbers, np.where(known, mixed, first[numbers]).T, strict=True)))
-
-
-def stored_state(fitted: FittedRun) -> NetworkState:
-    """Return what a run keeps beside the weights: of a blend, its HAR too."""
-    state = fitted.network.state
-    if isinstance(fitted, FittedBlend):
-        har = cast(FittedHar, fitted.parts[1])
-        state = state.model_copy(update={"volatility": har.volatility})
-    return state
-
-
-def with_export(fitted: FittedRun, lite: bytes | None) -> FittedRun:
-    """Return what a training has fitted, forecasting by its export where there is one."""
-    if lite is None:
-        return fitted
-    return _with_network(fitted, replace(fitted.network, lite=LiteNetwork(lite)))
-
-
-def with_windows(fitted: FittedRun, windows: Windows) -> FittedRun:
-    """Return what is fitted, to forecast a panel whose windows have been cut already."""
-    return _with_network(fitted, replace(fitted.network, prepared=windows))
-
-
-def _with_network(fitted: FittedRun, network: FittedNetwork) -> FittedRun:
-    if isinstance(fitted, FittedBlend):
-        return replace(fitted, parts=(network, *fitted.parts[1:]))
-    return network
-
-
-def restored(recipe: RunRecipe, network: FittedNetwork) -> FittedRun:
-    """Return the fitted recipe of a run from its network, whose state `stored_state` made."""
-    if not isinstance(recipe, Blend):
-        return network
-    volatility = network.state.volatility
-    if volatility is None:
-        raise ValueError("Expected the HAR of a blend in its state.")
-    har = FittedHar(volatility, network.trained_until, network.learns_from)
-    return FittedBlend(recipe, (network, har))

@@ -30,3 +30,8 @@ class NetworkState(Section):
     best_epochs: tuple[int, ...]
     volatility: FittedHarVolatility | None = None
     """Of `scale: har`, and of a blend with HAR, fitted on the training block."""
+
+
+def state_bytes(state: NetworkState) -> bytes:
+    """Return the JSON that a run keeps."""
+    return (state.model_dump_json(indent=2) + "\n").encode()

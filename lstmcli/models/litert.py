@@ -72,7 +72,11 @@ def _unrolled(layer: Any) -> Any:
 
 
 class LiteNetwork:
-    """The averaged members of a run, without TensorFlow."""
+    """The averaged members of a run, without TensorFlow.
+
+    Attributes:
+        content: the file that it was loaded from.
+    """
 
     def __init__(self, content: bytes) -> None:
         """Load a file that `export` made.
@@ -83,7 +87,7 @@ class LiteNetwork:
         with stderr_held():
             from ai_edge_litert.interpreter import Interpreter
 
-            self._content = content  # the interpreter reads it in place
+            self.content = content  # the interpreter reads it in place
             self._run = Interpreter(model_content=content).get_signature_runner()
 
     def mean(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 from lstmcli.config import RunConfig
 from lstmcli.evaluation import leaks, simulated_checks
@@ -11,7 +10,6 @@ from lstmcli.evaluation.leaks import Check
 from lstmcli.evaluation.metrics import realise
 from lstmcli.evaluation.tasks import WalkTask
 from lstmcli.executors import Failure, open_executor, run_tasks, task_error
-from lstmcli.features import feature_matrix
 from lstmcli.forecasters.calibrated import Calibrated, FittedCalibrated
 from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.session import Session
@@ -54,12 +52,11 @@ def audit(
     asked, config = config, light(config)
     plan = plan_training(session, config, tickers)
     panel, recipe = plan.panel, plan.recipe
-    horizon = config.window.horizon
+    horizon = recipe.horizon
 
     on_stage("features and targets")
-    columns = partial(feature_matrix, names=config.features)
-    yield leaks.check_features(columns, panel, seed=config.seed)
-    yield leaks.check_targets(recipe.network.windows(panel), panel)
+    yield leaks.check_features(recipe.columns, panel, seed=config.seed)
+    yield leaks.check_targets(plan.prepared, panel)
 
     on_stage("fitting on the bars given")
     yield leaks.check_fit(recipe, panel, plan.until, seed=config.seed)

@@ -18,7 +18,7 @@ from lstmcli.evaluation.backtest import (
 from lstmcli.evaluation.tasks import FoldTask
 from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.baselines import BASELINES
-from lstmcli.forecasters.network import UNTRAINED
+from lstmcli.forecasters.run_recipe import UNTRAINED
 from lstmcli.pipeline.session import Loaded, Session
 from lstmcli.pipeline.training_plan import sessions_needed
 from lstmcli.pipeline.versions import versions

@@ -11,7 +11,6 @@ from lstmcli import charts
 from lstmcli.charts import Theme
 from lstmcli.errors import ConfigError, shell_word
 from lstmcli.frames import INTERVAL_COLUMNS
-from lstmcli.models.attention import Attention
 from lstmcli.pipeline.predict import Prediction
 from lstmcli.report.caption import answer, verdict_caption
 from lstmcli.report.prices import CLOSE, PriceBasis
@@ -106,16 +105,14 @@ def attention_figure(prediction: Prediction, theme: Theme) -> Figure:
     """Draw which sessions of the window a network with attention prefers.
 
     Raises:
-        ConfigError: the network has none.
+        ConfigError: the run has none.
     """
-    if not isinstance(prediction.fitted.network.recipe.model, Attention):
+    weights = prediction.fitted.attention(prediction.panel, prediction.ticker, prediction.made_on)
+    if weights is None:
         raise ConfigError(
             f"Expected a run with attention. Received: {prediction.manifest.run}.",
             hint=f"lstm train {shell_word(prediction.ticker)} --config attention.yaml",
         )
-    weights = prediction.fitted.network.attention(
-        prediction.panel, prediction.ticker, prediction.made_on
-    )
     return charts.attention_chart(
         weights,
         prediction.bars["close"],

@@ -7,7 +7,6 @@ import logging
 from lstmcli.config import RunConfig, config_sha
 from lstmcli.errors import DataError, LstmError
 from lstmcli.forecasters.base import Fitted
-from lstmcli.forecasters.blend import with_windows
 from lstmcli.forecasters.calibrated import learnt_from
 from lstmcli.forecasters.calibration import learn
 from lstmcli.forecasters.calibration_state import CalibrationState
@@ -93,7 +92,7 @@ def _inherited(session: Session, plan: TrainPlan) -> tuple[Fitted, CalibrationSt
             if state is None or state.before > last:
                 continue
             state = state.only(set(plan.panel))
-            return with_windows(session.fitted(manifest.run), plan.windows), state
+            return session.fitted(manifest.run).with_prepared(plan.prepared), state
         except DataError as error:
             log.warning("calibration does not go on from %s: %s", manifest.run, error)
         except LstmError:

@@ -10,12 +10,11 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, shell_word
-from lstmcli.features import series_of
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
-from lstmcli.forecasters.blend import FittedRun
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.calibration_state import CalibrationState
+from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, check_market, find_inputs, panel_of_run
@@ -34,7 +33,7 @@ class Prediction:
     """One ticker's forecast from one origin.
 
     Attributes:
-        fitted: the networks that made it.
+        fitted: what made it.
         panel: what the run read of the ticker at the origin.
         forecast: a calibrated Forecast in log returns, H rows.
         raw: the same before calibration.
@@ -131,7 +130,6 @@ def predict(
             fitted = session.fitted(name, with_keras=with_keras)
             # One pass for all tickers of a run and an origin: a universe costs little more.
             panel = panel_of_run(session, asked)
-            series = series_of(fitted.network.recipe.features)
             here = pd.DatetimeIndex([origin])
             state = calibration_of(session, name, panel)
             before = _sessions_before(asked, fitted, state) if with_earlier else {}
@@ -155,7 +153,7 @@ def predict(
         of_baselines = {baseline: _by_ticker(rows) for baseline, rows in baselines.items()}
         for inputs in asked:
             try:
-                check_market(panel, inputs.ticker, series, run=name)
+                check_market(panel, inputs.ticker, fitted.recipe.series, run=name)
                 done[inputs.ticker] = _prediction(
                     session.workspace,
                     inputs,
@@ -245,7 +243,7 @@ def _baseline(
     name: str, fitted: FittedRun, panel: Panel, origins: pd.DatetimeIndex
 ) -> pd.DataFrame:
     """Return the Forecast of a baseline; no rows where histories are too short."""
-    recipe = BASELINES[name](fitted.network.recipe.window.horizon)
+    recipe = BASELINES[name](fitted.recipe.horizon)
     try:
         return recipe.fit(panel, fitted.fit_end).forecast(panel, origins)
     except NoDataError:
@@ -269,11 +267,10 @@ def _prediction(
     """
     forecast, raw, prices = forecasts.published, forecasts.raw, forecasts.prices
     if forecast is None or raw is None or prices is None or basis is None:
-        lookback = fitted.network.recipe.window.lookback
         raise NoDataError(
-            f"{inputs.ticker}: Expected {lookback} sessions with every feature before "
-            f"{inputs.origin:%Y-%m-%d}. Received: {len(inputs.bars)} bars, the first of which only "
-            "warm features up.",
+            f"{inputs.ticker}: Expected {fitted.recipe.lookback} sessions with every feature "
+            f"before {inputs.origin:%Y-%m-%d}. Received: {len(inputs.bars)} bars, the first of "
+            "which only warm features up.",
             hint=f"lstm fetch {shell_word(inputs.ticker)} --start 2000-01-01",
         )
     check_forecast(forecast)

@@ -14,7 +14,6 @@ from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.train import start_run, train
 from lstmcli.pipeline.training_plan import plan_training
 from lstmcli.store.runs import Manifest, Plan
-from lstmcli.windows import labelled_origins
 
 
 def retrain(evening: Evening) -> None:
@@ -149,10 +148,10 @@ def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[Ticke
 
 
 def _can_join(evening: Evening, config: RunConfig, ticker_day: TickerDay, host: Manifest) -> bool:
-    """Return whether the bars of a ticker hold a window to learn from; else it waits."""
+    """Return whether the bars of a ticker can be learnt from; else it waits."""
     try:
         panel = evening.session.panel([ticker_day.ticker], [config]).panel
-        if len(labelled_origins(config.recipe().network.windows(panel))):
+        if len(config.recipe().prepare(panel).origins()):
             return True
         why = f" Its {len(panel.sessions()):,} sessions are too few to learn from."
     except LstmError as error:

@@ -15,7 +15,7 @@ from lstmcli.errors import ConfigError, LstmError
 from lstmcli.evaluation.metrics import published_crps, summary
 from lstmcli.evaluation.shared_outcomes import score_shared, shared_outcomes, skill_against
 from lstmcli.evaluation.significance import SIGNIFICANCE
-from lstmcli.forecasters.network_state import NetworkState
+from lstmcli.forecasters.run_recipe import FitSummary
 from lstmcli.pipeline.session import Session
 from lstmcli.report.stored_verdict import verdict_in_words
 from lstmcli.store.records import wrong_fields
@@ -27,7 +27,7 @@ class RunLine:
     """A finished run in a line of a list.
 
     Attributes:
-        trained_to: the last session that its networks learnt from, as an ISO date.
+        trained_to: the last session that its fit learnt from, as an ISO date.
         crps: of what it publishes, on its own test block, a log return; None where unknown.
         verdict: in a few words.
     """
@@ -50,7 +50,7 @@ class RunDetails:
 
     line: RunLine
     config: RunConfig
-    state: NetworkState
+    state: FitSummary
     validation: pd.DataFrame
     test: pd.DataFrame
     scored_tickers: int
@@ -176,10 +176,10 @@ def _line(session: Session, manifest: Manifest) -> RunLine:
     )
 
 
-def _state(session: Session, manifest: Manifest) -> NetworkState:
+def _state(session: Session, manifest: Manifest) -> FitSummary:
     store = session.workspace.runs
     try:
-        return NetworkState.model_validate_json(store.state(manifest))
+        return FitSummary.model_validate_json(store.state(manifest))
     except ValidationError as error:
         reason = f"its state: {wrong_fields(error)}"
         raise store.damaged(store.path(manifest.run), reason) from error

@@ -16,8 +16,8 @@ from lstmcli import clock
 from lstmcli.config import RunConfig
 from lstmcli.errors import ConfigError, LstmError, NoDataError
 from lstmcli.features import is_event, series_of
-from lstmcli.forecasters.blend import FittedRun
 from lstmcli.forecasters.calibration_state import CalibrationState
+from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import EX_DIVIDEND, empty_events
 from lstmcli.panel import MarketSeries, Panel
 from lstmcli.pipeline.saved import fitted_from, stored_config
@@ -246,10 +246,10 @@ class Session:
         return _once(self._calibrations, run, load)
 
     def fitted(self, run: str, *, with_keras: bool = False) -> FittedRun:
-        """Return the fitted networks of a run.
+        """Return what a run has fitted.
 
         Args:
-            with_keras: load the Keras networks too, which imports TensorFlow.
+            with_keras: load what `FittedRun.attention` needs, too, which takes seconds.
 
         Raises:
             NoDataError: no such run.

@@ -18,13 +18,10 @@ from lstmcli.evaluation.metrics import published_crps, realise, score, summary
 from lstmcli.evaluation.shared_outcomes import kept_outcomes
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
-from lstmcli.forecasters.blend import FittedRun, stored_state, with_export
 from lstmcli.forecasters.calibrated import FittedCalibrated
-from lstmcli.forecasters.network import FittedNetwork
+from lstmcli.forecasters.run_recipe import FittedRun, Stage
 from lstmcli.forecasters.training import Epoch
 from lstmcli.frames import of_recipe
-from lstmcli.models.files import network_bytes
-from lstmcli.models.litert import MAX_STEPS, export, unrolled_steps
 from lstmcli.models.runtime import threads, usable_cores
 from lstmcli.panel import Panel
 from lstmcli.pipeline.predecessor import learnt_by
@@ -34,16 +31,12 @@ from lstmcli.pipeline.training_plan import TrainPlan, plan_training
 from lstmcli.pipeline.versions import versions
 from lstmcli.report.verdict_record import verdict_json
 from lstmcli.store.checkpoints import Checkpoints
-from lstmcli.store.records import to_json
 from lstmcli.store.runs import FORMAT, Manifest
 
 log = logging.getLogger(__name__)
 
 MAX_SCORED = 30
 """Tickers of a universe on which a training is scored: more would say the same, later."""
-
-Stage = Callable[[str], None]
-"""Is told what begins, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -153,20 +146,20 @@ def _train(
     watch = _RunWatch(workspace.runs.checkpoints(run), on_epoch)
     on_stage("loading TensorFlow")
     scored = plan.recipe.fit(
-        plan.panel, plan.until, watch=watch, fit="scored", windows=plan.windows
+        plan.panel, plan.until, watch=watch, fit="scored", prepared=plan.prepared
     )
     on_stage("scoring")
     scores, verdict, came = score_blocks(plan, scored)
-    final, history = scored, scored.network.history
+    final, history = scored, scored.history
     if plan.config.training.refit:
         last = plan.panel.sessions()[-1]
         on_stage("fitting up to the last bar")
-        final = plan.recipe.fit(plan.panel, last, watch=watch, fit="final", windows=plan.windows)
-        history = pd.concat([history, final.network.history], ignore_index=True)
-    lite = _exported(final.network, on_stage)
+        final = plan.recipe.fit(plan.panel, last, watch=watch, fit="final", prepared=plan.prepared)
+        history = pd.concat([history, final.history], ignore_index=True)
+    # By what will forecast, the calibration is learnt, too.
+    final = final.exported(on_stage)
     on_stage("calibrating")
-    # By what will forecast: digits of the export differ in the last place.
-    calibration = learnt_by(session, plan, with_export(final, lite))
+    calibration = learnt_by(session, plan, final)
     on_stage("saving")
     on_test = summary(scores[scores["block"] == "test"])
     test = plan.scored["test"]
@@ -183,7 +176,7 @@ def _train(
         bars=plan.record.bars,
         labels=plan.loaded.labels,
         test=(*dates, evaluations),
-        parameters=final.network.parameters,
+        parameters=final.parameters,
         seconds=round(time.perf_counter() - started, 1),
         threads={**asdict(threads()), "cores": usable_cores()},
         versions=versions(),
@@ -192,11 +185,10 @@ def _train(
     )
     workspace.runs.finish(
         manifest,
-        state=to_json(stored_state(final)),
-        networks=[network_bytes(network) for network in final.network.networks],
+        state=final.stored_state(),
+        fitted=final.files(),
         history=history,
         scores=scores,
-        lite=lite,
         calibration=calibration.to_bytes(),
         outcomes=came,
     )
@@ -204,25 +196,11 @@ def _train(
         manifest=manifest,
         validation=summary(scores[scores["block"] == "validation"]),
         test=on_test,
-        best_epochs=final.network.state.best_epochs,
+        best_epochs=final.best_epochs,
         evaluations=evaluations,
         verdict=verdict,
         scored_tickers=scores["ticker"].nunique(),
     )
-
-
-def _exported(fitted: FittedNetwork, on_stage: Stage) -> bytes | None:
-    """Return the members for LiteRT, or None, said once, where that is out of reach."""
-    steps = unrolled_steps(fitted.networks)
-    if steps > MAX_STEPS:
-        log.warning(
-            "no fast export: %s unrolled steps are more than %s; forecasts will load TensorFlow",
-            f"{steps:,}",
-            f"{MAX_STEPS:,}",
-        )
-        return None
-    on_stage("exporting for fast forecasts")
-    return export(fitted.networks)
 
 
 def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verdict, pd.DataFrame]:
@@ -233,7 +211,7 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
     Of the network, of what is published (the network, calibrated), of the network before
     its first epoch, and of the baselines.
     """
-    panel, horizon = _sample(plan.panel), plan.config.window.horizon
+    panel, horizon = _sample(plan.panel), plan.recipe.horizon
     baselines = []
     for name in QUICK_BASELINES:
         try:

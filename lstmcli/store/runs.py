@@ -1,10 +1,10 @@
-"""Runs on disk: config, networks, scaling, history, scores."""
+"""Runs on disk: config, state, the files of what was fitted, history, scores."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,10 +34,12 @@ _CONFIG = "config.yaml"
 _STATE = "state.json"
 _HISTORY = "history.csv"
 _SCORES = "scores.csv"
-_LITE = "forecast.tflite"
 _CALIBRATION = "calibration.npz"
 _OUTCOMES = "outcomes.parquet"
 _RESUME = "resume"
+
+_OWN = (_CONFIG, _STATE, _HISTORY, _SCORES, _CALIBRATION, _OUTCOMES, PLAN, MANIFEST)
+"""Files that every run has, whatever was fitted."""
 
 
 class Plan(Section):
@@ -55,7 +57,7 @@ class Manifest(Record):
     """What a finished run is.
 
     Attributes:
-        tickers: whose bars the networks were fitted on.
+        tickers: whose bars it was fitted on.
         bars: SHA-256 of each ticker's bars at the time.
         labels: notes that must show with every forecast, such as "sample data".
         test: first and last origin of the test block, and how many runs of this
@@ -107,18 +109,16 @@ class RunFiles:
 
     Attributes:
         config: YAML.
-        state: JSON of what the networks need beside their weights.
-        networks: a `.keras` file per member.
-        lite: the members' mean for LiteRT; None where it was not exported.
+        state: JSON of what was fitted; it has the keys of `FitSummary`.
+        fitted: the other files of what was fitted, by name: networks, arrays.
         calibration: what calibration had learnt by the last bar; None of a run from before
             it was kept.
     """
 
     config: str
     state: bytes
-    networks: tuple[bytes, ...]
+    fitted: Mapping[str, bytes]
     history: pd.DataFrame
-    lite: bytes | None
     calibration: bytes | None = None
 
 
@@ -158,27 +158,27 @@ class RunStore(RecordStore[Manifest]):
         manifest: Manifest,
         *,
         state: bytes,
-        networks: Sequence[bytes],
+        fitted: Mapping[str, bytes],
         history: pd.DataFrame,
         scores: pd.DataFrame,
-        lite: bytes | None,
         calibration: bytes | None = None,
         outcomes: pd.DataFrame | None = None,
     ) -> None:
         """Write everything that a forecast needs, the manifest last.
 
         Args:
-            state: see `RunFiles`, as for `networks`, `lite` and `calibration`.
+            state: see `RunFiles`, as for `fitted` and `calibration`.
             outcomes: what came of the published forecasts of the test block.
 
         Raises:
             DiskError: a file cannot be written; the run stays interrupted.
+            ValueError: `fitted` has a file of a name that every run has.
         """
         files = {_STATE: state, _HISTORY: to_csv(history), _SCORES: to_csv(scores)}
-        for member, network in enumerate(networks, start=1):
-            files[f"network-{member:02d}.keras"] = network
-        if lite is not None:
-            files[_LITE] = lite
+        taken = sorted({*_OWN} & {*fitted})
+        if taken:
+            raise ValueError(f"Expected files of other names than a run's own. Received: {taken}.")
+        files |= fitted
         if calibration is not None:
             files[_CALIBRATION] = calibration
         if outcomes is not None:
@@ -209,9 +209,8 @@ class RunStore(RecordStore[Manifest]):
         return RunFiles(
             config=files[_CONFIG].decode(),
             state=files[_STATE],
-            networks=tuple(files[name] for name in sorted(files) if name.endswith(".keras")),
+            fitted={name: content for name, content in files.items() if name not in _OWN},
             history=pd.read_csv(io.BytesIO(files[_HISTORY])),
-            lite=files.get(_LITE),
             calibration=files.get(_CALIBRATION),
         )
 
