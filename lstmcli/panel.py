@@ -43,14 +43,16 @@ class Panel(Mapping[str, pd.DataFrame]):
     """Bars of several tickers, with the market series and events known beside them.
 
     A panel is a mapping from tickers to their bars: these are pooled, forecast and
-    averaged. Market series and events are not. `until`, `since`, `only` and `with_`
-    are the ways to make one panel from another.
+    averaged. Market series, events and the bars `beside` them are not. `until`, `since`,
+    `only`, `narrow` and `with_` are the ways to make one panel from another.
 
     Attributes:
         calendars: by ticker, names that `lstmcli.sessions` understands. A ticker
             without one gets the weekdays that its own bars show.
         market: series by the name that a config gives them, such as `vix`.
         events: the Events table; see `lstmcli.frames`.
+        beside: bars of tickers that a forecast may read and that are not forecast; see
+            `View.peers`.
 
     Example:
         >>> panel = Panel({"MRK": bars}, {"MRK": "XNYS"})
@@ -62,6 +64,7 @@ class Panel(Mapping[str, pd.DataFrame]):
     calendars: Mapping[str, str]
     market: Mapping[str, MarketSeries] = field(default_factory=dict)
     events: pd.DataFrame = field(default_factory=empty_events)
+    beside: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def __getitem__(self, ticker: str) -> pd.DataFrame:
         return self.bars[ticker]
@@ -82,6 +85,7 @@ class Panel(Mapping[str, pd.DataFrame]):
         return replace(
             self,
             bars={ticker: bars.loc[:session] for ticker, bars in self.bars.items()},
+            beside={ticker: bars.loc[:session] for ticker, bars in self.beside.items()},
             market={name: self._closed_by(series, session) for name, series in self.market.items()},
             events=self.events[self.events["known_on"] <= session],
         )
@@ -98,7 +102,8 @@ class Panel(Mapping[str, pd.DataFrame]):
     def since(self, session: pd.Timestamp) -> Panel:
         """Return the panel without bars before `session`; market and events stay whole."""
         bars = {ticker: bars.loc[session:] for ticker, bars in self.bars.items()}
-        return replace(self, bars=bars)
+        beside = {ticker: bars.loc[session:] for ticker, bars in self.beside.items()}
+        return replace(self, bars=bars, beside=beside)
 
     def only(self, tickers: Sequence[str]) -> Panel:
         """Return the panel of some of its tickers, with their events and the market."""
@@ -106,7 +111,14 @@ class Panel(Mapping[str, pd.DataFrame]):
             self,
             bars={ticker: self.bars[ticker] for ticker in tickers},
             events=self.events[self.events["ticker"].isin(tickers)],
+            beside={},
         )
+
+    def narrow(self, tickers: Sequence[str]) -> Panel:
+        """Return the panel that forecasts some of its tickers and reads the others beside."""
+        others = {ticker: bars for ticker, bars in self.bars.items() if ticker not in tickers}
+        bars = {ticker: self.bars[ticker] for ticker in tickers}
+        return replace(self, bars=bars, beside={**self.beside, **others})
 
     def with_(self, **parts: Any) -> Panel:
         """Return the panel with some of its fields replaced, by name."""
@@ -128,6 +140,7 @@ class Panel(Mapping[str, pd.DataFrame]):
         parts = [
             *((ticker, self.calendars.get(ticker), bars) for ticker, bars in self.bars.items()),
             *((name, series.calendar, series.bars) for name, series in self.market.items()),
+            *((f"beside {t}", self.calendars.get(t), bars) for t, bars in self.beside.items()),
             ("events", None, self.events),
         ]
         for name, calendar, table in parts:
@@ -145,7 +158,8 @@ class View:
 
     @property
     def bars(self) -> pd.DataFrame:
-        return self.panel[self.ticker]
+        own = self.panel.bars
+        return own[self.ticker] if self.ticker in own else self.panel.beside[self.ticker]
 
     @property
     def sessions(self) -> pd.DatetimeIndex:
@@ -154,6 +168,15 @@ class View:
     @property
     def calendar(self) -> str:
         return self.panel.calendars.get(self.ticker, WEEKDAYS)
+
+    def peers(self) -> tuple[View, ...]:
+        """Return the views of all tickers that close when this one does, itself among them.
+
+        They are those on its calendar, in the order of their names. What a ticker of another
+        exchange did on a session may become known only after the close of this one.
+        """
+        views = (self.panel.view(ticker) for ticker in sorted({*self.panel, *self.panel.beside}))
+        return tuple(view for view in views if view.calendar == self.calendar)
 
     def market(self, name: str) -> pd.DataFrame:
         """Return the bars of a market series on its own sessions.

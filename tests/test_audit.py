@@ -114,6 +114,19 @@ def test_what_was_known_stays_and_everything_after_changes():
     check_events(after.events)
 
 
+def test_what_stands_beside_changes_as_what_is_forecast_does():
+    before = with_everything().narrow(["A"])
+    session = before["A"].index[400]
+    after = simulation.perturbed_panel(before, session, np.random.default_rng(0))
+    assert after.until(session).sha256 == before.until(session).sha256
+    old, new = before.beside["B"].loc[session:], after.beside["B"].loc[session:]
+    assert not np.isclose(new["close"].iloc[1:], old["close"].iloc[1:], rtol=1e-9).any()
+    shuffled = simulation.permuted_panel(before, np.random.default_rng(0))
+    assert not np.isclose(
+        shuffled.beside["B"]["close"].iloc[1:-1], before.beside["B"]["close"].iloc[1:-1]
+    ).all()
+
+
 def test_a_target_one_day_short_is_found():
     windows = network().windows(panel())
     assert leaks.check_targets(windows, panel()).passed

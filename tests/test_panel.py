@@ -64,6 +64,30 @@ def test_only_keeps_the_market_and_its_own_events():
     assert some.events["ticker"].tolist() == ["B"]
 
 
+def test_a_narrow_panel_forecasts_some_and_reads_the_others_beside():
+    rows = events(("A", "2016-12-01", "2016-10-03"), ("B", "2016-12-02", "2016-10-03"))
+    whole = panel(events=rows)
+    some = whole.narrow(["B"])
+    assert (list(some), list(some.beside)) == (["B"], ["A"])
+    assert list(some.events["ticker"]) == ["A", "B"]
+    assert some.view("A").bars is whole["A"]
+    assert some.sessions().equals(whole["B"].index)
+    day = pd.Timestamp("2016-10-03")
+    assert some.until(day).beside["A"].index[-1] == day
+    assert some.since(day).beside["A"].index[0] == day
+    assert some.only(["B"]).beside == {}
+    assert list(some.narrow([]).beside) == ["A", "B"]
+
+
+def test_peers_are_those_that_close_when_the_ticker_does():
+    bars = {"A": simulate_bars(300), "L": london(), "B": simulate_bars(300, seed=1)}
+    both = Panel(bars, {"A": "XNYS", "L": "XLON", "B": "XNYS"})
+    for of in (both, both.narrow(["A", "L"])):
+        assert [peer.ticker for peer in of.view("A").peers()] == ["A", "B"]
+        assert [peer.ticker for peer in of.view("L").peers()] == ["L"]
+    assert both.narrow(["A"]).view("A").peers()[1].bars is bars["B"]
+
+
 def test_since_keeps_the_market_whole():
     later = panel().since(pd.Timestamp("2016-06-01"))
     assert later["A"].index[0] == pd.Timestamp("2016-06-01")
@@ -118,5 +142,6 @@ def test_equal_panels_have_equal_hashes_and_every_part_counts():
         one.with_(market={"index": vix()}),
         one.with_(events=events(("A", "2016-12-01", "2016-10-03"))),
         one.only(["A"]),
+        one.narrow(["A"]),
     ]
-    assert len({one.sha256, *(other.sha256 for other in others)}) == 7
+    assert len({one.sha256, *(other.sha256 for other in others)}) == 8

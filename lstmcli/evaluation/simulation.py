@@ -96,7 +96,10 @@ def _bars(series: dict[str, np.ndarray], generator: np.random.Generator) -> dict
 
 def permuted_panel(panel: Panel, generator: np.random.Generator) -> Panel:
     """Return a panel with the sessions of each ticker in random order."""
-    return panel.with_(bars={ticker: permuted(bars, generator) for ticker, bars in panel.items()})
+    return panel.with_(
+        bars={ticker: permuted(bars, generator) for ticker, bars in panel.items()},
+        beside={ticker: permuted(bars, generator) for ticker, bars in panel.beside.items()},
+    )
 
 
 def permuted(bars: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
@@ -128,6 +131,10 @@ def perturbed_panel(panel: Panel, after: pd.Timestamp, generator: np.random.Gene
             for name, series in panel.market.items()
         },
         events=_perturbed_events(panel, after, generator),
+        beside={
+            ticker: _perturbed(bars, len(known.beside[ticker]), generator)
+            for ticker, bars in panel.beside.items()
+        },
     )
 
 
@@ -183,5 +190,6 @@ def _perturbed_events(
 
 
 def _session_after(panel: Panel, ticker: str, after: pd.Timestamp) -> pd.Timestamp:
-    later = panel[ticker].index[panel[ticker].index > after]
+    sessions = panel.view(ticker).sessions
+    later = sessions[sessions > after]
     return later[0] if len(later) else pd.NaT

@@ -8,6 +8,7 @@ coverage of one session within months, and that of twenty hardly ever.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -85,15 +86,24 @@ class FittedCalibrated:
         return self.with_inner(panel, origins)[1]
 
     def with_inner(
-        self, panel: Panel, origins: pd.DatetimeIndex
+        self, panel: Panel, origins: pd.DatetimeIndex, *, enough: Sequence[str] | None = None
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Return the inner forecast and the calibrated one, for the price of one."""
+        """Return the inner forecast and the calibrated one, for the price of one.
+
+        Args:
+            enough: tickers whose forecasts are wanted, for a recipe that `reads_others`. Of
+                the others there are rows only where calibration needs their errors since
+                `state.before`. None: all tickers of the panel are wanted.
+        """
         # All of the history, however few origins are wanted: where θ stands depends on where
         # it started, and an origin must get the same forecast whichever others are asked for.
         past = panel.until(origins.max()) if len(origins) else panel.only([])
         sessions = past.sessions()
         if self.state is not None and len(origins) and origins.min() >= self.state.before:
-            raw = self.inner.forecast(past, sessions[sessions >= self.state.before])
+            new = sessions[sessions >= self.state.before]
+            errors = (new < origins.max()).any()
+            read = past if enough is None or errors else past.narrow(enough)
+            raw = self.inner.forecast(read, new)
             wanted = raw[raw["made_on"].isin(origins)].reset_index(drop=True)
             return wanted, calibrate(raw, past, origins, state=self.state)
         history = learnt_from(self.inner, past)

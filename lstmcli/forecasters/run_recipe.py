@@ -147,7 +147,10 @@ class RunRecipe(Recipe, Protocol):
 
     @property
     def reads_others(self) -> bool:
-        """Whether the forecast of a ticker reads the bars of the others; see `Panel.beside`."""
+        """Whether a forecast reads other tickers, and them through `View.peers` alone.
+
+        So it is the same whether the others are forecast, too, or stand beside in the panel.
+        """
         ...
 
     def columns(self, view: View) -> pd.DataFrame:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from lstmcli.errors import DataError, LstmError, NoDataError, shell_word
+from lstmcli.errors import LstmError, NoDataError, shell_word
 from lstmcli.panel import Panel
-from lstmcli.pipeline.session import Loaded, Session
+from lstmcli.pipeline.market import note_without
+from lstmcli.pipeline.session import Loaded, Session, series_key
 from lstmcli.store.bars import BarsMeta
 from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
@@ -107,24 +107,9 @@ def panel_of_run(session: Session, asked: Sequence[Inputs]) -> Panel:
             metas[ticker] = meta
     calendars = {ticker: meta.calendar for ticker, meta in metas.items()}
     panel = Panel({ticker: bars[ticker] for ticker in sorted(bars)}, calendars)
-    config = session.config(manifest.run)
-    return session.with_inputs(Loaded(panel, metas, {}), [config]).panel.until(origin)
-
-
-def check_market(panel: Panel, ticker: str, names: Sequence[str], *, run: str) -> None:
-    """Check that the market series that a run reads have closed the session of the origin.
-
-    Raises:
-        DataError: one is stale there, or has a hole.
-    """
-    view = panel.view(ticker)
-    for name in names:
-        series = panel.market[name]
-        if np.isnan(view.at_close(name, series.bars["close"]).iloc[-1]):
-            last = f"{series.sessions[-1]:%Y-%m-%d}" if len(series.bars) else "none"
-            raise DataError(
-                f"{ticker}: Expected the session of {series.ticker} that had closed by "
-                f"{view.sessions[-1]:%Y-%m-%d}: the run {run} reads it as {name}. "
-                f"Received: its last one is {last}.",
-                hint=f"lstm fetch --market {shell_word(series.ticker)}",
-            )
+    loaded = session.with_inputs(Loaded(panel, metas, {}), [session.config(manifest.run)])
+    for series in loaded.absent:
+        # A run that was trained without it has no reason to say so each time.
+        if series_key(series) in manifest.bars:
+            session.warn_once(note_without(series))
+    return loaded.panel.until(origin)

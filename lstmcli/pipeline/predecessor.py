@@ -74,7 +74,7 @@ def learnt_by(session: Session, plan: TrainPlan, fitted: Fitted) -> CalibrationS
     predecessor, state = inherited
     sessions = panel.sessions()
     between = sessions[(sessions >= state.before) & (sessions < before)]
-    known = panel.only([ticker for ticker in panel if ticker in state.tickers])
+    known = panel.narrow([ticker for ticker in panel if ticker in state.tickers])
     return learn(predecessor.forecast(known, between), known, before, state=state)
 
 

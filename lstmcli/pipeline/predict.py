@@ -17,7 +17,8 @@ from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
-from lstmcli.pipeline.inputs import Inputs, check_market, find_inputs, panel_of_run
+from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
+from lstmcli.pipeline.market import check_market, notes_on_stale
 from lstmcli.pipeline.predecessor import calibration_of
 from lstmcli.pipeline.prices import in_prices, price_basis, with_baseline
 from lstmcli.pipeline.session import Session
@@ -133,8 +134,12 @@ def predict(
             here = pd.DatetimeIndex([origin])
             state = calibration_of(session, name, panel)
             before = _sessions_before(asked, fitted, state) if with_earlier else {}
-            calibrated = FittedCalibrated(fitted, state)
-            raw, published = calibrated.with_inner(panel, here.union([*before.values()]))
+            named = [inputs.ticker for inputs in asked]
+            raw, published = FittedCalibrated(fitted, state).with_inner(
+                panel,
+                here.union([*before.values()]),
+                enough=named if fitted.recipe.reads_others else None,
+            )
             earlier, published = published[published["made_on"] < origin], _from(published, origin)
             raw = _from(raw, origin)
             hardest = hardest_baseline(asked[0].manifest.verdict) or "ewma"
@@ -154,6 +159,8 @@ def predict(
         for inputs in asked:
             try:
                 check_market(panel, inputs.ticker, fitted.recipe.series, run=name)
+                for note in notes_on_stale(panel, inputs.ticker, fitted.recipe.optional_series):
+                    session.warn_once(note)
                 done[inputs.ticker] = _prediction(
                     session.workspace,
                     inputs,

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, TypeVar
 
 import pandas as pd
 
 from lstmcli import clock
 from lstmcli.config import RunConfig
-from lstmcli.errors import ConfigError, LstmError, NoDataError
-from lstmcli.features import is_event, series_of
+from lstmcli.errors import LstmError, NoDataError
+from lstmcli.features import is_event
 from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import EX_DIVIDEND, empty_events
 from lstmcli.panel import MarketSeries, Panel
+from lstmcli.pipeline.market import note_without, wanted_series
+from lstmcli.pipeline.read_once import BarsReadOnce, RunsReadOnce, once
 from lstmcli.pipeline.saved import fitted_from, stored_config
 from lstmcli.sessions import settled_session
 from lstmcli.store import Workspace
-from lstmcli.store.bars import BarsMeta, BarsStore, as_read
-from lstmcli.store.runs import Manifest, RunFiles, RunStore
+from lstmcli.store.bars import BarsMeta
+from lstmcli.store.runs import Manifest, RunFiles
 from lstmcli.trading import check_moves, readable, trading_notes
 
 log = logging.getLogger(__name__)
-
-Key = TypeVar("Key")
-Known = TypeVar("Known")
 
 
 @dataclass(frozen=True)
@@ -41,12 +38,14 @@ class Loaded:
         hashes: SHA-256 of the bars by ticker, of market series as `market ^VIX`, and of
             the events of one kind.
         unread: by ticker, what of its bars is stored and not read, and why; see `trading_notes`.
+        absent: tickers of market series that would be read and are not stored.
     """
 
     panel: Panel
     metas: dict[str, BarsMeta]
     hashes: dict[str, str]
     unread: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
 
     @property
     def labels(self) -> dict[str, str]:
@@ -70,14 +69,15 @@ class Session:
     def __init__(self, workspace: Workspace) -> None:
         self.disk = workspace
         self.workspace = copy(workspace)
-        self.workspace.bars = _BarsReadOnce(workspace.bars.folder)
-        self.workspace.market = _BarsReadOnce(workspace.market.folder, market=True)
-        self.workspace.runs = _RunsReadOnce(workspace.runs.folder)
+        self.workspace.bars = BarsReadOnce(workspace.bars.folder)
+        self.workspace.market = BarsReadOnce(workspace.market.folder, market=True)
+        self.workspace.runs = RunsReadOnce(workspace.runs.folder)
         self._files: dict[str, RunFiles | LstmError] = {}
         self._configs: dict[str, RunConfig | LstmError] = {}
         self._calibrations: dict[str, CalibrationState | LstmError | None] = {}
         self._fitted: dict[tuple[str, bool], FittedRun | LstmError] = {}
         self._dividends: dict[str, pd.DataFrame | LstmError] = {}
+        self._said: set[str] = set()
 
     def bars(self, ticker: str) -> tuple[pd.DataFrame, BarsMeta]:
         """Return the stored bars of a ticker and their metadata.
@@ -137,27 +137,37 @@ class Session:
         return self.with_inputs(Loaded(panel, metas, hashes, unread), configs)
 
     def panel_to_learn_from(self, tickers: Sequence[str], configs: Sequence[RunConfig]) -> Loaded:
-        """Return `panel`, and log what of the tickers is not learnt from."""
+        """Return `panel`, and log what of the tickers and of the market is not learnt from."""
         loaded = self.panel(tickers, configs)
         for ticker, notes in loaded.unread.items():
             log.warning("%s: %s", ticker, "; ".join(notes))
+        for series in loaded.absent:
+            self.warn_once(note_without(series))
         return loaded
 
     def with_inputs(self, loaded: Loaded, configs: Sequence[RunConfig]) -> Loaded:
-        """Return a panel with the market series and the events that configs read; see `panel`."""
+        """Return a panel with the market series and the events that configs read; see `panel`.
+
+        A series that is optional and not stored is `absent`.
+        """
         panel, hashes = loaded.panel, dict(loaded.hashes)
         market: dict[str, MarketSeries] = {}
-        for name, ticker in _series(configs).items():
+        absent = []
+        for name, wanted in wanted_series(configs).items():
+            ticker = wanted.ticker
             try:
                 bars, meta = self.workspace.market.read(ticker)
             except NoDataError as error:
+                if not wanted.required:
+                    absent.append(ticker)
+                    continue
                 raise NoDataError(
                     f"Expected the market series {name}, which features read: {ticker}. "
                     f"Received: none in {self.workspace.market.folder}.",
                     hint=error.hint,
                 ) from error
             market[name] = MarketSeries(ticker, _settled(bars, meta), meta.calendar)
-            hashes[f"market {ticker}"] = meta.sha256
+            hashes[series_key(ticker)] = meta.sha256
         today = pd.Timestamp(clock.now()).tz_localize(None).normalize()
         parts = []
         for kind in sorted({name for c in configs for name in c.known_ahead if is_event(name)}):
@@ -168,7 +178,14 @@ class Session:
             ).hexdigest()
         if parts:
             panel = panel.with_(events=pd.concat(parts, ignore_index=True))
-        return replace(loaded, panel=panel.with_(market=market), hashes=hashes)
+        panel = panel.with_(market=market)
+        return replace(loaded, panel=panel, hashes=hashes, absent=tuple(absent))
+
+    def warn_once(self, note: str) -> None:
+        """Log a note that concerns the whole command, the first time that it comes up."""
+        if note not in self._said:
+            log.warning("%s", note)
+        self._said.add(note)
 
     def dividends(self) -> pd.DataFrame:
         """Return the statements about declared dividends of all tickers, as Events.
@@ -181,7 +198,7 @@ class Session:
             stored = self.workspace.events
             return stored.read(EX_DIVIDEND) if EX_DIVIDEND in stored.kinds() else empty_events()
 
-        return _once(self._dividends, EX_DIVIDEND, read)
+        return once(self._dividends, EX_DIVIDEND, read)
 
     def manifest(self, run: str) -> Manifest:
         """Return the manifest of a finished run.
@@ -216,7 +233,7 @@ class Session:
             NoDataError: no such run.
             DataError: a file is missing or not what was written.
         """
-        return _once(self._files, run, lambda: self.workspace.runs.read(self.manifest(run)))
+        return once(self._files, run, lambda: self.workspace.runs.read(self.manifest(run)))
 
     def config(self, run: str) -> RunConfig:
         """Return the config of a finished run.
@@ -226,7 +243,7 @@ class Session:
             DataError: the run is damaged, or this version cannot read the config.
         """
         runs = self.workspace.runs
-        return _once(self._configs, run, lambda: stored_config(runs, run, self.files(run).config))
+        return once(self._configs, run, lambda: stored_config(runs, run, self.files(run).config))
 
     def calibration(self, run: str) -> CalibrationState | None:
         """Return what a run keeps of its calibration; None of a run that keeps nothing.
@@ -243,7 +260,7 @@ class Session:
             except ValueError as error:
                 raise runs.damaged(runs.path(run), "its calibration cannot be read") from error
 
-        return _once(self._calibrations, run, load)
+        return once(self._calibrations, run, load)
 
     def fitted(self, run: str, *, with_keras: bool = False) -> FittedRun:
         """Return what a run has fitted.
@@ -261,76 +278,14 @@ class Session:
             runs = self.workspace.runs
             return fitted_from(files, recipe, store=runs, run=run, with_keras=with_keras)
 
-        return _once(self._fitted, (run, with_keras), load)
+        return once(self._fitted, (run, with_keras), load)
+
+
+def series_key(ticker: str) -> str:
+    """Return the key of a market series among the hashes of bars; see `Loaded.hashes`."""
+    return f"market {ticker}"
 
 
 def _settled(bars: pd.DataFrame, meta: BarsMeta) -> pd.DataFrame:
     sessions = pd.DatetimeIndex(bars.index)
     return bars.loc[: settled_session(meta.calendar, clock.now(), observed=sessions)]
-
-
-def _series(configs: Sequence[RunConfig]) -> dict[str, str]:
-    """Return the tickers of the market series that features of some configs read, by name."""
-    found: dict[str, str] = {}
-    for config in configs:
-        for name in series_of(config.features):
-            ticker = config.market[name]
-            if found.setdefault(name, ticker) != ticker:
-                raise ConfigError(
-                    f"Expected one series for a name in all configs. Received: market.{name} is "
-                    f"{found[name]} and {ticker}.",
-                    hint=f"--set market.{name}={ticker} sets it for all",
-                )
-    return found
-
-
-class _BarsReadOnce(BarsStore):
-    """Stored bars; each file is read and hashed once."""
-
-    def __init__(self, folder: Path, *, market: bool = False) -> None:
-        super().__init__(folder, market=market)
-        self._known: dict[str, tuple[pd.DataFrame, BarsMeta] | LstmError] = {}
-
-    def read(self, ticker: str) -> tuple[pd.DataFrame, BarsMeta]:
-        read = super().read
-        return _once(self._known, ticker, lambda: read(ticker))
-
-    def write(self, bars: pd.DataFrame, meta: BarsMeta) -> None:
-        super().write(bars, meta)
-        self._known[meta.ticker] = as_read(bars), meta
-
-
-class _RunsReadOnce(RunStore):
-    """Stored runs; their names are listed once and each manifest is parsed once."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._names: list[str] | None = None
-        self._manifests: dict[str, Manifest | LstmError] = {}
-
-    def names(self) -> list[str]:
-        if self._names is None:
-            self._names = super().names()
-        return list(self._names)
-
-    def manifest(self, name: str) -> Manifest:
-        read, name = super().manifest, self.find(name)
-        return _once(self._manifests, name, lambda: read(name))
-
-    def finish(self, manifest: Manifest, **files: Any) -> None:
-        super().finish(manifest, **files)
-        self._names = None
-        self._manifests.pop(manifest.run, None)
-
-
-def _once(known: dict[Key, Known | LstmError], key: Key, read: Callable[[], Known]) -> Known:
-    """Return what `read` returned the first time, or raise the error that it raised."""
-    if key not in known:
-        try:
-            known[key] = read()
-        except LstmError as error:
-            known[key] = error
-    answer = known[key]
-    if isinstance(answer, LstmError):
-        raise answer
-    return answer

@@ -245,12 +245,12 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
 
 
 def _sample(panel: Panel) -> Panel:
-    """Return a panel of at most `MAX_SCORED` tickers, spread over the list."""
+    """Return a panel that forecasts at most `MAX_SCORED` tickers, spread over the list."""
     tickers = list(panel)
     if len(tickers) <= MAX_SCORED:
         return panel
     chosen = np.linspace(0, len(tickers) - 1, MAX_SCORED).round().astype(int)
-    return panel.only([tickers[number] for number in chosen])
+    return panel.narrow([tickers[number] for number in chosen])
 
 
 def _realised(forecasts: list[pd.DataFrame], panel: Panel) -> pd.DataFrame:

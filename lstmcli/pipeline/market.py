@@ -1,0 +1,95 @@
+"""Market series that recipes read: which of them, and what lacks at an origin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstmcli.config import RunConfig
+from lstmcli.errors import ConfigError, DataError, shell_word
+from lstmcli.panel import Panel
+
+
+@dataclass(frozen=True)
+class WantedSeries:
+    """A market series that some recipe reads.
+
+    Attributes:
+        ticker: under which it is stored.
+        required: whether no forecast can do without it.
+    """
+
+    ticker: str
+    required: bool
+
+
+def wanted_series(configs: Sequence[RunConfig]) -> dict[str, WantedSeries]:
+    """Return the market series that the recipes of some configs read, by name.
+
+    One that a recipe reads where it is there is wanted where its config names it.
+
+    Raises:
+        ConfigError: two configs mean different series by one name.
+    """
+    found: dict[str, WantedSeries] = {}
+    for config in configs:
+        recipe = config.recipe()
+        optional = (name for name in recipe.optional_series if name in config.market)
+        for name in dict.fromkeys((*recipe.series, *optional)):
+            ticker, required = config.market[name], name in recipe.series
+            known = found.setdefault(name, WantedSeries(ticker, required))
+            if known.ticker != ticker:
+                raise ConfigError(
+                    f"Expected one series for a name in all configs. Received: market.{name} is "
+                    f"{known.ticker} and {ticker}.",
+                    hint=f"--set market.{name}={ticker} sets it for all",
+                )
+            if required:
+                found[name] = WantedSeries(ticker, required)
+    return found
+
+
+def stale_series(panel: Panel, ticker: str, names: Sequence[str]) -> list[str]:
+    """Return the names of series without the session that had closed by a ticker's last one."""
+    view = panel.view(ticker)
+    closes = {name: view.at_close(name, panel.market[name].bars["close"]) for name in names}
+    return [name for name, close in closes.items() if np.isnan(close.iloc[-1])]
+
+
+def check_market(panel: Panel, ticker: str, names: Sequence[str], *, run: str) -> None:
+    """Check that the market series that a run reads have closed the session of the origin.
+
+    Raises:
+        DataError: one is stale there, or has a hole.
+    """
+    for name in stale_series(panel, ticker, names):
+        series = panel.market[name]
+        last = f"{series.sessions[-1]:%Y-%m-%d}" if len(series.bars) else "none"
+        raise DataError(
+            f"{ticker}: Expected the session of {series.ticker} that had closed by "
+            f"{panel.view(ticker).sessions[-1]:%Y-%m-%d}: the run {run} reads it as {name}. "
+            f"Received: its last one is {last}.",
+            hint=fetch_command(series.ticker),
+        )
+
+
+def notes_on_stale(panel: Panel, ticker: str, names: Sequence[str]) -> list[str]:
+    """Return a note about each optional series that lacks the session of the origin."""
+    there = [name for name in names if name in panel.market]
+    last = panel.view(ticker).sessions[-1]
+    return [
+        note_without(panel.market[name].ticker, why=f"lacks what had closed by {last:%Y-%m-%d}")
+        for name in stale_series(panel, ticker, there)
+    ]
+
+
+def note_without(series: str, *, why: str = "is not stored") -> str:
+    """Return the note about a market series that forecasts go without."""
+    return f"{series} {why}: forecasts go without it ({fetch_command(series)})"
+
+
+def fetch_command(series: str) -> str:
+    """Return the command that brings a market series up to date."""
+    return f"lstm fetch --market {shell_word(series)}"
