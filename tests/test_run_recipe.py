@@ -11,11 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from common_volatility import CommonVolatility, FittedCommonVolatility
-from simulate import simulate_bars
+from simulate import panel_of, simulate_bars
 
-from lstmcli.config import RunConfig
+from lstmcli.config import RunConfig, load_config
+from lstmcli.forecasters.calibrated import FittedCalibrated, learnt_from
+from lstmcli.forecasters.calibration import learn
 from lstmcli.forecasters.run_recipe import FitSummary, Trained
+from lstmcli.pipeline.market import WantedSeries, wanted_series
 from lstmcli.pipeline.session import Session
+from lstmcli.splits import SplitConfig
 from lstmcli.store import Workspace
 
 pytestmark = pytest.mark.process
@@ -111,7 +115,7 @@ def test_a_run_whose_files_do_not_load_is_told(desk, lstm):
     manifest = session.manifest(run_of(desk).name)
     for name, content, reason in (
         ("weights.npz", b"no array", "is damaged (its weights cannot be read)"),
-        ("state.json", b'{"recipe": "other"}', "Received: another recipe."),
+        ("state.json", b'{"recipe": "other"}', ": Expected a common volatility. Received"),
     ):
         kept = (run_of(desk) / name).read_bytes()
         (run_of(desk) / name).write_bytes(content)
@@ -155,6 +159,25 @@ def test_a_forecast_of_one_ticker_reads_the_others_and_is_the_same_as_with_them(
     shutil.rmtree(desk / "bars")
     assert lstm("fetch", "CCC", "--source", "csv", "--file", "CCC.csv").code == 0
     assert steps(lstm, "CCC") != {"CCC": later["CCC"]}
+
+
+def test_calibration_knows_of_the_others_also_where_they_are_not_forecast():
+    """Labels of waiting forecasts arrive with the origin, those of the others too."""
+    bars = {t: simulate_bars(1500, seed=n, sigma=0.01 * n) for n, t in enumerate(TICKERS, 1)}
+    panel = panel_of(**bars)
+    last = panel.sessions()[-1]
+    split = SplitConfig(validation=100, calibration=600, test=100)
+    fitted = CommonVolatility("common", 4, split).fit(panel, last)
+    history = learnt_from(fitted, panel)
+    past = panel.until(last)
+    state = learn(fitted.forecast(past, history[history < last]), past, last)
+    here = pd.DatetimeIndex([last])
+    known = FittedCalibrated(fitted, state)
+    _, every = known.with_inner(panel, here)
+    for ticker in TICKERS:
+        _, alone = known.with_inner(panel, here, enough=[ticker])
+        wanted = every[every["ticker"] == ticker].reset_index(drop=True)
+        pd.testing.assert_frame_equal(alone, wanted, check_exact=True)
 
 
 def test_an_evening_forecasts_by_it(desk, lstm, monkeypatch):
@@ -230,3 +253,21 @@ def test_a_series_that_it_can_do_without_is_read_where_it_is_stored(desk, lstm, 
     assert answer.code == 0
     assert answer.err.count(note) == 1
     assert known
+
+
+class Demanding(CommonVolatility):
+    """The same, which cannot do without VIX."""
+
+    series = ("vix",)
+    optional_series = ()
+
+
+def test_a_series_that_one_of_both_configs_needs_is_required(desk, monkeypatch):
+    config = load_config("common.yaml")
+    assert wanted_series([config]) == {"vix": WantedSeries("^VIX", required=False)}
+    assert wanted_series([config.model_copy(update={"market": {}})]) == {}
+    recipes = [CommonVolatility("may", 4, config.split), Demanding("must", 4, config.split)]
+    for order in (recipes, recipes[::-1]):
+        rest = iter(order)
+        monkeypatch.setattr(RunConfig, "recipe", lambda config, rest=rest: next(rest))
+        assert wanted_series([config, config]) == {"vix": WantedSeries("^VIX", required=True)}
