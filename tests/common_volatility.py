@@ -55,6 +55,7 @@ class CommonVolatility:
     split: SplitConfig
 
     lookback: ClassVar[int] = 25
+    library: ClassVar[str] = "NumPy"
     series: ClassVar[tuple[str, ...]] = ()
     optional_series: ClassVar[tuple[str, ...]] = ("vix",)
     reads_others: ClassVar[bool] = True

@@ -90,6 +90,12 @@ def _events_ahead(view: View, *, at_once: bool) -> np.ndarray:
     return ((days > 0) & (days <= 30) & (known | at_once)).sum(axis=1).astype(float)
 
 
+def mean_close(view: View, *, shift: int) -> pd.DataFrame:
+    """The mean close of all other tickers; that of the next session with shift = -1."""
+    others = [peer.bars["close"] for peer in view.peers() if peer.ticker != view.ticker]
+    return honest_features(view).assign(others=pd.concat(others, axis=1).mean(axis=1).shift(shift))
+
+
 LEAKY_FEATURES = {
     "a centred moving average": centred_mean,
     "tomorrow's dividend": partial(tomorrows, "dividend"),

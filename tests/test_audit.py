@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import faults
 import numpy as np
@@ -67,6 +67,13 @@ def test_a_feature_that_looks_ahead_is_found(leak: str):
     found = leaks.check_features(columns, with_everything())
     assert not found.passed
     assert found.figure.endswith("of 10 differ; allowed 0")
+
+
+def test_a_feature_that_looks_ahead_at_another_ticker_is_found():
+    honest, leaky = (partial(faults.mean_close, shift=shift) for shift in (0, -1))
+    assert leaks.check_features(honest, panel(), beside=True).passed
+    found = leaks.check_features(leaky, panel(), beside=True)
+    assert found.figure == "10 of 10 differ; allowed 0"
 
 
 @pytest.mark.parametrize("column", ["dividend", "split"])

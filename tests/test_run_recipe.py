@@ -19,6 +19,8 @@ from lstmcli.forecasters.calibration import learn
 from lstmcli.forecasters.run_recipe import FitSummary, Trained
 from lstmcli.pipeline.market import WantedSeries, wanted_series
 from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.train import start_run
+from lstmcli.pipeline.training_plan import plan_training
 from lstmcli.splits import SplitConfig
 from lstmcli.store import Workspace
 
@@ -271,3 +273,13 @@ def test_a_series_that_one_of_both_configs_needs_is_required(desk, monkeypatch):
         rest = iter(order)
         monkeypatch.setattr(RunConfig, "recipe", lambda config, rest=rest: next(rest))
         assert wanted_series([config, config]) == {"vix": WantedSeries("^VIX", required=True)}
+
+
+def test_a_training_is_not_resumed_without_the_series_that_it_began_with(desk, lstm):
+    fetch_vix(lstm)
+    session = Session(Workspace(desk))
+    start_run(session, plan_training(session, load_config("common.yaml"), ()))
+    shutil.rmtree(desk / "market")
+    answer = lstm("train", "--resume")
+    assert answer.code == 2
+    assert "The bars of market ^VIX have changed since" in answer.err

@@ -45,17 +45,20 @@ class Check:
     passed: bool | None
 
 
-def check_features(columns: Columns, panel: Panel, *, seed: int = 0, places: int = 5) -> Check:
+def check_features(
+    columns: Columns, panel: Panel, *, seed: int = 0, places: int = 5, beside: bool = False
+) -> Check:
     """Check that features (T, F) keep every bit when all later data change.
 
     Args:
         columns: features of a view.
         places: sessions of each ticker after which data are changed.
+        beside: whether features read other tickers, whose data then change, too.
     """
     generator = np.random.default_rng(seed)
     changed = 0
     for ticker, bars in panel.items():
-        alone = panel.only([ticker])
+        alone = panel.narrow([ticker]) if beside else panel.only([ticker])
         before = columns(alone.view(ticker))
         for t in generator.integers(len(bars) // 2, len(bars) - 1, places):
             after = columns(

@@ -48,6 +48,10 @@ class Blend:
         return self.network.name
 
     @property
+    def library(self) -> str:
+        return self.network.library
+
+    @property
     def horizon(self) -> int:
         return self.network.horizon
 

@@ -69,6 +69,10 @@ class NetworkRecipe:
         return self.label or self.model.name
 
     @property
+    def library(self) -> str:
+        return "TensorFlow"
+
+    @property
     def horizon(self) -> int:
         return self.window.horizon
 

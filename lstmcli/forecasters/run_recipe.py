@@ -136,6 +136,11 @@ class RunRecipe(Recipe, Protocol):
         ...
 
     @property
+    def library(self) -> str:
+        """The library that a fit waits for first, by the name that people know."""
+        ...
+
+    @property
     def series(self) -> tuple[str, ...]:
         """Names of the market series without which it cannot forecast."""
         ...

@@ -55,7 +55,8 @@ def audit(
     horizon = recipe.horizon
 
     on_stage("features and targets")
-    yield leaks.check_features(recipe.columns, panel, seed=config.seed)
+    others = recipe.reads_others
+    yield leaks.check_features(recipe.columns, panel, seed=config.seed, beside=others)
     yield leaks.check_targets(plan.prepared, panel)
 
     on_stage("fitting on the bars given")

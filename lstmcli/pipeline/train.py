@@ -105,7 +105,8 @@ def resume_run(session: Session) -> tuple[str, TrainPlan]:
     run = interrupted[-1]
     text, record = store.plan(run)
     plan = plan_training(session, stored_config(store, run, text), ())
-    changed = [ticker for ticker, sha in plan.record.bars.items() if record.bars.get(ticker) != sha]
+    now = plan.record.bars
+    changed = [of for of in {**now, **record.bars} if now.get(of) != record.bars.get(of)]
     if changed or plan.record.config_sha != record.config_sha:
         what = f"The bars of {' '.join(changed)}" if changed else "The bars or this program"
         config = store.path(run) / "config.yaml"
@@ -144,7 +145,7 @@ def _train(
     started = time.perf_counter()
     workspace = session.workspace
     watch = _RunWatch(workspace.runs.checkpoints(run), on_epoch)
-    on_stage("loading TensorFlow")
+    on_stage(f"loading {plan.recipe.library}")
     scored = plan.recipe.fit(
         plan.panel, plan.until, watch=watch, fit="scored", prepared=plan.prepared
     )
