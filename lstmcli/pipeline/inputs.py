@@ -9,8 +9,8 @@ import pandas as pd
 
 from lstmcli.errors import LstmError, NoDataError, shell_word
 from lstmcli.panel import Panel
-from lstmcli.pipeline.market import note_without
-from lstmcli.pipeline.session import Loaded, Session, series_key
+from lstmcli.pipeline.market import note_without, optional_series, series_key
+from lstmcli.pipeline.session import Loaded, Session
 from lstmcli.store.bars import BarsMeta
 from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
@@ -107,9 +107,12 @@ def panel_of_run(session: Session, asked: Sequence[Inputs]) -> Panel:
             metas[ticker] = meta
     calendars = {ticker: meta.calendar for ticker, meta in metas.items()}
     panel = Panel({ticker: bars[ticker] for ticker in sorted(bars)}, calendars)
-    loaded = session.with_inputs(Loaded(panel, metas, {}), [session.config(manifest.run)])
+    config = session.config(manifest.run)
+    loaded = session.with_inputs(Loaded(panel, metas, {}), [config])
+    # What a run has not learnt from it does not read, and nobody has to be told of it.
+    read = {n: series_key(t) in manifest.bars for n, t in optional_series(config).items()}
+    market = {n: one for n, one in loaded.panel.market.items() if read.get(n, True)}
     for series in loaded.absent:
-        # A run that was trained without it has no reason to say so each time.
         if series_key(series) in manifest.bars:
             session.warn_once(note_without(series))
-    return loaded.panel.until(origin)
+    return loaded.panel.with_(market=market).until(origin)

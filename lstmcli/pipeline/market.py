@@ -28,17 +28,14 @@ class WantedSeries:
 def wanted_series(configs: Sequence[RunConfig]) -> dict[str, WantedSeries]:
     """Return the market series that the recipes of some configs read, by name.
 
-    One that a recipe reads where it is there is wanted where its config names it.
-
     Raises:
         ConfigError: two configs mean different series by one name.
     """
     found: dict[str, WantedSeries] = {}
     for config in configs:
-        recipe = config.recipe()
-        optional = (name for name in recipe.optional_series if name in config.market)
-        for name in dict.fromkeys((*recipe.series, *optional)):
-            ticker, required = config.market[name], name in recipe.series
+        series = config.recipe().series
+        for name in dict.fromkeys((*series, *optional_series(config))):
+            ticker, required = config.market[name], name in series
             known = found.setdefault(name, WantedSeries(ticker, required))
             if known.ticker != ticker:
                 raise ConfigError(
@@ -49,6 +46,17 @@ def wanted_series(configs: Sequence[RunConfig]) -> dict[str, WantedSeries]:
             if required:
                 found[name] = WantedSeries(ticker, required)
     return found
+
+
+def optional_series(config: RunConfig) -> dict[str, str]:
+    """Return the tickers of the series that the recipe of a config may do without, by name."""
+    names = config.recipe().optional_series
+    return {name: config.market[name] for name in names if name in config.market}
+
+
+def series_key(ticker: str) -> str:
+    """Return the key of a market series among the hashes of bars that a run keeps."""
+    return f"market {ticker}"
 
 
 def stale_series(panel: Panel, ticker: str, names: Sequence[str]) -> list[str]:

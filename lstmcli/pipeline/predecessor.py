@@ -11,9 +11,11 @@ from lstmcli.forecasters.calibrated import learnt_from
 from lstmcli.forecasters.calibration import learn
 from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.panel import Panel
+from lstmcli.pipeline.market import optional_series, series_key
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.training_plan import TrainPlan
 from lstmcli.splits import SplitConfig
+from lstmcli.store.runs import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +90,8 @@ def _inherited(session: Session, plan: TrainPlan) -> tuple[Fitted, CalibrationSt
         try:
             if lineage(session.config(manifest.run)) != wanted:
                 continue
+            if not _reads_the_same(manifest, plan):
+                continue
             state = calibration_of(session, manifest.run, plan.panel)
             if state is None or state.before > last:
                 continue
@@ -98,3 +102,9 @@ def _inherited(session: Session, plan: TrainPlan) -> tuple[Fitted, CalibrationSt
         except LstmError:
             continue  # of another version: it cannot be read
     return None
+
+
+def _reads_the_same(manifest: Manifest, plan: TrainPlan) -> bool:
+    """Return whether a run has learnt from the optional market series that a training has."""
+    keys = map(series_key, optional_series(plan.config).values())
+    return all((key in manifest.bars) == (key in plan.loaded.hashes) for key in keys)

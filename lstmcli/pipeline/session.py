@@ -18,7 +18,7 @@ from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import EX_DIVIDEND, empty_events
 from lstmcli.panel import MarketSeries, Panel
-from lstmcli.pipeline.market import note_without, wanted_series
+from lstmcli.pipeline.market import note_without, series_key, wanted_series
 from lstmcli.pipeline.read_once import BarsReadOnce, RunsReadOnce, once
 from lstmcli.pipeline.saved import fitted_from, stored_config
 from lstmcli.sessions import settled_session
@@ -279,11 +279,6 @@ class Session:
             return fitted_from(files, recipe, store=runs, run=run, with_keras=with_keras)
 
         return once(self._fitted, (run, with_keras), load)
-
-
-def series_key(ticker: str) -> str:
-    """Return the key of a market series among the hashes of bars; see `Loaded.hashes`."""
-    return f"market {ticker}"
 
 
 def _settled(bars: pd.DataFrame, meta: BarsMeta) -> pd.DataFrame:
