@@ -44,7 +44,7 @@ class Panel(Mapping[str, pd.DataFrame]):
 
     A panel is a mapping from tickers to their bars: these are pooled, forecast and
     averaged. Market series, events and the bars `beside` them are not. `until`, `since`,
-    `only`, `narrow` and `with_` are the ways to make one panel from another.
+    `only`, `narrow`, `peers` and `with_` are the ways to make one panel from another.
 
     Attributes:
         calendars: by ticker, names that `lstmcli.sessions` understands. A ticker
@@ -52,7 +52,7 @@ class Panel(Mapping[str, pd.DataFrame]):
         market: series by the name that a config gives them, such as `vix`.
         events: the Events table; see `lstmcli.frames`.
         beside: bars of tickers that a forecast may read and that are not forecast; see
-            `View.peers`.
+            `peers`.
 
     Example:
         >>> panel = Panel({"MRK": bars}, {"MRK": "XNYS"})
@@ -120,6 +120,17 @@ class Panel(Mapping[str, pd.DataFrame]):
         bars = {ticker: self.bars[ticker] for ticker in tickers}
         return replace(self, bars=bars, beside={**self.beside, **others})
 
+    def peers(self, ticker: str) -> Panel:
+        """Return the panel of all tickers that close when one does, those beside included.
+
+        They are those on its calendar. What a ticker of another exchange did on a session may
+        become known only after the close of this one. They stand in the order of their
+        names, so that sums over them do not depend on which of them are forecast.
+        """
+        calendar, every = self.calendars.get(ticker, WEEKDAYS), {**self.bars, **self.beside}
+        names = [name for name in every if self.calendars.get(name, WEEKDAYS) == calendar]
+        return replace(self, bars={name: every[name] for name in sorted(names)}, beside={})
+
     def with_(self, **parts: Any) -> Panel:
         """Return the panel with some of its fields replaced, by name."""
         return replace(self, **parts)
@@ -158,8 +169,7 @@ class View:
 
     @property
     def bars(self) -> pd.DataFrame:
-        own = self.panel.bars
-        return own[self.ticker] if self.ticker in own else self.panel.beside[self.ticker]
+        return self.panel[self.ticker]
 
     @property
     def sessions(self) -> pd.DatetimeIndex:
@@ -168,15 +178,6 @@ class View:
     @property
     def calendar(self) -> str:
         return self.panel.calendars.get(self.ticker, WEEKDAYS)
-
-    def peers(self) -> tuple[View, ...]:
-        """Return the views of all tickers that close when this one does, itself among them.
-
-        They are those on its calendar, in the order of their names. What a ticker of another
-        exchange did on a session may become known only after the close of this one.
-        """
-        views = (self.panel.view(ticker) for ticker in sorted({*self.panel, *self.panel.beside}))
-        return tuple(view for view in views if view.calendar == self.calendar)
 
     def market(self, name: str) -> pd.DataFrame:
         """Return the bars of a market series on its own sessions.

@@ -61,7 +61,8 @@ class CommonVolatility:
     reads_others: ClassVar[bool] = True
 
     def columns(self, view: View) -> pd.DataFrame:
-        own = {peer.ticker: ewma_volatility(peer.bars) for peer in view.peers()}
+        peers = view.panel.peers(view.ticker)
+        own = {ticker: ewma_volatility(bars) for ticker, bars in peers.items()}
         common = pd.DataFrame(own).median(axis=1).reindex(view.sessions)
         fear = pd.Series(0.0, view.sessions)
         if "vix" in view.panel.market:

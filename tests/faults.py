@@ -92,7 +92,8 @@ def _events_ahead(view: View, *, at_once: bool) -> np.ndarray:
 
 def mean_close(view: View, *, shift: int) -> pd.DataFrame:
     """The mean close of all other tickers; that of the next session with shift = -1."""
-    others = [peer.bars["close"] for peer in view.peers() if peer.ticker != view.ticker]
+    peers = view.panel.peers(view.ticker)
+    others = [bars["close"] for ticker, bars in peers.items() if ticker != view.ticker]
     return honest_features(view).assign(others=pd.concat(others, axis=1).mean(axis=1).shift(shift))
 
 

@@ -70,7 +70,7 @@ def test_a_narrow_panel_forecasts_some_and_reads_the_others_beside():
     some = whole.narrow(["B"])
     assert (list(some), list(some.beside)) == (["B"], ["A"])
     assert list(some.events["ticker"]) == ["A", "B"]
-    assert some.view("A").bars is whole["A"]
+    assert some.beside["A"] is whole["A"]
     assert some.sessions().equals(whole["B"].index)
     day = pd.Timestamp("2016-10-03")
     assert some.until(day).beside["A"].index[-1] == day
@@ -83,9 +83,10 @@ def test_peers_are_those_that_close_when_the_ticker_does():
     bars = {"A": simulate_bars(300), "L": london(), "B": simulate_bars(300, seed=1)}
     both = Panel(bars, {"A": "XNYS", "L": "XLON", "B": "XNYS"})
     for of in (both, both.narrow(["A", "L"])):
-        assert [peer.ticker for peer in of.view("A").peers()] == ["A", "B"]
-        assert [peer.ticker for peer in of.view("L").peers()] == ["L"]
-    assert both.narrow(["A"]).view("A").peers()[1].bars is bars["B"]
+        assert list(of.peers("A")) == list(of.peers("B")) == ["A", "B"]
+        assert list(of.peers("L")) == ["L"]
+    found = both.narrow(["B"]).peers("B")
+    assert (found["A"] is bars["A"], found.beside) == (True, {})
 
 
 def test_since_keeps_the_market_whole():

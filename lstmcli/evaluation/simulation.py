@@ -190,6 +190,6 @@ def _perturbed_events(
 
 
 def _session_after(panel: Panel, ticker: str, after: pd.Timestamp) -> pd.Timestamp:
-    sessions = panel.view(ticker).sessions
-    later = sessions[sessions > after]
+    bars = panel[ticker] if ticker in panel else panel.beside[ticker]
+    later = bars.index[bars.index > after]
     return later[0] if len(later) else pd.NaT

@@ -152,7 +152,7 @@ class RunRecipe(Recipe, Protocol):
 
     @property
     def reads_others(self) -> bool:
-        """Whether a forecast reads other tickers, and them through `View.peers` alone.
+        """Whether a forecast reads other tickers, and them by `Panel.peers` alone.
 
         So it is the same whether the others are forecast, too, or stand beside in the panel.
         """
