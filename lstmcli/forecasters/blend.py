@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,10 @@ class Blend:
     recipes: tuple[Recipe, ...]
     weights: tuple[float, ...]
 
+    library: ClassVar[str] = NetworkRecipe.library
+    optional_series: ClassVar[tuple[str, ...]] = NetworkRecipe.optional_series
+    reads_others: ClassVar[bool] = NetworkRecipe.reads_others
+
     @property
     def network(self) -> NetworkRecipe:
         return cast(NetworkRecipe, self.recipes[0])
@@ -46,10 +50,6 @@ class Blend:
     @property
     def name(self) -> str:
         return self.network.name
-
-    @property
-    def library(self) -> str:
-        return self.network.library
 
     @property
     def horizon(self) -> int:
@@ -62,14 +62,6 @@ class Blend:
     @property
     def series(self) -> tuple[str, ...]:
         return self.network.series
-
-    @property
-    def optional_series(self) -> tuple[str, ...]:
-        return self.network.optional_series
-
-    @property
-    def reads_others(self) -> bool:
-        return self.network.reads_others
 
     def columns(self, view: View) -> pd.DataFrame:
         return self.network.columns(view)

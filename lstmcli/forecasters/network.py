@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -64,13 +64,13 @@ class NetworkRecipe:
     future: tuple[str, ...] = ()
     label: str = ""
 
+    library: ClassVar[str] = "TensorFlow"
+    optional_series: ClassVar[tuple[str, ...]] = ()
+    reads_others: ClassVar[bool] = False
+
     @property
     def name(self) -> str:
         return self.label or self.model.name
-
-    @property
-    def library(self) -> str:
-        return "TensorFlow"
 
     @property
     def horizon(self) -> int:
@@ -83,14 +83,6 @@ class NetworkRecipe:
     @property
     def series(self) -> tuple[str, ...]:
         return series_of(self.features)
-
-    @property
-    def optional_series(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def reads_others(self) -> bool:
-        return False
 
     def columns(self, view: View) -> pd.DataFrame:
         return feature_matrix(view, self.features)
