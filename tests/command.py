@@ -82,6 +82,18 @@ def kept_logging() -> Iterator[None]:
         logger.setLevel(level)
 
 
+@contextmanager
+def kept_clock() -> Iterator[None]:
+    """Give `LSTM_NOW` back as it was."""
+    before = os.environ.get("LSTM_NOW")
+    try:
+        yield
+    finally:
+        os.environ.pop("LSTM_NOW", None)
+        if before is not None:
+            os.environ["LSTM_NOW"] = before
+
+
 def environment(workspace: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the variables of a process for which it is `NOW`."""
     return {**os.environ, "LSTM_WORKSPACE": str(workspace), "LSTM_NOW": NOW, **(changes or {})}

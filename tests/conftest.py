@@ -14,7 +14,7 @@ from typing import Any
 
 import curl_cffi  # noqa: F401  (after TensorFlow its TLS finds TensorFlow's symbols, and fails)
 import pytest
-from command import LAST, NOW, SMALL, TINY, Lstm, Result, spawn
+from command import LAST, NOW, SMALL, TINY, Lstm, Result, kept_clock, spawn
 from filelock import FileLock
 from simulate import simulate_bars
 from yahoo_server import YahooServer
@@ -64,6 +64,13 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     _reached.clear()
     yield
     assert not _reached, f"this test reached beyond loopback: {_reached}"
+
+
+@pytest.fixture(autouse=True)
+def _clock_put_back() -> Iterator[None]:
+    """Give the clock back as it was: a Yahoo or a replay moves it for the whole process."""
+    with kept_clock():
+        yield
 
 
 @pytest.fixture(scope="module")

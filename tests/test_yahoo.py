@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from command import kept_clock
 from yahoo_server import Fault, Listing, YahooServer, traded
 
 from lstmcli.errors import (
@@ -571,3 +572,11 @@ def test_a_failing_market_series_keeps_its_file_and_its_hint_says_market(
     if fault != "unknown":  # whose hint is Yahoo's page that looks symbols up
         assert "lstm fetch --market ^VIX" in error.hint
     assert (workspace.market.folder / "^VIX.parquet").read_bytes() == before
+
+
+def test_a_clock_that_a_test_moves_is_put_back(yahoo):
+    before = os.environ["LSTM_NOW"]
+    with kept_clock():
+        yahoo.move_clock(LATER)
+        assert os.environ["LSTM_NOW"] == LATER.isoformat()
+    assert os.environ["LSTM_NOW"] == before
