@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -447,6 +449,21 @@ def test_a_path_goes_before_the_local_folder_and_that_before_the_shipped_ones(fo
     assert find_config(name).resolve() == folder / "configs" / name
     (folder / name).write_text(DENSE)
     assert find_config(name).resolve() == folder / name
+
+
+def test_a_file_that_hides_a_shipped_config_is_named(folder, caplog):
+    shipped = shipped_configs()["stacked"]
+    shutil.copy(shipped, folder / "stacked.yaml")
+    load_config("stacked")  # a copy hides nothing
+    (folder / "dense.yaml").write_text(DENSE)
+    load_config("./dense.yaml")  # so named, it is meant
+    (folder / "mine.yaml").write_text(DENSE)
+    load_config("mine")
+    assert caplog.messages == []
+    (folder / "stacked.yaml").write_text(DENSE)
+    assert load_config("stacked").model.name == "dense"
+    expected = "the config stacked is ./stacked.yaml, which differs from the one that ships"
+    assert caplog.messages == [expected]
 
 
 @pytest.mark.parametrize("name", ["mine", "mine.yaml", "configs/mine", "configs/mine.yaml"])

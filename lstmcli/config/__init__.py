@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -24,7 +25,13 @@ from lstmcli.config._yaml import (
     show_value,
     write_yaml,
 )
-from lstmcli.config.files import config_folders, find_config, read_text, shipped_configs
+from lstmcli.config.files import (
+    config_folders,
+    find_config,
+    hides_shipped,
+    read_text,
+    shipped_configs,
+)
 from lstmcli.config.inputs import check_feature, check_future, check_series, missing_series
 from lstmcli.config.names import check_name, name_of_file
 from lstmcli.errors import ConfigError
@@ -38,6 +45,9 @@ from lstmcli.frames import Section
 from lstmcli.models import VARIANTS, AnyModel, ModelConfig
 from lstmcli.splits import SplitConfig
 from lstmcli.windows import WindowConfig
+
+
+log = logging.getLogger(__name__)
 
 
 def _printable(ticker: str) -> str:
@@ -148,10 +158,14 @@ def config_sha(config: RunConfig) -> str:
 def load_config(name: str, *, overrides: Sequence[str] = ()) -> RunConfig:
     """Return the config of a file, patched by `a.b=c` overrides.
 
+    A file of this folder that goes before a shipped one of its name, and differs, is logged.
+
     Raises:
         ConfigError: one line per mistake, each with its place.
     """
     path = find_config(name)
+    if hides_shipped(name, path):
+        log.warning("the config %s is ./%s, which differs from the one that ships", name, path)
     config = parse_config(read_text(path), str(path), overrides)
     if config.name:
         return config

@@ -50,6 +50,20 @@ def find_config(name: str) -> pathlib.Path:
     )
 
 
+def hides_shipped(name: str, path: pathlib.Path) -> bool:
+    """Return whether a file that a bare name has found is another than the one that ships.
+
+    A copy of that, as `lstm init` makes it, is not.
+    """
+    shipped = shipped_configs().get(path.stem)
+    if shipped is None or pathlib.PurePath(name).name != name:
+        return False
+    try:
+        return path.read_bytes() != shipped.read_bytes()
+    except OSError:
+        return False
+
+
 def _is_file(path: pathlib.Path) -> bool:
     try:
         return path.is_file()
