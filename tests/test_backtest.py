@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from command import LAST, SMALL, TINY, Lstm, finished, spawn, start, wait_for
+from command import LAST, SMALL, TINY, Lstm, finished, hinted, spawn, start, wait_for
 from simulate import panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
@@ -242,7 +242,7 @@ def test_a_backtest_is_drawn_as_pictures(proven, tmp_path):
     assert other.code == 3
     none = spawn("plot", "--kind", "backtest", workspace=data.parent / "fresh")
     assert none.code == 3
-    assert none.hint == "lstm backtest MRK"
+    assert none.hint == "lstm backtest"
 
 
 def test_killed_in_the_third_fold_it_goes_on_to_the_same_scores(proven, tmp_path):
@@ -427,6 +427,17 @@ def test_two_configs_are_compared_on_the_same_origins(lstm: Lstm, fresh):
         left = kept["best_epochs"][f"{label}-01"].count(0)
         said = f"{label}: {left} of {members} members stayed at epoch 0, the untrained baseline."
         assert said in answer.out.splitlines()
+    # What the columns of a verdict mean is said once, after both.
+    assert answer.out.count("'shows': a skill of this size") == 1
+
+    drawn = lstm("plot", "AAA", "--kind", "past")
+    assert drawn.code == 0, drawn.err
+    names = ["past-AAA-smoke.png", "past-AAA-other.png"]
+    assert [Path(path).name for path in drawn.out.split()] == names
+    refused = lstm("plot", "AAA", "--kind", "past", "-o", "one.png")
+    assert refused.code == 2
+    assert hinted(refused) == ["lstm plot AAA --kind past"]
+    assert not Path("one.png").exists()
 
 
 def test_a_config_may_not_be_called_as_the_untrained_self_of_another(lstm: Lstm, fresh):

@@ -415,7 +415,10 @@ def test_plot_compares_tickers_in_one_picture(lstm, workspace):
 def test_past_forecasts_are_drawn_from_the_ledger(lstm, workspace, monkeypatch):
     nothing = lstm("plot", "GOOG", "--kind", "past")
     assert nothing.code == 3
-    assert hinted(nothing) == ["lstm backtest GOOG --config smoke.yaml"]
+    assert hinted(nothing) == ["lstm backtest GOOG"]
+    nothing = lstm("plot", "--kind", "past")
+    assert (nothing.code, hinted(nothing)) == (3, ["lstm backtest"])
+    assert "neither in the ledger" in nothing.err
     session = Session(Workspace(workspace))
     origin = session.settled("GOOG")[0].index[-30]
     monkeypatch.setenv("LSTM_NOW", f"{origin:%Y-%m-%d}T18:00:00-04:00")

@@ -14,7 +14,7 @@ from lstmcli.charts import Theme
 from lstmcli.errors import ConfigError, LstmError, NoDataError, shell_word
 from lstmcli.pipeline.plot_backtest import backtest_figure, calibration_figures
 from lstmcli.pipeline.plot_forecast import attention_figure, compare_figure, prediction_figure
-from lstmcli.pipeline.plot_past import forecast_tickers, past_figure
+from lstmcli.pipeline.plot_past import forecast_tickers, past_figures
 from lstmcli.pipeline.predict import Failure, predict
 from lstmcli.pipeline.session import Session
 from lstmcli.store import Workspace
@@ -130,12 +130,7 @@ def _draw(
             return [backtest_figure(session.workspace.backtests, run, theme)], []
         case "calibration":
             figures = calibration_figures(session.workspace.backtests, run, theme)
-            if one is not None and len(figures) > 1:
-                raise ConfigError(
-                    f"Expected a backtest of one config for one file. Received: {one} and "
-                    f"{len(figures)} configs.",
-                    hint="lstm plot --kind calibration",
-                )
+            _check_one_config(figures, one, kind)
             return figures, []
         case "past":
             return _past(session, tickers, run, theme, one)
@@ -180,6 +175,18 @@ def _check_single(tickers: Sequence[str], output: Path | None, kind: Kind) -> No
         )
 
 
+def _check_one_config(
+    figures: Sequence[Drawn], output: Path | None, kind: Kind, tickers: Sequence[str] = ()
+) -> None:
+    """Check that a file is not asked to hold the charts of several configs."""
+    if output is not None and len(figures) > 1:
+        raise ConfigError(
+            f"Expected a backtest of one config for one file. Received: {output} and "
+            f"{len(figures)} configs.",
+            hint=f"{' '.join(['lstm plot', *map(shell_word, tickers)])} --kind {kind}",
+        )
+
+
 def _training(session: Session, tickers: Sequence[str], run: str | None, theme: Theme) -> Drawn:
     manifest = session.manifest(run) if run else session.latest(tickers)
     unknown = [ticker for ticker in tickers if ticker not in manifest.tickers]
@@ -214,9 +221,10 @@ def _past(
     drawn, failed = [], []
     for ticker in wanted:
         try:
-            drawn.append((past_figure(session, ticker, run, theme), f"past-{ticker}"))
+            drawn += past_figures(session, ticker, run, theme)
         except LstmError as error:
             failed.append(Failure(ticker, error))
+    _check_one_config(drawn, one, "past", tickers)
     return drawn, failed
 
 

@@ -209,7 +209,7 @@ class BacktestStore(RecordStore[BacktestManifest]):
         if not self.names():
             raise NoDataError(
                 f"There is no finished backtest in {self.folder}.",
-                hint="lstm backtest MRK",
+                hint="lstm backtest",
             )
         return self.manifest(self.names()[-1])
 

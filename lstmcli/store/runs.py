@@ -229,7 +229,7 @@ class RunStore(RecordStore[Manifest]):
         named = " ".join(map(shell_word, wanted))
         if wanted and self.names():
             raise NoDataError(f"No run knows {named}.", hint=f"lstm train {named}")
-        new = f"lstm train {named or 'MRK'}"
+        new = f"lstm train {named}".rstrip()
         raise NoDataError(
             f"There is no finished run in {self.folder}.",
             hint="lstm train --resume" if self.interrupted() else new,
