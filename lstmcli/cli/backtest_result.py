@@ -73,9 +73,10 @@ def _print_result(result: BacktestResult) -> None:
             failed = " ".join(ticker for ticker in served if served[ticker] == name)
             print(f"{key}: no convergence, {name} instead: {failed}")
     _print_untrained(result)
-    for stored in manifest.verdicts.values():
+    last_verdict = len(manifest.verdicts)
+    for number, stored in enumerate(manifest.verdicts.values(), start=1):
         print()
-        print_stored_verdict(stored)
+        print_stored_verdict(stored, legend=number == last_verdict)
     times = result.evaluations
     print(f"\nThis period was backtested {times} time{'s' * (times > 1)} in this workspace.")
     print(DISCLAIMER)

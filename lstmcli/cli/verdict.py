@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from lstmcli.evaluation.verdict import Verdict
 
 
-def print_verdict(verdict: Verdict) -> None:
-    """Print what a recipe beats, and by how much."""
+def print_verdict(verdict: Verdict, *, legend: bool = True) -> None:
+    """Print what a recipe beats, and by how much; the legend says what the columns mean."""
     from lstmcli.report.verdict import TABLE_LEGEND, paragraphs, table_head, table_rows
 
     print_paragraphs(paragraphs(verdict))
@@ -21,7 +21,8 @@ def print_verdict(verdict: Verdict) -> None:
     if verdict.steps and rows:
         print()
         print_table(table_head(verdict), rows)
-        print(f"\n{wrapped(TABLE_LEGEND)}")
+        if legend:
+            print(f"\n{wrapped(TABLE_LEGEND)}")
 
 
 def print_paragraphs(paragraphs: Iterable[str]) -> None:
@@ -29,7 +30,7 @@ def print_paragraphs(paragraphs: Iterable[str]) -> None:
     print("\n\n".join(map(wrapped, paragraphs)))
 
 
-def print_stored_verdict(stored: Mapping[str, Any]) -> None:
+def print_stored_verdict(stored: Mapping[str, Any], *, legend: bool = True) -> None:
     """Print a verdict of a manifest; of versions before 0.3 its sentences alone."""
     from lstmcli.report.stored_verdict import restored_verdict
     from lstmcli.report.verdict_record import stored_paragraphs
@@ -38,4 +39,4 @@ def print_stored_verdict(stored: Mapping[str, Any]) -> None:
     if verdict is None:
         print_paragraphs(stored_paragraphs(stored))
     else:
-        print_verdict(verdict)
+        print_verdict(verdict, legend=legend)
