@@ -300,6 +300,47 @@ def test_a_ticker_without_a_run_waits_and_the_others_go_on(data, yahoo, lstm: Ls
     assert lstm("status", "--max-age", "1h").code == 0
 
 
+def test_sample_data_that_has_ended_is_left_out_and_said(data, yahoo, lstm: Lstm):
+    assert lstm("fetch", "GOOG", "--source", "sample", "-q").code == 0
+    answer = lstm("daily", "--summary", "day.txt")
+    assert answer.code == 0, answer.err
+    assert "2 forecasts, 1 left out" in answer.err
+    for text in (" ".join(answer.err.split()), Path("day.txt").read_text()):
+        assert "GOOG: its sample data ends on 2008-10-14, so it has no forecast." in text
+        assert "lstm remove GOOG" in text
+    page = (data / "report.html").read_text()
+    assert "2 of 2 forecasts are up to date; left out: GOOG." in page
+    (of_goog,) = (each for each in state(data)["tickers"] if each["ticker"] == "GOOG")
+    assert (of_goog["outcome"], of_goog["error"]) == ("left out", None)
+
+    # The same once more: nothing is drawn, or logged.
+    before = stamps(data)
+    assert lstm("daily", "-q").code == 0
+    assert touched(data, before) <= CALM
+
+    # A run that knows it is trained again without it.
+    split = ("--set", "split={validation: 60, calibration: 80, test: 60}", "--set", "retrain=monthly")
+    assert lstm("train", "MRK", "GOOG", *TINY, *split, "-q").code == 0
+    go_to_next_month(yahoo)
+    answer = lstm("daily")
+    assert answer.code == 0, answer.err
+    (run,) = {each["run"] for each in state(data)["tickers"] if each["ticker"] == "MRK"}
+    assert Workspace(data).runs.manifest(run).tickers == ("MRK",)
+
+
+def test_sample_data_alone_fails_once_it_has_ended(data, yahoo, lstm: Lstm):
+    assert lstm("fetch", "GOOG", "--source", "sample", "-q").code == 0
+    answer = lstm("daily", "GOOG", "-q")
+    assert answer.code == 3
+    assert "GOOG: its sample data ends on 2008-10-14" in answer.err
+    assert "there is no other ticker" in answer.err
+    # A ticker that no run knows is no help beside it.
+    yahoo.listings["KO"] = Listing(traded(FIRST, SETTLED, seed=9))
+    answer = lstm("daily", "GOOG", "KO", "-q")
+    assert answer.code == 3
+    assert hinted(answer) == ["lstm train KO"]
+
+
 def test_a_list_of_which_no_run_knows_a_ticker_fails(data, yahoo, lstm: Lstm):
     yahoo.listings["KO"] = Listing(traded(FIRST, SETTLED, seed=9))
     answer = lstm("daily", "KO", "-q")

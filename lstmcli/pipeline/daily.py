@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from lstmcli.errors import LstmError, NoDataError, SourceError
+from lstmcli.errors import LstmError, NoDataError, SourceError, shell_word
 from lstmcli.pipeline.day import Day, TickerDay, entry_of, write_day
 from lstmcli.pipeline.evening import Evening, OnStep
 from lstmcli.pipeline.fetch import fetch_each, series_behind
@@ -21,6 +21,7 @@ from lstmcli.pipeline.retraining import retrain
 from lstmcli.pipeline.score import Live, score
 from lstmcli.pipeline.session import Session
 from lstmcli.sessions import settled_session
+from lstmcli.sources import SampleSource
 from lstmcli.store.files import check_ticker
 
 
@@ -67,7 +68,13 @@ def _run(evening: Evening) -> Day:
 
 def _fetch(evening: Evening) -> None:
     """Ask the sources for the sessions that have settled and are not stored."""
-    behind = {day.ticker: day for day in evening.day.tickers if not _is_fresh(evening, day)}
+    behind = {
+        day.ticker: day
+        for day in evening.day.tickers
+        if not _is_fresh(evening, day) and not _is_ended_sample(evening, day)
+    }
+    if len(evening.left_out()) == len(evening.day.tickers):
+        _refuse_samples_alone(evening)
     if not behind:
         return
     evening.on_step(f"fetching {len(behind)} ticker{'s' * (len(behind) > 1)} …")
@@ -124,6 +131,30 @@ def _refuse_stale(evening: Evening, ticker_day: TickerDay) -> None:
         )
     # Damaged bars weigh more than a source that could not mend them.
     evening.fail(ticker_day, "look", max(errors, key=lambda error: error.exit_code))
+
+
+def _is_ended_sample(evening: Evening, ticker_day: TickerDay) -> bool:
+    """Leave a ticker out whose sample data has ended: else it would fail every evening."""
+    if ticker_day.error is not None:
+        return False  # what is damaged is fetched again
+    ticker = ticker_day.ticker
+    bars, meta = evening.session.bars(ticker)
+    if meta.source.get("name") != SampleSource().name:
+        return False
+    note = f"{ticker}: its sample data ends on {bars.index[-1]:%Y-%m-%d}, so it has no forecast."
+    evening.leave_out(ticker_day, note, f"lstm remove {shell_word(ticker)}")
+    return True
+
+
+def _refuse_samples_alone(evening: Evening) -> None:
+    """Fail an evening that has nothing but sample data that has ended."""
+    for ticker_day in evening.day.tickers:
+        error = NoDataError(
+            f"{str(ticker_day.note).removesuffix('.')}, and there is no other ticker.",
+            hint="lstm fetch MRK, then lstm train MRK; LSTM_NOW replays old bars",
+        )
+        ticker_day.note = ticker_day.hint = None
+        evening.fail(ticker_day, "look", error)
 
 
 def _forecast(evening: Evening) -> None:

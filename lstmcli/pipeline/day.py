@@ -15,15 +15,19 @@ from lstmcli.errors import LstmError
 from lstmcli.store import Workspace
 from lstmcli.version import __version__
 
-Outcome = Literal["forecast", "up to date", "not trained", "failed"]
+Outcome = Literal["forecast", "up to date", "not trained", "left out", "failed"]
 
 NOT_TRAINED: Outcome = "not trained"
 """Of a ticker that no run knows yet: it waits for the next training, and nothing has failed."""
+
+LEFT_OUT: Outcome = "left out"
+"""Of sample data that has ended: no evening brings it a bar, and nothing has failed."""
 
 _COUNTED: dict[Outcome, tuple[str, str]] = {
     "forecast": ("forecast", "forecasts"),
     "up to date": ("up to date", "up to date"),
     NOT_TRAINED: ("not trained yet", "not trained yet"),
+    LEFT_OUT: ("left out", "left out"),
     "failed": ("failed", "failed"),
 }
 """How one and how several of an outcome are told."""

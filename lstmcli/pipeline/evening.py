@@ -7,7 +7,7 @@ from typing import Any
 
 from lstmcli import clock
 from lstmcli.errors import LstmError
-from lstmcli.pipeline.day import NOT_TRAINED, Day, TickerDay, entry_of, last_day
+from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, Day, TickerDay, entry_of, last_day
 from lstmcli.pipeline.session import Session
 
 OnStep = Callable[[str], None]
@@ -71,6 +71,14 @@ class Evening:
         stamp = ticker_day.session and f"{ticker_day.session:%Y-%m-%d}"
         if (known.get("note"), known.get("session")) != (note, stamp):
             self.log("run", "waiting", ticker_day, message=f"{note} Next: {hint}.")
+
+    def leave_out(self, ticker_day: TickerDay, note: str, hint: str) -> None:
+        """Leave a ticker out of which no evening has news, which is no failure."""
+        ticker_day.outcome, ticker_day.note, ticker_day.hint = LEFT_OUT, note, hint
+
+    def left_out(self) -> set[str]:
+        """Return the tickers that were left out."""
+        return {day.ticker for day in self.day.tickers if day.outcome == LEFT_OUT}
 
     def is_issued(self, ticker_day: TickerDay) -> bool:
         """Return whether the ledger has the forecast of a ticker's session by its run.

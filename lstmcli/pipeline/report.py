@@ -8,7 +8,7 @@ from typing import Any
 
 from lstmcli import charts, clock
 from lstmcli.errors import LstmError, NoDataError
-from lstmcli.pipeline.day import NOT_TRAINED, last_day
+from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, last_day
 from lstmcli.pipeline.plot import check_folder
 from lstmcli.pipeline.predict import Failure, Prediction, predict
 from lstmcli.pipeline.report_record import record_of
@@ -167,12 +167,14 @@ def _sentence(sections: list[Section], failures: list[str]) -> str:
     failed = [section.ticker for section in sections if section.failed]
     stale = [section.ticker for section in sections if section.stale and not section.failed]
     waiting = [section.ticker for section in sections if section.line[-1] == NOT_TRAINED]
-    fresh = len(sections) - len(failed) - len(stale) - len(waiting)
-    parts = [f"{fresh} of {len(sections)} forecasts are up to date"]
+    ended = [section.ticker for section in sections if section.line[-1] == LEFT_OUT]
+    fresh = len(sections) - len(failed) - len(stale) - len(waiting) - len(ended)
+    parts = [f"{fresh} of {len(sections) - len(ended)} forecasts are up to date"]
     for what, tickers in (
         ("failed today", failed),
         ("stale", stale),
         ("not trained yet", waiting),
+        ("left out", ended),
     ):
         if tickers:
             more = f" and {len(tickers) - 5} more" if len(tickers) > 5 else ""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from lstmcli.config import Retrain, RunConfig, shipped_configs
 from lstmcli.errors import DataError, LstmError, NoDataError, shell_word
-from lstmcli.pipeline.day import TickerDay
+from lstmcli.pipeline.day import LEFT_OUT, TickerDay
 from lstmcli.pipeline.evening import Evening
 from lstmcli.pipeline.inputs import find_run
 from lstmcli.pipeline.session import Session
@@ -55,7 +55,7 @@ def retrain(evening: Evening) -> None:
 def _any_is_known(evening: Evening) -> bool:
     """Return whether a run knows any ticker of this evening, ready or not."""
     known = {ticker for run in evening.session.manifests() for ticker in run.tickers}
-    return any(ticker_day.ticker in known for ticker_day in evening.day.tickers)
+    return any(day.ticker in known for day in evening.day.tickers if day.outcome != LEFT_OUT)
 
 
 def _host(evening: Evening, runs: Sequence[Manifest]) -> Manifest | None:
@@ -79,16 +79,14 @@ def _host(evening: Evening, runs: Sequence[Manifest]) -> Manifest | None:
 def _wait(evening: Evening, ticker_day: TickerDay, host: Manifest | None, why: str = "") -> None:
     """Say that a ticker has no forecast yet, when it will have one, and the command for sooner."""
     ticker = ticker_day.ticker
-    note, config = f"{ticker}: no run knows it yet, so it has no forecast.", "lstm.yaml"
-    option = ""
+    note, options = f"{ticker}: no run knows it yet, so it has no forecast.", ""
     if host is not None:
         schedule = evening.session.config(host.run).retrain
-        config = _config_name(evening.session, host)
+        options = f" --config {_config_name(evening.session, host)}"
         if schedule != "never":
             note += f" It is trained with the next {schedule} training of {host.run}."
-            option = f" --set retrain={schedule}"
-    hint = f"lstm train {shell_word(ticker)} --config {config}{option}"
-    evening.wait(ticker_day, note + why, hint)
+            options += f" --set retrain={schedule}"
+    evening.wait(ticker_day, note + why, f"lstm train {shell_word(ticker)}{options}")
 
 
 def _config_name(session: Session, manifest: Manifest) -> str:
@@ -102,7 +100,7 @@ def _config_name(session: Session, manifest: Manifest) -> str:
 def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[TickerDay]) -> None:
     """Train a run again if it is due, with the newcomers.
 
-    Tickers without bars were removed: they are left out. Where a run has one ticker alone,
+    Tickers without bars were removed: they are left out, as sample data that has ended is. Where a run has one ticker alone,
     each newcomer gets a run of its own, with the same config.
     """
     session = evening.session
@@ -111,7 +109,7 @@ def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[Ticke
         return
     own = [day for day in evening.day.tickers if day.run == manifest.run]
     stored = set(evening.workspace.bars.tickers())
-    missing = (set(manifest.tickers) & stored) - {day.ticker for day in own}
+    missing = (set(manifest.tickers) & stored) - {day.ticker for day in own} - evening.left_out()
     issued = any(evening.is_issued(day) for day in own)
     if missing or issued:
         # A ticker gets one forecast from a session, and the networks see the same
