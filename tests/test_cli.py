@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from command import NOW, TINY, check_parses, commands, hinted, spawn
+from command import NOW, TINY, check_parses, commands, hinted, run_folder, spawn
 
 from lstmcli import __version__
 from lstmcli.config import parse_config, shipped_configs
@@ -349,6 +349,9 @@ def test_old_bars_are_called_stale_with_their_age(lstm, workspace, monkeypatch):
     assert "2008-10-14 (3 sessions old)" in stale.out
     assert "warning: SIM: stale: 3 sessions have settled since its last bar" in stale.err
     check_parses(stale.err.partition("; ")[2].strip())
+    monkeypatch.setenv("LSTM_NOW", "2008-10-15T18:00:00-04:00")
+    assert "SIM: stale: 1 session has settled since" in lstm("predict", "SIM").err
+    monkeypatch.setenv("LSTM_NOW", "2008-10-17T18:00:00-04:00")
     assert json.loads(lstm("predict", "SIM", "--json").out)["forecasts"][0]["sessions_behind"] == 3
 
 
@@ -597,9 +600,26 @@ def test_status_shows_age_run_and_forecast_of_each_ticker(lstm, workspace, monke
     assert lstm("status", "--workspace", "elsewhere").out == "nothing is stored in elsewhere\n"
 
 
+def test_predict_without_a_ticker_says_which_are_not_shown(lstm, workspace):
+    old = run_folder(workspace).name
+    bars, _ = Session(Workspace(workspace)).settled("SIM")
+    named = bars[["open", "high", "low", "close", "volume"]].rename_axis("Date")
+    named.to_csv("NEW.csv")
+    assert lstm("fetch", "NEW", "--source", "csv", "--file", "NEW.csv").code == 0
+    answer = lstm("predict")
+    assert answer.code == 0
+    assert "not shown: NEW, which no run knows; lstm train NEW\n" in answer.err
+    assert lstm("train", "SIM", *TINY, "--set", "training.refit=false").code == 0
+    answer = lstm("predict")
+    assert "not shown: GOOG, which an older run knows; lstm predict GOOG\n" in answer.err
+    for line in (["GOOG"], ["--run", old], ["-q"]):
+        assert "not shown" not in lstm("predict", *line).err
+
+
 def test_doctor_finds_a_sound_workspace_whole(lstm, workspace):
     answer = lstm("doctor")
     assert answer.code == 0
+    assert answer.out.startswith("lstm ")
     assert re.search(
         r"^bars SIM +560 sessions, 2006-07-\d\d to 2008-10-14, 0 behind$", answer.out, re.M
     )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from lstmcli.pipeline.look import Look
     from lstmcli.pipeline.predict import Prediction
+    from lstmcli.pipeline.session import Session
 
 
 def predict(
@@ -82,14 +83,18 @@ def predict(
         from lstmcli.store import Workspace
 
         session = Session(Workspace(workspace))
+        named = named_tickers(tickers, universe)
         done, failed = pipeline.predict(
             session,
-            named_tickers(tickers, universe),
+            named,
             run=run,
             as_of=parse_origin(as_of),
             with_earlier=not as_csv,
         )
         looks = [] if as_csv else [look_at(session, prediction) for prediction in done]
+    _warn_stale(done, quiet=quiet)
+    if not named and run is None:
+        _say_not_shown(session, quiet=quiet)
     for prediction in done:
         _warn(prediction, quiet=quiet)
     if as_json:
@@ -143,15 +148,39 @@ def parse_origin(text: str | None) -> pd.Timestamp | None:
     return pd.Timestamp(day)
 
 
+def _say_not_shown(session: Session, *, quiet: bool) -> None:
+    """Say which stored tickers are not shown where none was named: the newest run has others."""
+    shown = session.latest().tickers
+    known = {ticker for manifest in session.manifests() for ticker in manifest.tickers}
+    left = [ticker for ticker in session.workspace.bars.tickers() if ticker not in shown]
+    for command, why, tickers in (
+        ("predict", "which an older run knows", [name for name in left if name in known]),
+        ("train", "which no run knows", [name for name in left if name not in known]),
+    ):
+        if tickers:
+            some = " ".join(map(shell_word, tickers[:5])) + (" …" if len(tickers) > 5 else "")
+            say(f"not shown: {some}, {why}; lstm {command} {some}", quiet=quiet)
+
+
+def _warn_stale(done: Sequence[Prediction], *, quiet: bool) -> None:
+    """Warn of tickers whose last bar is old, once for those that end on one session."""
+    groups: dict[tuple[int, str], list[str]] = {}
+    for prediction in done:
+        # Sample data is old by its nature, and labelled so on every table.
+        if prediction.sessions_behind and not prediction.label:
+            key = prediction.sessions_behind, f"{prediction.made_on:%Y-%m-%d}"
+            groups.setdefault(key, []).append(prediction.ticker)
+    for (behind, made_on), tickers in groups.items():
+        settled = f"{behind:,} session{'s have' if behind > 1 else ' has'} settled"
+        if len(tickers) == 1:
+            who, whose = tickers[0], f"its last bar, {made_on}; lstm fetch {shell_word(tickers[0])}"
+        else:
+            who, whose = f"{len(tickers)} tickers", f"their last bar, {made_on}; lstm fetch"
+        say(f"warning: {who}: stale: {settled} since {whose}", quiet=quiet)
+
+
 def _warn(prediction: Prediction, *, quiet: bool) -> None:
     ticker, made_on = prediction.ticker, f"{prediction.made_on:%Y-%m-%d}"
-    # Sample data is old by its nature, and labelled so on every table.
-    if prediction.sessions_behind and not prediction.label:
-        say(
-            f"warning: {ticker}: stale: {prediction.sessions_behind:,} sessions have settled since "
-            f"its last bar, {made_on}; lstm fetch {shell_word(ticker)}",
-            quiet=quiet,
-        )
     if prediction.seen:
         say(
             f"warning: {ticker}: the network has seen bars after {made_on}: "
