@@ -156,7 +156,7 @@ def test_the_next_evening_scores_the_first(data, yahoo, lstm: Lstm):
     assert max(map(len, table.out.splitlines())) <= 80
     assert table.out.startswith("MDT, MRK: issued 2015-01-26 to 2015-01-27\n2 scored, 78 open\n")
     assert "for the next session" in table.out
-    assert "; 20 would be an alarm." in " ".join(table.out.split())
+    assert "; 20 would be one." in " ".join(table.out.split())
     # One outcome is no evidence: no skill, and the table says how long it takes.
     scores, _, legend = table.out.partition("\n\nn: sessions")
     assert scores.count("159 more evenings") == 9
@@ -246,6 +246,7 @@ def test_a_session_that_failed_is_missing_with_its_reason(data, yahoo, lstm: Lst
         (f"{failed:%Y-%m-%d}", False),
         (f"{SESSIONS[SETTLED + 1]:%Y-%m-%d}", True),
     ]
+    assert not any(each["reason"].startswith("MRK: ") for each in missing)
     assert "2 sessions without a forecast" in (data / "report.html").read_text()
 
 
@@ -319,8 +320,9 @@ def test_sample_data_that_has_ended_is_left_out_and_said(data, yahoo, lstm: Lstm
     assert touched(data, before) <= CALM
 
     # A run that knows it is trained again without it.
-    split = ("--set", "split={validation: 60, calibration: 80, test: 60}", "--set", "retrain=monthly")
-    assert lstm("train", "MRK", "GOOG", *TINY, *split, "-q").code == 0
+    split = "split={validation: 60, calibration: 80, test: 60}"
+    options = (*TINY, "--set", split, "--set", "retrain=monthly")
+    assert lstm("train", "MRK", "GOOG", *options, "-q").code == 0
     go_to_next_month(yahoo)
     answer = lstm("daily")
     assert answer.code == 0, answer.err
@@ -597,6 +599,36 @@ def test_a_failure_is_in_the_summary_with_its_ticker_once(data, yahoo, lstm: Lst
     assert "1 forecast, 1 failed" in text
     assert text.count("MDT: ") == 1
     assert f"MDT: stale: there is no bar of {session} yet. Next: lstm daily again" in text
+
+
+def test_a_failure_of_all_is_said_once_and_points_to_the_next_evening(data, yahoo, lstm: Lstm):
+    go_to(yahoo, 1)
+    yahoo.faults.append(Fault(status=500, body="oops"))
+    answer = lstm("daily", "-q", "--summary", "day.txt")
+    assert answer.code == 4
+    said = "Yahoo is down (it answered HTTP 500). Concerns: MDT MRK."
+    assert answer.err.splitlines() == [f"error: {said}", "", "hint: try again later: lstm daily"]
+    expected = "MDT, MRK: Yahoo is down (it answered HTTP 500). Next: try again later: lstm daily."
+    assert expected in Path("day.txt").read_text().splitlines()
+
+
+def test_stale_tickers_are_one_warning(data, yahoo, lstm: Lstm):
+    go_to(yahoo, 1)
+    answer = lstm("predict", "MRK", "MDT")
+    expected = (
+        "warning: 2 tickers: stale: 1 session has settled since their last bar, "
+        f"{TODAY:%Y-%m-%d}; lstm fetch"
+    )
+    assert [line for line in answer.err.splitlines() if "stale" in line] == [expected]
+
+
+def test_a_score_without_an_outcome_says_when_the_first_comes(data, yahoo, lstm: Lstm):
+    lstm("daily", "-q")
+    answer = lstm("score", "-q")
+    assert answer.code == 0
+    due = f"The first comes with the close of {SESSIONS[SETTLED]:%Y-%m-%d}."
+    assert f"No forecast has an outcome yet. {due}" in answer.out
+    assert "95 % confidence sequence" not in answer.out
 
 
 def test_status_tells_monitoring_how_old_the_last_success_is(data, yahoo, lstm: Lstm):

@@ -266,8 +266,8 @@ def test_a_ticker_that_changed_exchange_is_scored_where_its_bars_have_both_sessi
 def test_the_evidence_against_coverage_is_said_with_its_alarm():
     calm = Evidence(0.5, 1.25, None)
     assert coverage_sentence("net", calm) == (
-        "Evidence against the intervals of net+calibrated for the next session: 0.50, never above "
-        "1.25; 20 would be an alarm."
+        "No alarm about the cones of net+calibrated for the next session: the evidence against "
+        "them is 0.50, never above 1.25; 20 would be one."
     )
     alarmed = Evidence(3.0, ALARM + 1234, pd.Timestamp("2020-03-12"))
     assert coverage_sentence("net", alarmed) == (

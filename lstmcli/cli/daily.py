@@ -113,7 +113,8 @@ def _together(day: Day) -> list:
             names = [ticker for ticker, _ in failed]
             shown = " ".join(names[:SHOWN_ERRORS])
             more = f" and {len(names) - SHOWN_ERRORS} more" if len(names) > SHOWN_ERRORS else ""
-            first = type(first)(f"{first} Concerns: {shown}{more}.", hint=first.hint)
+            cause = str(first).removeprefix(f"{ticker}: ") if len(failed) > 1 else str(first)
+            first = type(first)(f"{cause} Concerns: {shown}{more}.", hint=first.hint)
         errors.append(first)
     return [*errors, *day.errors]
 

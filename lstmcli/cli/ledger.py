@@ -141,6 +141,9 @@ def _print_live(live: Live) -> None:
         for each in live.missing[-SHOWN_MISSING:]:
             line = f"  {each.ticker} {each.session:%Y-%m-%d}: {each.reason}"
             print(cut(line, screen_width() - 1))
+    if live.table.empty:
+        _print_first_outcome(live)
+        return
     legend = (
         "n: sessions with an outcome. Skill: how much lower the network's CRPS is, in % of the "
         f"other's, both in units of volatility. From {MIN_SKILL_OUTCOMES} sessions on with its "
@@ -148,6 +151,13 @@ def _print_live(live: Live) -> None:
         "outside."
     )
     print(f"\n{wrapped(legend)}\n{DISCLAIMER}")
+
+
+def _print_first_outcome(live: Live) -> None:
+    """Say when the first outcome comes, where there is none yet."""
+    due = live.rows["target_on"].min()
+    print(f"\nNo forecast has an outcome yet. The first comes with the close of {due:%Y-%m-%d}.")
+    print(DISCLAIMER)
 
 
 def _row(row: Any, published: str) -> list[str]:

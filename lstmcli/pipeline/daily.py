@@ -14,6 +14,7 @@ from lstmcli.errors import LstmError, NoDataError, SourceError, shell_word
 from lstmcli.pipeline.day import Day, TickerDay, entry_of, write_day
 from lstmcli.pipeline.evening import Evening, OnStep
 from lstmcli.pipeline.fetch import fetch_each, series_behind
+from lstmcli.pipeline.hints import point_to_daily
 from lstmcli.pipeline.issue import BESIDE, issue
 from lstmcli.pipeline.predict import Prediction, predict
 from lstmcli.pipeline.report import write_report
@@ -130,7 +131,9 @@ def _refuse_stale(evening: Evening, ticker_day: TickerDay) -> None:
             )
         )
     # Damaged bars weigh more than a source that could not mend them.
-    evening.fail(ticker_day, "look", max(errors, key=lambda error: error.exit_code))
+    worst = max(errors, key=lambda error: error.exit_code)
+    point_to_daily(worst)
+    evening.fail(ticker_day, "look", worst)
 
 
 def _is_ended_sample(evening: Evening, ticker_day: TickerDay) -> bool:

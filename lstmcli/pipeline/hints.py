@@ -37,6 +37,12 @@ def complete_hint(error: LstmError, options: Sequence[str]) -> None:
     error.hint = _COMMAND.sub(lambda found: _completed(found, options), error.hint)
 
 
+def point_to_daily(error: LstmError) -> None:
+    """Let a hint to fetch later name `lstm daily`, which fetches and does the rest too."""
+    if error.hint:
+        error.hint = re.sub(r"^(try again later: )lstm fetch .*", r"\1lstm daily", error.hint)
+
+
 _COMMAND = re.compile(
     r"lstm fetch(?P<ticker> (?!-)(?:'[^']*'|[^\s,]+))?(?P<rest>(?:(?!lstm fetch).)*)"
 )

@@ -100,8 +100,8 @@ def _config_name(session: Session, manifest: Manifest) -> str:
 def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[TickerDay]) -> None:
     """Train a run again if it is due, with the newcomers.
 
-    Tickers without bars were removed: they are left out, as sample data that has ended is. Where a run has one ticker alone,
-    each newcomer gets a run of its own, with the same config.
+    Tickers without bars were removed: they are left out, as sample data that has ended is. Where
+    a run has one ticker alone, each newcomer gets a run of its own, with the same config.
     """
     session = evening.session
     config = session.config(manifest.run)

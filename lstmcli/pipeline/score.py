@@ -145,7 +145,8 @@ def _missing(
     for record in workspace.log.read():
         if record.get("status") in REASONS and record.get("ticker"):
             key = record["ticker"], str(record.get("session"))
-            reasons[key] = str(record.get("message", "failed"))
+            message = str(record.get("message", "failed"))
+            reasons[key] = message.removeprefix(f"{record['ticker']}: ")
     found = []
     published = rows[rows["calibrated"]]
     for ticker, own in published.groupby("ticker", sort=False):

@@ -18,8 +18,7 @@ def summary_text(day: Mapping[str, Any]) -> str:
         day: as `Day.as_dict`.
     """
     lines = [f"lstm daily {day['sentence']}", "", summary_table(day).rstrip("\n")]
-    remarks = [remark for entry in (*day["tickers"], *day["errors"]) if (remark := _remark(entry))]
-    remarks += day["notes"]
+    remarks = [*_remarks([*day["tickers"], *day["errors"]]), *day["notes"]]
     lines += ["", *remarks] if remarks else []
     lines += ["", f"report: {day['report']}"] if day["report"] else []
     return "\n".join(lines) + "\n"
@@ -51,10 +50,16 @@ def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return (entry["ticker"], entry["session"] or "", entry["outcome"], *numbers)
 
 
-def _remark(entry: Mapping[str, Any]) -> str | None:
-    """Return why there is no forecast, and what to do; the ticker is named once."""
-    reason, ticker = entry.get("error") or entry.get("note"), entry.get("ticker")
-    if not reason:
-        return None
-    named = str(reason) if not ticker or ticker in str(reason) else f"{ticker}: {reason}"
-    return named + (f" Next: {entry['hint']}." if entry.get("hint") else "")
+def _remarks(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return why there is no forecast, and what to do: once, with the tickers it concerns."""
+    groups: dict[str, list[str]] = {}
+    for entry in entries:
+        reason, ticker = entry.get("error") or entry.get("note"), entry.get("ticker")
+        if not reason:
+            continue
+        cause = str(reason).removeprefix(f"{ticker}: ")
+        text = cause + (f" Next: {entry['hint']}." if entry.get("hint") else "")
+        concerned = groups.setdefault(text, [])
+        if ticker and (cause != reason or ticker not in cause):
+            concerned.append(ticker)
+    return [f"{', '.join(of)}: {text}" if of else text for text, of in groups.items()]

@@ -100,6 +100,6 @@ def coverage_sentence(recipe: str, evidence: Evidence) -> str:
             f"{evidence.alarmed_on:%Y-%m-%d})."
         )
     return (
-        f"Evidence against the intervals of {recipe} for the next session: {evidence.value:.2f}, "
-        f"never above {evidence.highest:.2f}; {ALARM:.0f} would be an alarm."
+        f"No alarm about the cones of {recipe} for the next session: the evidence against them is "
+        f"{evidence.value:.2f}, never above {evidence.highest:.2f}; {ALARM:.0f} would be one."
     )
