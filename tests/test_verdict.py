@@ -136,6 +136,9 @@ def test_cones_that_do_not_cover_do_not_beat():
     assert "its cones do not hold what they promise (at 5 sessions the 80 % cone held 7" in (
         flat(found)
     )
+    # The short verdict names the cone, beside the share that all steps held on average.
+    short = short_verdict(verdict_json(found))
+    assert "cones do not hold what they promise (at 5 sessions the 80 % cone held 7" in short
 
 
 def test_a_skill_too_small_to_matter_does_not_beat():

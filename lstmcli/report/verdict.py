@@ -133,8 +133,7 @@ def _stop(row: Row, verdict: Verdict) -> str:
     worst = off.loc[(off["coverage"] - off["nominal"]).abs().idxmax()]
     return (
         f"does not beat {name}, though its loss is {_percent(row['skill'])} lower: its cones do "
-        f"not hold what they promise (at {_sessions(int(worst['step']))} "
-        f"{_cone(worst['nominal'], worst['coverage'])})"
+        f"not hold what they promise ({cone_phrase(worst)})"
     )
 
 
@@ -266,8 +265,10 @@ def _share(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _cone(nominal: float, coverage: float) -> str:
-    return f"the {100 * nominal:.0f} % cone held {_share(coverage)}"
+def cone_phrase(row: Row) -> str:
+    """Return how much a cone held, such as `at 20 sessions the 95 % cone held 98.1 %`."""
+    held = f"the {100 * row['nominal']:.0f} % cone held {_share(row['coverage'])}"
+    return f"at {_sessions(int(row['step']))} {held}"
 
 
 def _signed(share: float) -> str:

@@ -19,7 +19,13 @@ from lstmcli.evaluation.ladder import (
     UNCOVERED,
 )
 from lstmcli.evaluation.verdict import Verdict
-from lstmcli.report.verdict import direction_sentence, joined, paragraphs, plain_name
+from lstmcli.report.verdict import (
+    cone_phrase,
+    direction_sentence,
+    joined,
+    paragraphs,
+    plain_name,
+)
 from lstmcli.report.wording import recipe_name
 
 
@@ -140,7 +146,21 @@ def _short_phrases(stored: Mapping[str, Any]) -> list[str]:
         key = TIES if key == CONSTANT else key
         if key in named:
             named[key].append(plain_name(baseline))
-    return [_PHRASES[key].format(joined(names)) for key, names in named.items() if names]
+    which = {UNCOVERED: _worst_cone(stored)}
+    return [
+        _PHRASES[key].format(joined(names)) + which.get(key, "")
+        for key, names in named.items()
+        if names
+    ]
+
+
+def _worst_cone(stored: Mapping[str, Any]) -> str:
+    """Return which cone holds least what it promises, in brackets; nothing where none is known."""
+    off = [row for row in stored.get("coverage") or [] if row.get("kept") is False]
+    if not off:
+        return ""
+    worst = max(off, key=lambda row: abs(row["coverage"] - row["nominal"]))
+    return f" ({cone_phrase(worst)})"
 
 
 def _date(day: pd.Timestamp) -> str | None:
