@@ -59,6 +59,11 @@ def test_a_config_that_does_not_exist_is_refused_with_the_nearest(lstm, empty):
 USAGE = {
     "unknown command": (["predct"], "No such command 'predct'. Did you mean 'predict'?"),
     "unknown option": (["predict", "--jsno"], "No such option: --jsno"),
+    "no backtest to show": (["backtest", "--show"], "Option '--show' requires an argument."),
+    "an option as a backtest": (
+        ["backtest", "--show", "--csv"],
+        "Expected --show with a name. Received: --csv.",
+    ),
     "unknown kind": (["plot", "--kind", "forcast"], "forcast"),
     "bad date": (["predict", "GOOG", "--as-of", "30.12.2016"], "Expected --as-of as YYYY-MM-DD"),
     "bad start": (["fetch", "GOOG", "--start", "soon"], "Expected --start as YYYY-MM-DD"),
@@ -102,6 +107,22 @@ USAGE = {
     "no such universe": (["predict", "--universe", "none.txt"], "none.txt: Expected a text file"),
     "a --set without =": (["train", "--set", "seed"], "--set seed: Expected key=value"),
 }
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (["predict", "--jsno"], "lstm predict --help lists arguments and options"),
+        (["runs", "compare"], "lstm runs compare --help lists arguments and options"),
+        (["predct"], "lstm --help lists commands and options"),
+        (["runs", "shwo"], "lstm runs --help lists commands and options"),
+        (["backtest", "--show", "--csv"], "lstm backtest --list lists all"),
+    ],
+)
+def test_bad_usage_is_answered_with_the_help_of_its_command(lstm, empty, line, hint):
+    answer = lstm(*line)
+    assert answer.code == 2
+    assert answer.hint == hint
 
 
 @pytest.mark.parametrize("name", USAGE)

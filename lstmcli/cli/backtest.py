@@ -19,6 +19,7 @@ from lstmcli.cli.terminal import (
     Tickers,
     Universe,
     WorkspaceFolder,
+    check_name_given,
     check_one,
     interrupts,
     named_tickers,
@@ -62,7 +63,10 @@ def backtest(
     show: Annotated[
         str | None,
         typer.Option(
-            "--show", metavar="NAME", help="Show a finished one, by a beginning of its name."
+            "--show",
+            metavar="NAME",
+            callback=check_name_given,
+            help="Show a finished one, by a beginning of its name.",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -49,11 +49,19 @@ Set = Annotated[
 ]
 
 
-def _named(run: str | None) -> str | None:
-    # An empty variable of a script must not mean the newest run.
-    if run is not None and not run.strip():
-        raise ConfigError("Expected --run with a name. Received: none.", hint="lstm runs lists all")
-    return run
+def check_name_given(option: typer.CallbackParam, name: str | None) -> str | None:
+    """Return the name that an option was given; refuse an empty one, or the next option.
+
+    An empty variable of a script must not mean the newest.
+    """
+    if name is not None and (not name.strip() or name.startswith("-")):
+        received = name.strip() or "none"
+        listing = "lstm runs" if option.name == "run" else "lstm backtest --list"
+        raise ConfigError(
+            f"Expected {option.opts[0]} with a name. Received: {received}.",
+            hint=f"{listing} lists all",
+        )
+    return name
 
 
 Run = Annotated[
@@ -61,7 +69,7 @@ Run = Annotated[
     typer.Option(
         "--run",
         metavar="RUN",
-        callback=_named,
+        callback=check_name_given,
         help="Instead of the newest: a name of lstm runs, or its beginning.",
     ),
 ]
@@ -260,7 +268,14 @@ def _known(error: Exception) -> LstmError | None:
         return DiskError(f"{error.filename or 'a file'}: {os.strerror(error.errno)}.")
     if isinstance(error, typer.TyperException):
         message = error.format_message()
-        return ConfigError(message, hint="lstm --help lists commands and options")
+        # Of a usage error it is known in which command it was made.
+        context = getattr(error, "ctx", None)
+        command, lists = "lstm", "commands and options"
+        if context is not None:
+            command = context.command_path
+            if not isinstance(context.command, TyperGroup):
+                lists = "arguments and options"
+        return ConfigError(message, hint=f"{command} --help lists {lists}")
     return None
 
 
