@@ -200,6 +200,13 @@ def test_runs_are_compared_on_what_all_were_scored_on(lstm, workspace):
     assert told["scores"][half]["skill"] == pytest.approx(0, abs=1e-12)
 
 
+def test_a_run_without_a_series_lacks_that_of_the_other(lstm, workspace):
+    old = run_folder(workspace).name
+    new = another_run(workspace, replaced=("market: {}", 'market: {vix: "^VIX"}'))
+    told = json.loads(lstm("runs", "compare", old, new, "--json").out)
+    assert told["settings"] == {"market.vix": {old: None, new: "^VIX"}}
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

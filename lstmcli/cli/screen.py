@@ -96,8 +96,9 @@ def table_lines(
         may_cut: numbers of the columns that may be cut, from 0.
         width: in which it should fit; None is any.
     """
-    table = [list(head), *map(list, rows)]
-    widths = [max(len(row[n]) for row in table) for n in range(len(head))]
+    table = [list(head)] if any(head) else []
+    table += map(list, rows)
+    widths = [max((len(row[n]) for row in table), default=0) for n in range(len(head))]
     for n in may_cut:
         excess = 0 if width is None else _total(widths) - width
         widths[n] = max(widths[n] - max(excess, 0), min(widths[n], max(len(head[n]), 8)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstmcli.cli.scores import print_block_scores, scores_answer
+from lstmcli.cli.screen import wrapped
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     DISCLAIMER,
@@ -157,7 +158,9 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     )
     print_verdict(result.verdict)
     if not any(result.best_epochs):
-        print("No epoch was better than the untrained baseline, which therefore forecasts.")
+        fit = "In the final fit no" if plan.config.training.refit else "No"
+        text = f"{fit} epoch was better than the untrained baseline, which therefore forecasts."
+        print(wrapped(text))
     elif 0 in result.best_epochs:
         print(untrained_members(result.best_epochs))
     print(DISCLAIMER)

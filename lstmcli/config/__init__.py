@@ -46,7 +46,6 @@ from lstmcli.models import VARIANTS, AnyModel, ModelConfig
 from lstmcli.splits import SplitConfig
 from lstmcli.windows import WindowConfig
 
-
 log = logging.getLogger(__name__)
 
 

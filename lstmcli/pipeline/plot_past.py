@@ -64,9 +64,7 @@ def past_figures(
     manifest = _backtest_of(session, ticker, backtest)
     found = []
     for label, verdict in manifest.verdicts.items():
-        rows = session.workspace.backtests.forecasts(
-            manifest.backtest, recipes=[verdict["recipe"]]
-        )
+        rows = session.workspace.backtests.forecasts(manifest.backtest, recipes=[verdict["recipe"]])
         own = of_recipe(rows, verdict["recipe"], calibrated=verdict["calibrated"])
         own = own[own["ticker"].astype(str) == ticker]
         made = f"{label} in the backtest {manifest.backtest}, on sessions it had not seen."

@@ -207,7 +207,7 @@ def _flat(settings: dict[str, Any], under: str = "") -> dict[str, Any]:
     """Return settings by their name on the command line, such as `model.units`."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict):  # an empty one says nothing
             found |= _flat(value, f"{under}{name}.")
         else:
             found[f"{under}{name}"] = value
