@@ -140,7 +140,10 @@ class YahooSource(SourceConfig):
                     ) from error
                 shutil.rmtree(cache / "yfinance", ignore_errors=True)
                 _open_cache(cache)
-                raise SourceError(f"{ticker}: yfinance's cache in {cache} was damaged.") from error
+                raise SourceError(
+                    f"{ticker}: yfinance's cache in {cache} was damaged, and is made anew.",
+                    hint=f"try again later: lstm fetch {shell_word(ticker)}",
+                ) from error
             if is_of_network(error):
                 raise self._unreachable(ticker, error) from error
             log.info("%s: %s: %s", ticker, type(error).__name__, error)
