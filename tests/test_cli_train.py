@@ -1,4 +1,4 @@
-"""What `lstm train` answers as JSON."""
+"""What `lstm train` answers, on a terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ def test_a_training_answers_with_its_scores_and_its_verdict(lstm, workspace):
     assert (told["evaluations"], told["horizon"]) == (2, 20)
     # Progress goes to stderr, as ever.
     assert "saved " in answer.err
+
+
+def test_a_training_answers_first_and_shows_its_numbers_then(lstm, workspace):
+    answer = lstm("train", "SIM", *TINY)
+    assert answer.code == 0, answer.err
+    head, first, *rest = answer.out.split("\n\n")
+    assert head.startswith("smoke on SIM: ")
+    assert first.startswith("Tested on ")
+    assert "HAR" in first
+    assert "valid" in rest[0]
+    told = " ".join(answer.out.split())
+    assert "epoch was better" not in told or "In the final fit no epoch was better" in told
 
 
 def test_an_error_of_a_training_is_json_too(lstm, workspace):

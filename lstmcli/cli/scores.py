@@ -43,7 +43,7 @@ def print_block_scores(
     print_table(["", "valid", "skill", "test", "skill", "50 %", "80 %", "95 %"], rows)
     some, every = scored
     if some < every:
-        print(f"\nScored on {some} of {every:,} tickers.")
+        print(f"\nScored on {some} of {every:,} tickers: more would say the same, later.")
     first, last, times = span
     legend = (
         f"CRPS on validation and test in % of the price, mean of steps 1-{horizon}; lower is "

@@ -140,6 +140,7 @@ def _print_plan(plan: TrainPlan) -> None:
 
 def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     from lstmcli.cli.verdict import print_verdict
+    from lstmcli.report.verdict_record import short_verdict
     from lstmcli.report.wording import untrained_members
 
     manifest = result.manifest
@@ -148,7 +149,7 @@ def _print_result(plan: TrainPlan, result: TrainResult) -> None:
     print(f"{plan.recipe.name} on {names}: {size}")
     for label in dict.fromkeys(manifest.labels.values()):
         print(f"NOTE: {label}")
-    print()
+    print(f"\n{wrapped(short_verdict(manifest.verdict))}\n")
     print_block_scores(
         result.validation,
         result.test,
