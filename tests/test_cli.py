@@ -474,9 +474,14 @@ def test_a_report_of_many_tickers_is_a_sorted_index_with_a_page_each(lstm, works
     assert re.findall(r'href="(report/[^"]+)"', index) == ["report/SIM.html", "report/GOOG.html"]
     assert index.count('<svg class="sketch"') == 2
     assert "<img" not in index
+    # On a wide screen no ticker and no share is broken in two.
+    assert index.count('<th scope="row" role="rowheader" class="short">') == 2
+    assert "next close, 80\N{NO-BREAK SPACE}%" in index
     for ticker in ("GOOG", "SIM"):
         page = (workspace / "report" / f"{ticker}.html").read_text()
         assert 'href="../report.html"' in page
+        stale = ticker == "SIM"
+        assert f"The forecast is {'stale' if stale else 'up to date'}." in page
         assert page.count("<img") == 1
 
 

@@ -151,6 +151,7 @@ def test_the_next_evening_scores_the_first(data, yahoo, lstm: Lstm):
     told = json.loads(lstm("score", "--json").out)["live"]
     assert told["counts"]["scored"] == 2
     assert told["missing"] == []
+    assert "1 published forecast has an outcome, 39 wait" in (data / "report.html").read_text()
     table = lstm("score")
     assert table.code == 0
     assert max(map(len, table.out.splitlines())) <= 80
@@ -267,6 +268,8 @@ def test_a_hole_stops_its_ticker_alone(data, yahoo, lstm: Lstm):
     assert answer.code == 4
     assert "MDT" in answer.err
     assert issued(data) == [("MRK", session)]
+    page = (data / "report.html").read_text()
+    assert "<strong>Today failed:</strong> stale: there is no bar of" in page
     yahoo.listings["MDT"].holes.clear()
     assert lstm("daily", "-q").code == 0
     assert issued(data) == [("MRK", session), ("MDT", session)]

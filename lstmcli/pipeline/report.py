@@ -159,7 +159,28 @@ def _overview_head(sections: Sequence[Section]) -> tuple[str, ...]:
     """Return the heads of the overview after the name and the small cone of a ticker."""
     horizons = {section.horizon for section in sections if section.horizon}
     end = f"in {max(horizons)} sessions" if len(horizons) == 1 else "at the last step"
-    return ("next close, 80 %", f"{end}, 80 %", "last close", "made on", "live in 80 %", "today")
+    # A share and its sign stay on one line.
+    share = "80\N{NO-BREAK SPACE}%"
+    return (
+        f"next close, {share}",
+        f"{end}, {share}",
+        "last close",
+        "made on",
+        "held so far",
+        "today",
+    )
+
+
+def _sentence_of_one(section: Section) -> str:
+    if section.failed:
+        return "Today's forecast failed."
+    if section.stale:
+        return "The forecast is stale."
+    if section.line[-1] == NOT_TRAINED:
+        return "No run knows it yet."
+    if section.line[-1] == LEFT_OUT:
+        return "Its sample data has ended."
+    return "The forecast is up to date."
 
 
 def _sentence(sections: list[Section], failures: list[str]) -> str:
@@ -169,6 +190,8 @@ def _sentence(sections: list[Section], failures: list[str]) -> str:
     waiting = [section.ticker for section in sections if section.line[-1] == NOT_TRAINED]
     ended = [section.ticker for section in sections if section.line[-1] == LEFT_OUT]
     fresh = len(sections) - len(failed) - len(stale) - len(waiting) - len(ended)
+    if len(sections) == 1 and not failures:
+        return _sentence_of_one(sections[0])
     parts = [f"{fresh} of {len(sections) - len(ended)} forecasts are up to date"]
     for what, tickers in (
         ("failed today", failed),

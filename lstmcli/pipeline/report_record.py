@@ -17,9 +17,10 @@ _ONE_SESSION = "It is of one session ahead; of longer steps it says nothing."
 def record_of(live: Live) -> tuple[list[str], list[Table]]:
     """Return the record in sentences, and a table of scores per step."""
     counts = live.counts()
+    forecasts = "forecast has" if counts[SCORED] == 1 else "forecasts have"
     remarks = [
-        f"{counts[SCORED]:,} published forecasts have an outcome, {counts[OPEN]:,} wait for their "
-        f"session"
+        f"{counts[SCORED]:,} published {forecasts} an outcome, {counts[OPEN]:,} wait for their "
+        "session"
         + (f", {counts[WAITING]:,} for a bar that is missing" if counts[WAITING] else "")
         + (f", {counts[LATE]:,} came late and are never scored" if counts[LATE] else "")
         + (

@@ -56,7 +56,10 @@ def section_of(
     Raises:
         DiskError: a chart cannot be written.
     """
-    failed = error_sentence(outcome) if outcome and outcome.get("error") else None
+    # The ticker is the heading above.
+    failed = None
+    if outcome and outcome.get("error"):
+        failed = error_sentence(outcome).removeprefix(f"{ticker}: ")
     today = outcome["outcome"] if outcome else ""
     section = Section(ticker, anchor(ticker), ("", "", "", "", "", today), failed=failed)
     bars, meta = None, None
