@@ -38,6 +38,9 @@ OUTPUT = Path(__file__).parent.parent / "results" / "market30.csv"
 
 AS_SHIPPED = ("best",)
 
+ELSEWHERE = ("smoke", "panel")
+"""Configs without a row here: a trial in seconds, and one that results/panel.csv judges."""
+
 SHORT = ("training.members=1", "training.epochs=6", "training.batch_size=256")
 """What lets ten networks finish in an hour and a half; `best` keeps its own settings."""
 
@@ -71,7 +74,7 @@ def config_files(workspace: Workspace) -> dict[str, Path]:
     """Write the configs that are compared, and return their files by name."""
     files = {}
     for name in shipped_configs():
-        if name == "smoke":
+        if name in ELSEWHERE:
             continue
         settings = list(FOLDS) + ([] if name in AS_SHIPPED else list(SHORT))
         files[name] = workspace.root / "configs" / f"{name}.yaml"

@@ -21,11 +21,11 @@ from typer.testing import CliRunner
 
 from lstmcli.cli import app
 from lstmcli.config import RunConfig, shipped_configs
+from lstmcli.config.models import MODELS
 from lstmcli.evaluation.backtest import BacktestConfig
 from lstmcli.features import MARKET_KINDS, OWN_FEATURES
 from lstmcli.forecasters.training import TrainingConfig
 from lstmcli.frames import Section
-from lstmcli.models import VARIANTS
 from lstmcli.splits import SplitConfig
 from lstmcli.windows import WindowConfig
 
@@ -88,7 +88,7 @@ def settings() -> str:
     parts.append(
         "## The network: `model`\n\n`name` selects the network; the other settings are its own."
     )
-    for name, variant in VARIANTS.items():
+    for name, variant in MODELS.items():
         parts.append(f"### `{name}`\n\n{variant.summary()}\n\n{_settings(variant)}")
     return "\n\n".join(parts)
 
@@ -322,6 +322,52 @@ def workspace() -> str:
 
 
 # Words
+
+
+def panel() -> str:
+    """Return the skill of the panel network on tickers that it never saw, by step."""
+    rows = []
+    of = {
+        (row["judged"], row["recipe"], row["step"]): row
+        for row in results("panel.csv")
+        if (row["first"], row["last"]) == ("2016", "2023")
+    }
+    against = ("har_ridge", "har_ridge_clock", "gjr")
+    for judged, name in (("market30", "30 others"), ("judges", "100 judges")):
+        for recipe in (*PANEL_RECIPES, "har_ridge_clock"):
+            steps = [of[judged, recipe, step] for step in ("1", "5", "10", "20")]
+            cells = [
+                _SLASH.join(_number(row[f"skill_{rival}"], "+.2f") for row in steps)
+                if recipe != rival
+                else ""
+                for rival in against
+            ]
+            cells.insert(1, _SLASH.join(_number(row["t_har_ridge"], "+.1f") for row in steps))
+            cells.append(_SLASH.join(f"{100 * float(row['coverage80']):.1f}" for row in steps))
+            rows.append([name, f"`{recipe}`", *cells])
+    head = ["judged on", "", "vs har_ridge, 1 / 5 / 10 / 20 sessions", "t"]
+    return table([*head, "vs har_ridge_clock", "vs gjr", "80 % cone held, %"], rows)
+
+
+def panel_by_training() -> str:
+    """Return what configs gain that are trained on thirty tickers, and the panel's alone."""
+    rows = []
+    of = {
+        (row["judged"], row["recipe"], row["step"]): row
+        for row in results("panel.csv")
+        if (row["first"], row["last"]) == ("2016", "2023")
+    }
+    recipes = dict.fromkeys(recipe for judged, recipe, _ in of if judged == "judges")
+    for recipe in (each for each in recipes if each.endswith(", of market30") or each == "panel"):
+        steps = [of["judges", recipe, step] for step in ("1", "5", "10", "20")]
+        cells = [_SLASH.join(_number(row[c], f) for row in steps) for c, f in _AGAINST_RIDGE]
+        rows.append([f"`{recipe}`", *cells])
+    return table(["", "vs har_ridge, 1 / 5 / 10 / 20 sessions", "t"], rows)
+
+
+_AGAINST_RIDGE = (("skill_har_ridge", "+.2f"), ("t_har_ridge", "+.1f"))
+
+PANEL_RECIPES = ("panel", "panel, alone", "panel, alone, no market")
 
 
 def proof() -> str:

@@ -120,6 +120,11 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def summary(cls) -> str:
+        """Return the first line of the section's docstring."""
+        return (cls.__doc__ or "").strip().splitlines()[0]
+
 
 def check_bars(bars: pd.DataFrame, ticker: str) -> None:
     """Check the shape and the values that every reader of bars relies on.

@@ -245,7 +245,7 @@ def _future(
     before = 0
     for view in map(panel.view, panel):
         observed = view.sessions
-        days = _days(view, horizon)
+        days = calendar_days(view, horizon)
         calendar, span = known(view, days)
         calendars.append(calendar)
         spans.append(span)
@@ -263,7 +263,7 @@ def _future(
     )
 
 
-def _days(view: View, horizon: int) -> pd.DatetimeIndex:
+def calendar_days(view: View, horizon: int) -> pd.DatetimeIndex:
     """Return the sessions of the ticker's calendar from its first bar to H after its last."""
     observed = view.sessions
     if not len(observed):

@@ -16,6 +16,7 @@ from lstmcli.config import (
     parse_config,
     shipped_configs,
 )
+from lstmcli.config.models import MODELS
 from lstmcli.errors import ConfigError
 from lstmcli.features import OWN_FEATURES
 from lstmcli.forecasters.baselines.har import Har
@@ -105,12 +106,12 @@ def test_a_config_is_frozen():
         ),
         pytest.param(
             "model: {name: 3}\n",
-            f"c.yaml:1:9: model.name: unknown variant 3; choose from {', '.join(VARIANTS)}",
+            f"c.yaml:1:9: model.name: unknown variant 3; choose from {', '.join(MODELS)}",
             id="variant of the wrong type",
         ),
         pytest.param(
             "model: {units: [8]}\n",
-            f"c.yaml:1:1: model.name: missing; choose from {', '.join(VARIANTS)}",
+            f"c.yaml:1:1: model.name: missing; choose from {', '.join(MODELS)}",
             id="no variant",
         ),
         pytest.param(

@@ -14,6 +14,7 @@ import pytest
 from command import LSTM, TINY, environment
 
 from lstmcli.cli.training_progress import TrainingProgress
+from lstmcli.forecasters.run_recipe import Work
 from lstmcli.forecasters.training import Epoch, TrainingConfig
 from lstmcli.report.wording import duration, time_to_come, training_work
 
@@ -21,6 +22,9 @@ from lstmcli.report.wording import duration, time_to_come, training_work
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+WORK = Work(3, least=5, most=50)
 
 
 def epoch(number: int, *, seconds: float = 1.0, member: int = 1, fit: str = "scored") -> Epoch:
@@ -57,7 +61,7 @@ def test_the_time_to_come_counts_early_stopping():
 
 
 def test_the_time_is_measured_on_the_second_epoch_and_said_once(capsys):
-    with TrainingProgress(TrainingConfig(), quiet=False) as progress:
+    with TrainingProgress(WORK, TrainingConfig(), quiet=False) as progress:
         progress.on_stage("loading TensorFlow")
         progress.on_epoch(epoch(1, seconds=20.0))  # it compiles, too
         for number in range(2, 5):
@@ -66,7 +70,7 @@ def test_the_time_is_measured_on_the_second_epoch_and_said_once(capsys):
         progress.on_epoch(epoch(2, fit="final", member=2))
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "loading TensorFlow …"
-    assert lines[1].startswith("scored fit, network 1/3: epoch 1 loss 0.9900 validation 0.9800")
+    assert lines[1].startswith("scored fit, network 1/3: epoch 1 loss 0.9900, validation 0.9800")
     assert [line for line in lines if "on top" in line] == [
         time_to_come(1.0, networks=6, least=5, most=50, limit=None)
     ]
@@ -74,7 +78,7 @@ def test_the_time_is_measured_on_the_second_epoch_and_said_once(capsys):
 
 
 def test_quiet_says_nothing(capsys):
-    with TrainingProgress(TrainingConfig(), quiet=True) as progress:
+    with TrainingProgress(WORK, TrainingConfig(), quiet=True) as progress:
         progress.on_stage("loading TensorFlow")
         progress.on_epoch(epoch(1))
         progress.on_epoch(epoch(2))
@@ -85,7 +89,7 @@ def test_a_stage_does_not_show_the_last_epoch(monkeypatch):
     stream = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("sys.stderr", stream)
-    with TrainingProgress(TrainingConfig(), quiet=False) as progress:
+    with TrainingProgress(WORK, TrainingConfig(), quiet=False) as progress:
         progress.on_epoch(epoch(1))
         progress.on_epoch(epoch(2))
         assert "epoch 1: 0.9900, validation 0.9800" in stream.getvalue()

@@ -43,9 +43,9 @@ def models(as_json: AsJson = False) -> int:
     """
     prepare()
     from lstmcli.config import shipped_configs
-    from lstmcli.models import VARIANTS
+    from lstmcli.config.models import MODELS
 
-    variants = {name: variant.summary() for name, variant in VARIANTS.items()}
+    variants = {name: model.summary() for name, model in MODELS.items()}
     configs = list(shipped_configs())
     if as_json:
         print_json({"variants": variants, "configs": configs})

@@ -97,7 +97,10 @@ def train(
     if not resume:
         _say_time(session, plan, quiet=quiet)
     try:
-        with interrupts(), TrainingProgress(plan.config.training, quiet=quiet) as progress:
+        with (
+            interrupts(),
+            TrainingProgress(plan.recipe.work, plan.config.training, quiet=quiet) as progress,
+        ):
             result = pipeline.train(
                 session, plan, run, on_epoch=progress.on_epoch, on_stage=progress.on_stage
             )
@@ -119,10 +122,9 @@ def _say_time(session: Session, plan: TrainPlan, *, quiet: bool) -> None:
     from lstmcli.pipeline.training_time import earlier_time
     from lstmcli.report.wording import training_work
 
-    training = plan.config.training
-    fits = 2 if training.refit else 1
+    work, fits = plan.recipe.work, 2 if plan.config.training.refit else 1
     known = earlier_time(session, plan)
-    say(training_work(training.members, fits, training.epochs, len(plan.panel), known), quiet=quiet)
+    say(training_work(work.networks, fits, work.most, len(plan.panel), known), quiet=quiet)
 
 
 def _print_plan(plan: TrainPlan) -> None:

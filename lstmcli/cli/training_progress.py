@@ -12,6 +12,7 @@ from lstmcli.cli.terminal import say
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from lstmcli.forecasters.run_recipe import Work
     from lstmcli.forecasters.training import Epoch, TrainingConfig
 
 EVERY = 10.0
@@ -24,9 +25,9 @@ MEASURED = 2
 class TrainingProgress:
     """Shows stages by a spinner and epochs by a bar; a plain line now and then elsewhere."""
 
-    def __init__(self, training: TrainingConfig, *, quiet: bool) -> None:
-        self._training, self._quiet = training, quiet
-        self._networks = training.members * (2 if training.refit else 1)
+    def __init__(self, work: Work, training: TrainingConfig, *, quiet: bool) -> None:
+        self._work, self._training, self._quiet = work, training, quiet
+        self._networks = work.networks * (2 if training.refit else 1)
         self._said = 0.0
         self._estimated = False
         self._stages = Stages(quiet=quiet)
@@ -57,8 +58,7 @@ class TrainingProgress:
             seconds = (self._networks * epoch.epochs - done) * epoch.seconds
             say(
                 f"{epoch.fit} fit, network {epoch.member}/{epoch.members}: epoch {epoch.epoch} "
-                f"loss {epoch.loss:.4f} validation {epoch.validation_loss:.4f} "
-                f"(best: epoch {epoch.best_epoch}), at most {seconds:.0f} s left",
+                f"loss {epoch.loss:.4f}{_validation(epoch)}, at most {seconds:.0f} s left",
                 quiet=self._quiet,
             )
 
@@ -74,7 +74,7 @@ class TrainingProgress:
             time_to_come(
                 epoch.seconds,
                 networks=self._networks,
-                least=min(self._training.patience, epoch.epochs),
+                least=self._work.least,
                 most=epoch.epochs,
                 limit=None if limit is None else 60 * limit,
             ),
@@ -85,8 +85,7 @@ class TrainingProgress:
         shown: dict[str, Any] = {
             "description": f"{epoch.fit} fit {epoch.member}/{epoch.members}",
             "completed": done,
-            "loss": f"epoch {epoch.epoch}: {epoch.loss:.4f}, "
-            f"validation {epoch.validation_loss:.4f}",
+            "loss": f"epoch {epoch.epoch}: {epoch.loss:.4f}{_validation(epoch)}",
         }
         if self._bar is None:
             from rich import progress
@@ -112,3 +111,10 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _validation(epoch: Epoch) -> str:
+    """Return the loss on the validation block, where there is one."""
+    if epoch.validation_loss != epoch.validation_loss:
+        return ""
+    return f", validation {epoch.validation_loss:.4f} (best: epoch {epoch.best_epoch})"

@@ -33,16 +33,19 @@ from lstmcli.config.files import (
     shipped_configs,
 )
 from lstmcli.config.inputs import check_feature, check_future, check_series, missing_series
+from lstmcli.config.models import MODELS, UNREAD, AnyModel, panel_faults
 from lstmcli.config.names import check_name, name_of_file
 from lstmcli.errors import ConfigError
 from lstmcli.evaluation.backtest import BacktestConfig
 from lstmcli.forecasters.baselines.har import Har
 from lstmcli.forecasters.blend import Blend
 from lstmcli.forecasters.network import NetworkRecipe, Scale
+from lstmcli.forecasters.panel_network import PanelRecipe
+from lstmcli.forecasters.panel_network.training import PanelNetworkConfig
 from lstmcli.forecasters.run_recipe import RunRecipe
 from lstmcli.forecasters.training import TrainingConfig
 from lstmcli.frames import Section
-from lstmcli.models import VARIANTS, AnyModel, ModelConfig
+from lstmcli.models import ModelConfig
 from lstmcli.splits import SplitConfig
 from lstmcli.windows import WindowConfig
 
@@ -106,7 +109,7 @@ class RunConfig(Section):
     @classmethod
     def _fits_the_window(cls, model: AnyModel, info: ValidationInfo) -> AnyModel:
         # Fields are validated in their order, and a bad window has its own message.
-        if "window" in info.data:
+        if "window" in info.data and isinstance(model, ModelConfig):
             model.check_window(info.data["window"].lookback)
         return model
 
@@ -117,6 +120,15 @@ class RunConfig(Section):
 
     def recipe(self) -> RunRecipe:
         """Return the recipe that this config describes."""
+        if isinstance(self.model, PanelNetworkConfig):
+            return PanelRecipe(
+                horizon=self.window.horizon,
+                model=self.model,
+                members=self.training.members,
+                seed=self.seed,
+                threads=self.training.threads,
+                label=self.name,
+            )
         network = NetworkRecipe(
             model=self.model,
             features=self.features,
@@ -139,6 +151,10 @@ class RunConfig(Section):
         # What is left to the file and to the network is not written down as if it were chosen.
         unsaid = {"name": not self.name, "future": self.future is None}
         sections = {key: value for key, value in sections.items() if not unsaid.get(key)}
+        if isinstance(self.model, PanelNetworkConfig):
+            for section, names in UNREAD.items():
+                for name in names:
+                    (sections[section] if section else sections).pop(name, None)
         return "".join(f"{name}: {write_yaml(value)}\n" for name, value in sections.items())
 
 
@@ -248,6 +264,8 @@ def _validate(document: Document) -> RunConfig | None:
     for position, message in missing_series(config.features, config.market).items():
         path = ("features", position)
         document.problems.append(Problem(_place(document, path), path, message))
+    for path, message in panel_faults(config):
+        document.problems.append(Problem(_place(document, path), path, message))
     return config
 
 
@@ -264,7 +282,7 @@ def _sections(data: dict[str, Any]) -> dict[str, type[Section]]:
     """Return the class of each section; "" is the whole, `model` that of its variant."""
     model = data.get("model")
     name = model.get("name") if isinstance(model, dict) else None
-    variant = VARIANTS.get(name, ModelConfig) if isinstance(name, str) else ModelConfig
+    variant = MODELS.get(name, ModelConfig) if isinstance(name, str) else ModelConfig
     return {"": RunConfig, **_SECTIONS, "model": variant}
 
 

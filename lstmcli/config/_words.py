@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from lstmcli.config._yaml import Path, show_value
-from lstmcli.models import VARIANTS
+from lstmcli.config.models import MODELS
 
 # What was expected, by pydantic's type of error; `{…}` are the fields of its context.
 _EXPECTED = {
@@ -99,10 +99,10 @@ def _message(
     if kind == "extra_forbidden":
         return "unknown key" + _suggest_key(path, sections)
     if kind == "union_tag_not_found":
-        return f"missing; choose from {', '.join(VARIANTS)}"
+        return f"missing; choose from {', '.join(MODELS)}"
     if kind == "union_tag_invalid":
         name = value.get("name")
-        return f"unknown variant {show_value(name)}" + suggest(str(name), VARIANTS)
+        return f"unknown variant {show_value(name)}" + suggest(str(name), MODELS)
     if kind == "value_error":
         return str(context["error"])
     expected = " or ".join(dict.fromkeys(_expected(each) for each in details))
@@ -128,7 +128,7 @@ def _suggest_key(path: Path, sections: Mapping[str, type[BaseModel]]) -> str:
     if near:
         return f"; did you mean {near[0]!r}?"
     homes = [section for section, kind in sections.items() if section and name in kind.model_fields]
-    if not homes and any(name in variant.model_fields for variant in VARIANTS.values()):
+    if not homes and any(name in variant.model_fields for variant in MODELS.values()):
         homes = ["model"]
     if homes:
         # A body that is not indented under its section ends up here.

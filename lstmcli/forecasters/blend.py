@@ -14,7 +14,7 @@ from lstmcli.forecasters.baselines.har import FittedHar
 from lstmcli.forecasters.fitted_network import FittedNetwork
 from lstmcli.forecasters.network import NetworkRecipe
 from lstmcli.forecasters.network_state import state_bytes
-from lstmcli.forecasters.run_recipe import Stage
+from lstmcli.forecasters.run_recipe import Stage, Work
 from lstmcli.forecasters.training import Watch
 from lstmcli.frames import QUANTILE_COLUMNS
 from lstmcli.panel import Panel, View
@@ -54,6 +54,10 @@ class Blend:
     @property
     def horizon(self) -> int:
         return self.network.horizon
+
+    @property
+    def work(self) -> Work:
+        return self.network.work
 
     @property
     def lookback(self) -> int:

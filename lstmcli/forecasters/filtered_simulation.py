@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,16 @@ MEMORY = 2500
 MIN_MEMORY = 100
 """Realised origins without which 2.5 % tails would be a guess."""
 
+MIN_POOL = 20
+"""Tickers whose mean says something of all; of fewer, a shape of many others is better."""
+
 POOL_WEIGHT = 300
 """Independent errors of its own with which a ticker's quantiles count as much as the mean of
 all tickers; 100 and 1,000 do as well at every step to 0.1 %."""
+
+
+Lend = Callable[[str, np.ndarray], np.ndarray]
+"""From a ticker and some rows (N,) of its bars to a shape (N, H, Q), in units of σ̂."""
 
 
 def filtered_simulation(
@@ -33,6 +40,8 @@ def filtered_simulation(
     scales: Mapping[str, np.ndarray],
     *,
     memory: int = MEMORY,
+    lend: Lend | None = None,
+    only: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Return a Forecast: quantiles of past errors y/σ̂, times the σ̂ of the origin.
 
@@ -49,27 +58,41 @@ def filtered_simulation(
     Args:
         scales: per ticker (T, H), σ̂ of the cumulative return; NaN while it warms up.
         memory: origins that are remembered.
+        lend: a shape that stands in for z̄ on sessions on which fewer than `MIN_POOL` tickers
+            have one. With it a ticker needs no errors of its own.
+        only: the tickers that are forecast; the others serve the pool alone.
     """
     horizon = next(iter(scales.values())).shape[1] if scales else 0
     sessions = panel.sessions().intersection(origins)
     pool = np.zeros((len(sessions), horizon, len(QUANTILES)))
-    members = np.zeros((len(sessions), 1, 1))
+    members = np.zeros(len(sessions), int)
     own = {}
     for ticker, scale in scales.items():
         errors = arrived(cumulative_returns(panel[ticker], horizon) / scale)
-        rows = remembered_origins(panel[ticker], origins, errors)
+        enough = remembered_origins(panel[ticker], origins, errors)
+        rows = enough if lend is None else np.flatnonzero(panel[ticker].index.isin(origins))
         rows = rows[np.isfinite(scale[rows]).all(axis=1)]
+        remembers = np.isin(rows, enough)
         known = np.minimum(np.cumsum(np.isfinite(errors), axis=0), memory)[rows]  # (N, H)
-        own[ticker] = rows, known, rolling_quantiles(errors, rows, memory=memory)
-        at = sessions.get_indexer(panel[ticker].index[rows])
-        pool[at] += own[ticker][2]
+        known[~remembers] = 0
+        quantiles = np.zeros((len(rows), horizon, len(QUANTILES)))
+        quantiles[remembers] = rolling_quantiles(errors, rows[remembers], memory=memory)
+        own[ticker] = rows, known, quantiles
+        at = sessions.get_indexer(panel[ticker].index[rows[remembers]])
+        pool[at] += quantiles[remembers]
         members[at] += 1
-    pool /= np.maximum(members, 1)
+    pool /= np.maximum(members, 1)[:, None, None]
     parts = []
     for ticker, (rows, known, quantiles) in own.items():
+        if only is not None and ticker not in only:
+            continue
         share = own_share(known, np.arange(1, horizon + 1))[:, :, None]
         at = sessions.get_indexer(panel[ticker].index[rows])
-        quantiles = share * quantiles + (1 - share) * pool[at]
+        shape = pool[at]
+        if lend is not None:
+            few = members[at] < MIN_POOL
+            shape[few] = lend(ticker, rows[few])
+        quantiles = share * quantiles + (1 - share) * shape
         scale = scales[ticker][rows]
         parts.append(rows_of(name, panel, ticker, rows, scale, quantiles * scale[:, :, None]))
     return join_forecasts(parts)

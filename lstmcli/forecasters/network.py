@@ -21,7 +21,7 @@ from lstmcli.features import (
 from lstmcli.forecasters.fitted_network import FittedNetwork
 from lstmcli.forecasters.network_files import load_export, load_members
 from lstmcli.forecasters.network_state import NetworkState
-from lstmcli.forecasters.run_recipe import UnexpectedContent
+from lstmcli.forecasters.run_recipe import UnexpectedContent, Work
 from lstmcli.forecasters.training import (
     Silent,
     TrainingConfig,
@@ -75,6 +75,12 @@ class NetworkRecipe:
     @property
     def horizon(self) -> int:
         return self.window.horizon
+
+    @property
+    def work(self) -> Work:
+        training = self.training
+        least = min(training.patience, training.epochs)
+        return Work(training.members, least, training.epochs)
 
     @property
     def lookback(self) -> int:

@@ -8,7 +8,7 @@ scored, audited and kept by the same code.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -22,6 +22,19 @@ Stage = Callable[[str], None]
 
 UNTRAINED = "-untrained"
 """Ends the name of a recipe as it was before its first epoch."""
+
+
+class Work(NamedTuple):
+    """What a fit trains.
+
+    Attributes:
+        networks: one after the other.
+        least, most: epochs of each.
+    """
+
+    networks: int
+    least: int
+    most: int
 
 
 class FitSummary(Section, extra="ignore"):
@@ -138,6 +151,11 @@ class RunRecipe(Recipe, Protocol):
     @property
     def library(self) -> str:
         """The library that a fit waits for first, by the name that people know."""
+        ...
+
+    @property
+    def work(self) -> Work:
+        """What a fit trains, for its progress."""
         ...
 
     @property

@@ -1,14 +1,12 @@
 """Networks: windows → quantiles. One variant a file, its config and its network together.
 
-To add one: write the file, add it to `AnyModel`, write its YAML in `configs/`.
+To add one: write the file, add it to `AnyVariant`, write its YAML in `configs/`.
 The listing, the contract tests and the tables in docs read this union.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, get_args
-
-from pydantic import Field
+from typing import get_args
 
 from lstmcli.models.attention import Attention
 from lstmcli.models.base import ModelConfig, WindowShape
@@ -21,14 +19,12 @@ from lstmcli.models.lstm import Lstm
 from lstmcli.models.rnn import Rnn
 from lstmcli.models.stacked import Stacked
 
-_Variants = (
+AnyVariant = (
     Dense | Rnn | Lstm | Stacked | Bidirectional | Attention | CnnLstm | ConvLstm | EncoderDecoder
 )
 
-AnyModel = Annotated[_Variants, Field(discriminator="name")]
-
 VARIANTS: dict[str, type[ModelConfig]] = {
-    variant.model_fields["name"].default: variant for variant in get_args(_Variants)
+    variant.model_fields["name"].default: variant for variant in get_args(AnyVariant)
 }
 
-__all__ = ["VARIANTS", "AnyModel", "ModelConfig", "WindowShape"]
+__all__ = ["VARIANTS", "AnyVariant", "ModelConfig", "WindowShape"]

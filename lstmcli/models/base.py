@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field
@@ -50,17 +50,17 @@ class ModelConfig(Section):
     known_ahead: ClassVar[tuple[str, ...]] = ()
     """Inputs known ahead that the network reads where the config names none."""
 
-    @classmethod
-    def summary(cls) -> str:
-        """Return the first line of the variant's docstring."""
-        return (cls.__doc__ or "").strip().splitlines()[0]
-
     def check_window(self, lookback: int) -> None:
         """Check the settings against the lookback.
 
         Raises:
             ValueError: with the reason and a lookback that would do.
         """
+
+    def brief(self, epochs: int) -> Self:
+        """Return settings for a training of few epochs; here the training section has them."""
+        del epochs
+        return self
 
     @abstractmethod
     def encode(self, inputs: dict[str, Any]) -> Any:

@@ -107,4 +107,4 @@ def light(config: RunConfig, *, epochs: int = MAX_EPOCHS) -> RunConfig:
             "threads": 1,
         }
     )
-    return config.model_copy(update={"training": training})
+    return config.model_copy(update={"training": training, "model": config.model.brief(epochs)})

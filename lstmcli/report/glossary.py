@@ -248,6 +248,25 @@ GLOSSARY: tuple[Term, ...] = (
         ("HAR", "baseline"),
     ),
     Term(
+        "HAR ridge with clock",
+        "The HAR ridge that also reads the announcement clock. Shown for comparison, never tested.",
+        ("HAR ridge", "announcement clock", "shown"),
+        ("har_ridge_clock",),
+    ),
+    Term(
+        "announcement clock",
+        "How much more than usual the next sessions will move, read off what was unusual 13 weeks "
+        "before them, 26 weeks, and so on: companies report once a quarter.",
+        ("HAR ridge with clock", "panel network"),
+    ),
+    Term(
+        "panel network",
+        "A network that learns from many tickers at once what a regression of volatility leaves: "
+        "what differs between them on a date. It forecasts tickers that it never saw, too.",
+        ("HAR ridge", "announcement clock"),
+        ("panel",),
+    ),
+    Term(
         "gradient boosting",
         "Decision trees on the columns of the HAR ridge. Shown for comparison, never tested.",
         ("HAR ridge", "shown"),

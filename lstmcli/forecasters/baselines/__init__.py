@@ -3,12 +3,15 @@
 from lstmcli.forecasters.baselines.constant import Drift, RandomWalk
 from lstmcli.forecasters.baselines.garch import Garch, Gjr
 from lstmcli.forecasters.baselines.har import Har
-from lstmcli.forecasters.baselines.learned import GradientBoosting, HarRidge
+from lstmcli.forecasters.baselines.learned import GradientBoosting, HarRidge, HarRidgeClock
 from lstmcli.forecasters.baselines.past import Ewma, Historical
 
 BASELINES = {
     recipe.name: recipe
-    for recipe in (RandomWalk, Drift, Historical, Ewma, Garch, Gjr, Har, HarRidge, GradientBoosting)
+    for recipe in (
+        *(RandomWalk, Drift, Historical, Ewma, Garch, Gjr, Har),
+        *(HarRidge, HarRidgeClock, GradientBoosting),
+    )
 }
 """Baselines by name; each takes the horizon."""
 

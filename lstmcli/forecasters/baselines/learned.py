@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, filtered_simulation
+from lstmcli.forecasters.volatility.clock import FittedClock, clock_regressors, fit_panel_clock
 from lstmcli.forecasters.volatility.regressors import (
     har_regressors,
     labelled_rows,
@@ -57,6 +58,25 @@ class HarRidge:
 
 
 @dataclass(frozen=True)
+class HarRidgeClock:
+    """The HAR ridge that also reads the announcement clock.
+
+    Equation: as `HarRidge`, with ln of the mean of ŵ over the next 1, 5, 10 and 20 sessions
+    beside its columns; ŵ as in `volatility.clock`.
+    Source: as `HarRidge`; Patell, Wolfson (1981), The Ex Ante and Ex Post Price Effects of
+    Quarterly Earnings Announcements, Journal of Accounting Research 19, for the clock.
+    """
+
+    horizon: int
+    name: ClassVar[str] = "har_ridge_clock"
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> FittedLearned:
+        steps = tuple(range(1, self.horizon + 1))
+        clock = fit_panel_clock(panel.until(until))
+        return _fit(self.name, self.horizon, steps, _ridge, panel, until, clock=clock)
+
+
+@dataclass(frozen=True)
 class GradientBoosting:
     """Gradient boosting: trees on the regressors of `har_ridge`, for the same target.
 
@@ -90,6 +110,7 @@ class FittedLearned:
         regressors: one per block, and the last, of all blocks, for later sessions.
         ends: (B,) datetime64, the last session of each block.
         smearing: (A,) logarithms of the mean of exp(error), out of sample.
+        clock: of `har_ridge_clock`.
     """
 
     name: str
@@ -100,10 +121,11 @@ class FittedLearned:
     regressors: tuple[Regressor, ...]
     ends: np.ndarray
     smearing: np.ndarray
+    clock: FittedClock | None = None
 
     def sigma(self, panel: Panel) -> dict[str, np.ndarray]:
         """Return each ticker's volatility of the cumulative returns, (T, H)."""
-        every = _columns(panel, self.horizon)
+        every = _columns(panel, self.horizon, self.clock)
         between = np.array(  # (A, H)
             [
                 np.interp(np.log(np.arange(1, self.horizon + 1)), np.log(self.steps), unit)
@@ -136,11 +158,13 @@ def _fit(
     fit: Callable[[np.ndarray, np.ndarray], Regressor],
     panel: Panel,
     until: pd.Timestamp,
+    *,
+    clock: FittedClock | None = None,
 ) -> FittedLearned:
     past = panel.until(until)
     # So that enough are left where a block and the labels that touch it are taken out.
     least = (MIN_MEMORY + 2 * horizon) * BLOCKS // (BLOCKS - 1)
-    rows = labelled_rows(past, _columns(past, horizon), horizon, least=least)
+    rows = labelled_rows(past, _columns(past, horizon, clock), horizon, least=least)
     y = rows.y[:, np.array(steps) - 1]
     sessions = np.unique(rows.session)
     position = np.searchsorted(sessions, rows.session)
@@ -163,6 +187,7 @@ def _fit(
         regressors=tuple(regressors),
         ends=sessions[[block[-1] for block in blocks]],
         smearing=np.log(np.exp(errors).mean(axis=0)),
+        clock=clock,
     )
 
 
@@ -171,10 +196,18 @@ def _predict(regressor: Regressor, x: np.ndarray) -> np.ndarray:
     return regressor.predict(x).reshape(len(x), -1)
 
 
-def _columns(panel: Panel, horizon: int) -> dict[str, pd.DataFrame]:
+def _columns(
+    panel: Panel, horizon: int, clock: FittedClock | None = None
+) -> dict[str, pd.DataFrame]:
+    ahead = {} if clock is None else clock_regressors(panel, clock)
     return {
         ticker: pd.concat(
-            [columns, lag_regressors(panel[ticker]), report_regressors(panel[ticker], horizon)],
+            [
+                columns,
+                lag_regressors(panel[ticker]),
+                report_regressors(panel[ticker], horizon),
+                *([ahead[ticker]] if ahead else []),
+            ],
             axis=1,
         )
         for ticker, columns in har_regressors(panel).items()

@@ -50,7 +50,7 @@ def har_regressors(panel: Panel) -> dict[str, pd.DataFrame]:
     Bollerslev, Hood, Huss, Pedersen (2018), Risk Everywhere, Review of
     Financial Studies 31, for the mean over tickers and the long mean.
     """
-    own = {ticker: _har_columns(bars) for ticker, bars in panel.items()}
+    own = {ticker: har_columns(bars) for ticker, bars in panel.items()}
     # Counted from their own levels, the tickers have a mean that does not jump where
     # one of them is listed later, or trades while the others rest.
     every = pd.concat([columns.drop(columns=LEVEL) for columns in own.values()])
@@ -58,7 +58,7 @@ def har_regressors(panel: Panel) -> dict[str, pd.DataFrame]:
     return {ticker: columns.join(market) for ticker, columns in own.items()}
 
 
-def _har_columns(bars: pd.DataFrame) -> pd.DataFrame:
+def har_columns(bars: pd.DataFrame) -> pd.DataFrame:
     variance = garman_klass_variance(bars)
     returns = log_returns(bars)
     sigma = ewma_volatility(bars)
@@ -79,7 +79,7 @@ def lag_regressors(bars: pd.DataFrame) -> pd.DataFrame:
     19 lags of log variance and 9 of the falls (lag 0 of either is a regressor of
     HAR), and volume over 1, 5 and 22 sessions against the quarter's.
     """
-    har = _har_columns(bars)
+    har = har_columns(bars)
     daily = har["variance_1"] + har[LEVEL]
     columns = {f"variance_lag_{k}": daily.shift(k) - har[LEVEL] for k in range(1, VARIANCE_LAGS)}
     columns |= {f"fall_lag_{k}": har["fall_1"].shift(k) for k in range(1, FALL_LAGS)}
@@ -102,16 +102,28 @@ def report_regressors(bars: pd.DataFrame, horizon: int) -> pd.DataFrame:
     """
     edges = [0, *(step for step in (1, 5, 20) if step < horizon), horizon]
     columns = {}
-    for name, column in {
-        "range": np.log(garman_klass_variance(bars)),
-        "volume": _log_volume(bars),
-    }.items():
-        usual = column.shift(1).rolling(REPORT_LAGS[0], min_periods=20).median()
-        unusual = (column - usual).clip(-MAX_UNUSUAL, MAX_UNUSUAL)
+    for name, column in unusual(bars).items():
         for before, last in pairwise(edges):
-            peaks = [_peak(unusual, lag, before + 1, last) for lag in REPORT_LAGS]
+            peaks = [_peak(column, lag, before + 1, last) for lag in REPORT_LAGS]
             columns[f"report_{name}_{last}"] = pd.concat(peaks, axis=1).mean(axis=1)
     return pd.DataFrame(columns)
+
+
+def unusual(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return how unusual each session is, (T, 2): `range` and `volume`.
+
+    The logarithm of Garman–Klass variance, and of volume, less its median over the quarter
+    before.
+    """
+    columns = {"range": np.log(garman_klass_variance(bars)), "volume": _log_volume(bars)}
+    return pd.DataFrame(
+        {
+            name: (column - column.shift(1).rolling(REPORT_LAGS[0], min_periods=20).median()).clip(
+                -MAX_UNUSUAL, MAX_UNUSUAL
+            )
+            for name, column in columns.items()
+        }
+    )
 
 
 def _peak(column: pd.Series, lag: int, first: int, last: int) -> pd.Series:

@@ -1,0 +1,134 @@
+"""The files of a fitted panel network: JSON of what a person may read, and arrays by name."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from zipfile import BadZipFile
+
+import numpy as np
+
+from lstmcli.forecasters.panel_network.columns import (
+    MODES,
+    Mode,
+    har_ridge_columns,
+    ridge_columns,
+)
+from lstmcli.forecasters.panel_network.inputs import Standardisation
+from lstmcli.forecasters.panel_network.network import Weights
+from lstmcli.forecasters.panel_network.ridge import Ridge
+from lstmcli.forecasters.panel_network.state import PanelState, Stretch
+from lstmcli.forecasters.run_recipe import FitSummary
+from lstmcli.forecasters.volatility.clock import FittedClock
+
+ARRAYS = "panel.npz"
+
+
+class StoredPanel(FitSummary, extra="forbid"):
+    """What a run keeps of a panel network beside its arrays.
+
+    Attributes:
+        tickers: that it was fitted on.
+        columns: that it reads, in their order.
+        learns_from: the first session of the fit, as an ISO date.
+        steps, clocks: see `PanelState`.
+    """
+
+    tickers: tuple[str, ...]
+    columns: tuple[str, ...]
+    learns_from: str
+    steps: tuple[int, ...]
+    clocks: dict[str, FittedClock]
+
+
+def to_arrays(state: PanelState) -> bytes:
+    """Return the arrays of a state: an .npz file without pickle, the same bytes every time."""
+    arrays: dict[str, np.ndarray] = {
+        "mean": state.standardisation.mean,
+        "scale": state.standardisation.scale,
+        "ends": state.ends.astype("datetime64[D]"),
+    }
+    for number, stretch in enumerate(state.stretches):
+        for kind, ridges in (("wide", stretch.wide), ("har", stretch.har)):
+            for mode, ridge in ridges.items():
+                key = f"{kind}-{number}-{_key(mode)}"
+                arrays |= {
+                    f"{key}-mean": ridge.mean,
+                    f"{key}-intercept": ridge.intercept,
+                    f"{key}-slopes": ridge.slopes,
+                }
+        for member, network in enumerate(stretch.networks):
+            for part, array in enumerate(network.arrays()):
+                arrays[f"network-{number}-{member}-{part}"] = array
+    for name, by_mode in (("smearing", state.smearing), ("shape", state.shapes)):
+        arrays |= {f"{name}-{_key(mode)}": array for mode, array in by_mode.items()}
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **arrays)
+    return stream.getvalue()
+
+
+def from_arrays(stored: StoredPanel, content: bytes) -> PanelState:
+    """Return the state of a run.
+
+    Raises:
+        ValueError: the arrays are damaged, or are not those of a panel network.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        state = _state(stored, arrays)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, TypeError) as error:
+        raise ValueError(f"its arrays do not load: {type(error).__name__}") from error
+    numbers = [array for array in arrays.values() if array.dtype.kind == "f"]
+    if not all(np.isfinite(array).all() for array in numbers):
+        raise ValueError("its arrays hold values that are not finite")
+    return state
+
+
+def _state(stored: StoredPanel, arrays: Mapping[str, np.ndarray]) -> PanelState:
+    stretches = []
+    for number in range(len(arrays["ends"]) + 1):
+        members = 0
+        while f"network-{number}-{members}-0" in arrays:
+            members += 1
+        stretches.append(
+            Stretch(
+                wide=_ridges(arrays, f"wide-{number}", ridge_columns),
+                har=_ridges(arrays, f"har-{number}", har_ridge_columns),
+                networks=tuple(
+                    Weights(*(arrays[f"network-{number}-{m}-{part}"] for part in range(9)))
+                    for m in range(members)
+                ),
+            )
+        )
+    return PanelState(
+        steps=stored.steps,
+        clocks=stored.clocks,
+        standardisation=Standardisation(arrays["mean"], arrays["scale"]),
+        stretches=tuple(stretches),
+        ends=arrays["ends"].astype("datetime64[ns]"),
+        smearing=_by_mode(arrays, "smearing"),
+        shapes=_by_mode(arrays, "shape"),
+    )
+
+
+def _ridges(
+    arrays: Mapping[str, np.ndarray], key: str, columns: Callable[[Mode], list[int]]
+) -> dict[Mode, Ridge]:
+    found = {}
+    for mode in MODES:
+        parts = [f"{key}-{_key(mode)}-{name}" for name in ("mean", "intercept", "slopes")]
+        if parts[0] in arrays:
+            found[mode] = Ridge(np.asarray(columns(mode)), *(arrays[part] for part in parts))
+    return found
+
+
+def _by_mode(arrays: Mapping[str, np.ndarray], name: str) -> dict[Mode, np.ndarray]:
+    return {
+        mode: arrays[f"{name}-{_key(mode)}"] for mode in MODES if f"{name}-{_key(mode)}" in arrays
+    }
+
+
+def _key(mode: Mode) -> str:
+    """Return the name of a mode in a file."""
+    return "-".join(name for name, known in mode._asdict().items() if known) or "alone"

@@ -1,0 +1,277 @@
+"""The fit of a panel network: clock, ridges, members, and errors out of sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.errors import NoDataError, shell_word
+from lstmcli.features import garman_klass_variance
+from lstmcli.forecasters.filtered_simulation import MIN_MEMORY
+from lstmcli.forecasters.panel_network.columns import (
+    CLOCKS,
+    MODES,
+    Columns,
+    Mode,
+    har_ridge_columns,
+    ridge_columns,
+)
+from lstmcli.forecasters.panel_network.inputs import Moments, Standardisation
+from lstmcli.forecasters.panel_network.network import STEPS
+from lstmcli.forecasters.panel_network.ridge import Products, Ridge
+from lstmcli.forecasters.panel_network.state import PanelState, Stretch
+from lstmcli.forecasters.panel_network.table import TrainingTable
+from lstmcli.forecasters.panel_network.volatility import log_variances
+from lstmcli.forecasters.volatility.clock import FittedClock, clock_columns, every_nth, fit_clock
+from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
+from lstmcli.frames import QUANTILES, cumulative_returns
+from lstmcli.panel import Panel
+
+BLOCKS = 4
+"""Stretches of training dates, each forecast by what was fitted on the others."""
+
+RIDGE_STEPS = (1, 2, 3, 5, 7, 10, 15, 20, 40, 60)
+"""Steps that ridges are fitted at; others are interpolated in ln h."""
+
+MAX_HORIZON = 60
+"""Sessions ahead; beyond them the clock would read what has not happened yet."""
+
+SHAPED = 100
+"""Tickers from whose errors shapes are taken; more would say the same, later."""
+
+
+def ridge_steps(horizon: int) -> tuple[int, ...]:
+    """Return the steps that ridges are fitted at, those of the network among them."""
+    return tuple(sorted({*(h for h in RIDGE_STEPS if h <= max(horizon, STEPS[-1])), horizon}))
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Training sessions in blocks, and what each block's fit may learn from.
+
+    Attributes:
+        sessions: (S,) whose targets some ticker has.
+        block: (S,) the block of each.
+        head, tail: (S,) whether a session lies so close to its block's first or last one that
+            its targets reach the block beside it, or theirs reach it.
+    """
+
+    sessions: pd.DatetimeIndex
+    block: np.ndarray
+    head: np.ndarray
+    tail: np.ndarray
+
+    @classmethod
+    def of(cls, sessions: pd.DatetimeIndex, longest: int) -> Blocks:
+        """Return blocks of like size; `longest` sessions is the longest target."""
+        parts = np.array_split(np.arange(len(sessions)), BLOCKS)
+        block = np.repeat(np.arange(BLOCKS), [len(part) for part in parts])
+        first, last = (np.array([part[end] for part in parts])[block] for end in (0, -1))
+        at = np.arange(len(sessions))
+        return cls(sessions, block, at < first + longest, at > last - longest)
+
+    @property
+    def ends(self) -> np.ndarray:
+        """The last session of each block, (B,) datetime64."""
+        return self.sessions.to_numpy()[np.flatnonzero(np.diff(self.block, append=BLOCKS))]
+
+    def pieces(self, sessions: pd.DatetimeIndex) -> np.ndarray:
+        """Return the piece (T,) of each session: head, middle or tail of a block; else −1."""
+        piece = 3 * self.block + np.where(self.head, 0, np.where(self.tail, 2, 1))
+        at = self.sessions.get_indexer(sessions)
+        return np.where(at >= 0, piece[at], -1)
+
+    @staticmethod
+    def away(block: int | None) -> list[int]:
+        """Return the pieces whose targets do not touch a block; all of them of None."""
+        touching = [] if block is None else range(3 * block - 1, 3 * block + 4)
+        return [piece for piece in range(3 * BLOCKS) if piece not in touching]
+
+
+@dataclass(frozen=True)
+class TrainingPanel:
+    """The panel of a training: which of its sessions can be learnt from.
+
+    Attributes:
+        horizon: the longest step that has labels.
+    """
+
+    panel: Panel
+    horizon: int
+
+    def origins(self) -> pd.DatetimeIndex:
+        """Return the sessions from which some ticker has a level and every target."""
+        each = [
+            bars.index[LONG_WARM_UP : max(len(bars) - self.horizon, 0)]
+            for bars in self.panel.values()
+        ]
+        return pd.DatetimeIndex(np.unique(np.concatenate([own.to_numpy() for own in each])))
+
+    def labels(self, ticker: str, step: int) -> pd.Series:
+        """Return the log return that came over `step` sessions, by origin, a fraction."""
+        bars = self.panel[ticker]
+        return pd.Series(cumulative_returns(bars, step)[:, -1], index=bars.index).dropna()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that members are trained on.
+
+    Attributes:
+        scales: by stretch, of the loss.
+        learnt: by stretch, (S,) which sessions of the table it may learn from.
+    """
+
+    steps: tuple[int, ...]
+    clocks: Mapping[str, FittedClock]
+    standardisation: Standardisation
+    wide: tuple[Mapping[Mode, Ridge], ...]
+    har: tuple[Mapping[Mode, Ridge], ...]
+    ends: np.ndarray
+    table: TrainingTable
+    learnt: tuple[np.ndarray, ...]
+
+    def held(self, stretch: int) -> np.ndarray | None:
+        """Return the sessions (S,) of a block that its fit does not learn from; None of the last.
+
+        The last stretch learns from all blocks.
+        """
+        if stretch == len(self.ends):
+            return None
+        sessions = self.table.sessions.to_numpy()
+        return (np.searchsorted(self.ends, sessions) == stretch) & self.learnt[-1]
+
+
+def prepare(panel: Panel, horizon: int) -> Prepared:
+    """Return ridges of every stretch, and the table that members are trained on.
+
+    Raises:
+        NoDataError: too few sessions.
+    """
+    steps = ridge_steps(horizon)
+    columns = Columns(panel)
+    clocks = _fit_clocks(columns)
+    table = TrainingTable({ticker: pd.DatetimeIndex(bars.index) for ticker, bars in panel.items()})
+    reads = {mode: [*ridge_columns(mode), *har_ridge_columns(mode)] for mode in MODES}
+    products = {mode: Products(reads[mode], len(steps), 3 * BLOCKS) for mode in MODES}
+    moments = Moments()
+    origins = TrainingPanel(panel, max(steps)).origins()
+    if len(origins) < least_sessions(max(steps)):
+        raise _too_few(panel, max(steps))
+    blocks = Blocks.of(origins, max(steps))
+    anchors = [steps.index(step) for step in STEPS]
+    for ticker, bars in panel.items():
+        found = columns.of(ticker, clocks)
+        ahead = _log_variance_ahead(bars, steps) - found.level[:, None]
+        moved = cumulative_returns(bars, STEPS[-1])[:, np.array(STEPS) - 1]
+        level = np.exp(found.level[:, None] / 2) * np.sqrt(STEPS)
+        table.put(ticker, found, ahead[:, anchors], moved / level)
+        table.release()
+        pieces = blocks.pieces(found.sessions)
+        for mode in MODES:
+            products[mode].add(found.values, ahead, np.where(found.reads(mode), pieces, -1))
+        moments.add(found.values[found.known])
+    stretches = [*range(BLOCKS), None]
+    wide, har = (
+        tuple(
+            {
+                mode: products[mode].ridge(of(mode), blocks.away(stretch))
+                for mode in MODES
+                if products[mode].rows(blocks.away(stretch)) > 2 * len(reads[mode])
+            }
+            for stretch in stretches
+        )
+        for of in (ridge_columns, har_ridge_columns)
+    )
+    standardisation = moments.standardisation()
+    last = Stretch(wide[-1], har[-1], ())
+    if not wide[-1] or any(not each for each in wide):
+        raise _too_few(panel, max(steps))
+    table.finish(standardisation, lambda values: _predicted(last, values, anchors))
+    of_session = blocks.pieces(table.sessions)
+    return Prepared(
+        steps=steps,
+        clocks=clocks,
+        standardisation=standardisation,
+        wide=wide,
+        har=har,
+        ends=blocks.ends,
+        table=table,
+        learnt=tuple(np.isin(of_session, blocks.away(stretch)) for stretch in stretches),
+    )
+
+
+def _predicted(last: Stretch, values: np.ndarray, anchors: Sequence[int]) -> np.ndarray:
+    """Return what the wide ridge predicts in each mode (T, M, A), at the network's steps."""
+    each = [last.wide[last.served(mode)].predict(values)[:, anchors] for mode in MODES]
+    return np.stack(each, axis=1)
+
+
+def _fit_clocks(columns: Columns) -> dict[str, FittedClock]:
+    """Return a clock for each kind of shock; of a kind that no session knows, the plainest."""
+    nth = every_nth(sum(len(bars) for bars in columns.bars.values()))
+    parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {kind: [] for kind in CLOCKS}
+    for ticker, bars in columns.bars.items():
+        days = columns.days(ticker)
+        rows = np.unique(days.origins(pd.DatetimeIndex(bars.index)))[::nth]
+        for kind, shock in columns.shocks(ticker).items():
+            size = shock["range"].reindex(days.sessions).to_numpy(float)[rows]
+            if np.isfinite(size).any():
+                parts[kind].append((clock_columns(shock, days)[rows], size))
+    fitted = {kind: fit_clock(found) for kind, found in parts.items() if found}
+    return {kind: fitted.get(kind, fitted["own"]) for kind in CLOCKS}
+
+
+def least_sessions(longest: int) -> int:
+    """Return the fewest sessions with targets that a fit needs."""
+    # So that enough are left where a block and the targets that touch it are taken out.
+    return (MIN_MEMORY + 2 * longest) * BLOCKS // (BLOCKS - 1)
+
+
+def _too_few(panel: Panel, longest: int) -> NoDataError:
+    ticker = max(panel, key=lambda name: len(panel[name]))
+    needed = LONG_WARM_UP + least_sessions(longest) + longest
+    return NoDataError(
+        f"{ticker}: Expected at least {needed} sessions for a panel network. "
+        f"Received: {len(panel[ticker])}.",
+        hint=f"lstm fetch {shell_word(ticker)} --start 2000-01-01",
+    )
+
+
+def _log_variance_ahead(bars: pd.DataFrame, steps: Sequence[int]) -> np.ndarray:
+    """Return the log of mean Garman–Klass variance over the next sessions, (T, A)."""
+    variance = garman_klass_variance(bars)
+    ahead = [variance.rolling(h).mean().shift(-h) for h in steps]
+    return np.log(np.column_stack(ahead))
+
+
+def with_shapes(state: PanelState, panel: Panel) -> PanelState:
+    """Return the state with smearing and shapes, from errors out of sample.
+
+    Args:
+        panel: of training; of many tickers some serve, which read the means of all.
+    """
+    chosen = np.linspace(0, len(panel) - 1, min(len(panel), SHAPED)).round().astype(int)
+    tickers = [list(panel)[number] for number in chosen]
+    smearing: dict[Mode, np.ndarray] = {}
+    shapes: dict[Mode, np.ndarray] = {}
+    at = np.array(state.steps) - 1
+    columns = Columns(panel)
+    for mode in state.stretches[-1].wide:
+        found = log_variances(state, columns, hide=mode, tickers=tickers)
+        errors, sizes = [], []
+        for ticker, each in found.items():
+            rows = each.modes == MODES.index(mode)
+            rows &= each.sessions.to_numpy() <= state.ends[-1]
+            ahead = _log_variance_ahead(panel[ticker], state.steps)
+            sizes.append((ahead - each.log_variance)[rows])
+            moved = cumulative_returns(panel[ticker], max(state.steps))[:, at]
+            errors.append((moved / np.sqrt(state.steps) / np.exp(each.log_variance / 2))[rows])
+        size, error = np.concatenate(sizes), np.concatenate(errors)
+        smearing[mode] = np.log(np.nanmean(np.exp(size), axis=0))
+        scaled = error / np.exp(smearing[mode] / 2)
+        shapes[mode] = np.nanquantile(scaled, QUANTILES, axis=0).T
+    return replace(state, smearing=smearing, shapes=shapes)

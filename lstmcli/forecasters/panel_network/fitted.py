@@ -1,0 +1,155 @@
+"""A fitted panel network: it forecasts any ticker, and a run keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.forecasters.base import join_forecasts
+from lstmcli.forecasters.filtered_simulation import filtered_simulation
+from lstmcli.forecasters.panel_network.columns import COLUMNS, MODES, Columns
+from lstmcli.forecasters.panel_network.files import ARRAYS, StoredPanel, to_arrays
+from lstmcli.forecasters.panel_network.state import PanelState, Stretch
+from lstmcli.forecasters.panel_network.volatility import TickerVolatility, log_variances
+from lstmcli.forecasters.run_recipe import UNTRAINED, Stage
+from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, root_of_steps
+from lstmcli.frames import QUANTILES
+from lstmcli.panel import Panel
+
+if TYPE_CHECKING:
+    from lstmcli.forecasters.panel_network.recipe import PanelRecipe
+
+
+@dataclass(frozen=True)
+class FittedPanel:
+    """A panel network with what it has learnt; it forecasts tickers that it never saw, too.
+
+    Attributes:
+        tickers: that it was fitted on.
+        learns_from: the first session of the fit: each was forecast by what had not seen it.
+    """
+
+    recipe: PanelRecipe
+    state: PanelState
+    tickers: tuple[str, ...]
+    fit_end: pd.Timestamp
+    learns_from: pd.Timestamp
+    history: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers of one member."""
+        return self.state.stretches[-1].networks[0].size
+
+    @property
+    def best_epochs(self) -> tuple[int, ...]:
+        """The last epoch of each member: there is no early stopping."""
+        return tuple(self.history.groupby("member")["epoch"].max().tolist())
+
+    def sigma(self, panel: Panel) -> dict[str, np.ndarray]:
+        """Return the volatility of the cumulative returns, (T, H), of each ticker and its peers."""
+        columns = Columns(panel)
+        return self._scales(columns, log_variances(self.state, columns))
+
+    def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        columns = Columns(panel)
+        found = log_variances(self.state, columns)
+        scales = self._scales(columns, found)
+        shapes = np.zeros((len(MODES), self.recipe.horizon, len(QUANTILES)))
+        for mode, shape in self.state.shapes.items():
+            shapes[MODES.index(mode)] = self._between.T @ shape
+
+        def lend(ticker: str, rows: np.ndarray) -> np.ndarray:
+            return np.asarray(shapes[found[ticker].modes[rows]])
+
+        parts = [
+            filtered_simulation(
+                self.name,
+                group,
+                origins,
+                {ticker: scales[ticker] for ticker in group},
+                lend=lend,
+                only=set(panel),
+            )
+            for group in columns.groups.values()
+        ]
+        return join_forecasts(parts)
+
+    def _scales(
+        self, columns: Columns, found: Mapping[str, TickerVolatility]
+    ) -> dict[str, np.ndarray]:
+        root = root_of_steps(self.recipe.horizon)
+        return {
+            ticker: at_least_half_a_tick(
+                np.exp(each.log_variance @ self._between / 2) * root, columns.bars[ticker]
+            )
+            for ticker, each in found.items()
+        }
+
+    @cached_property
+    def _between(self) -> np.ndarray:
+        """(A, H) by which what is known at some steps is interpolated in ln h."""
+        ahead, known = np.log(np.arange(1, self.recipe.horizon + 1)), np.log(self.state.steps)
+        return np.array([np.interp(ahead, known, unit) for unit in np.eye(len(known))])
+
+    def untrained(self) -> UntrainedPanel:
+        """Return the ridges without the network: where training starts."""
+        bare = tuple(Stretch(each.wide, each.har, ()) for each in self.state.stretches)
+        return UntrainedPanel(
+            self.recipe,
+            replace(self.state, stretches=bare),
+            self.tickers,
+            self.fit_end,
+            self.learns_from,
+            self.history,
+        )
+
+    def learnt(self) -> str:
+        losses = self.history.drop(columns="seconds").to_json()
+        return self.stored_state().decode() + to_arrays(self.state).hex() + losses
+
+    def with_prepared(self, prepared: Any) -> FittedPanel:
+        del prepared  # whole histories are read anew
+        return self
+
+    def exported(self, on_stage: Stage) -> FittedPanel:
+        del on_stage  # it forecasts without TensorFlow as it is
+        return self
+
+    def stored_state(self) -> bytes:
+        first, last = str(self.learns_from.date()), str(self.fit_end.date())
+        stored = StoredPanel(
+            blocks={"train": (first, last)},
+            fit_end=last,
+            best_epochs=self.best_epochs,
+            tickers=self.tickers,
+            columns=COLUMNS,
+            learns_from=first,
+            steps=self.state.steps,
+            clocks=dict(self.state.clocks),
+        )
+        return (stored.model_dump_json(indent=2) + "\n").encode()
+
+    def files(self) -> dict[str, bytes]:
+        return {ARRAYS: to_arrays(self.state)}
+
+    def attention(self, panel: Panel, ticker: str, origin: pd.Timestamp) -> None:
+        """Return None: its weights are those of an LSTM, not of sessions."""
+
+
+@dataclass(frozen=True)
+class UntrainedPanel(FittedPanel):
+    """A panel network at epoch 0, which corrects nothing."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe.name}{UNTRAINED}"

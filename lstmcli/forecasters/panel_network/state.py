@@ -1,0 +1,63 @@
+"""What a fitted panel network has learnt: numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstmcli.forecasters.panel_network.columns import MODES, Mode
+from lstmcli.forecasters.panel_network.inputs import Standardisation
+from lstmcli.forecasters.panel_network.network import Weights
+from lstmcli.forecasters.panel_network.ridge import Ridge
+from lstmcli.forecasters.volatility.clock import FittedClock
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What forecasts the sessions of one stretch, none of which it was fitted on.
+
+    Attributes:
+        wide, har: ridges by mode; a mode without training rows has none.
+        networks: one, or several whose corrections are averaged.
+    """
+
+    wide: Mapping[Mode, Ridge]
+    har: Mapping[Mode, Ridge]
+    networks: tuple[Weights, ...]
+
+    def served(self, mode: Mode) -> Mode:
+        """Return the richest mode that was trained and reads no more than `mode` does."""
+        return next(
+            other
+            for other in MODES
+            if other in self.wide
+            and (mode.panel or not other.panel)
+            and (mode.market or not other.market)
+        )
+
+
+@dataclass(frozen=True)
+class PanelState:
+    """What a fit has learnt.
+
+    Attributes:
+        steps: (A,) that ridges are fitted at.
+        clocks: by what their shocks are counted from.
+        stretches: B blocks of training dates, each forecast by what was fitted on the others,
+            and the last, fitted on all, for later sessions.
+        ends: (B,) datetime64, the last session of each block.
+        smearing: by mode, (A,) logarithms of the mean of exp(error) of log variance, out of
+            sample.
+        shapes: by mode, (A, Q) quantiles of y/σ̂ out of sample, for tickers whose panel is too
+            small to have some of its own.
+    """
+
+    steps: tuple[int, ...]
+    clocks: Mapping[str, FittedClock]
+    standardisation: Standardisation
+    stretches: tuple[Stretch, ...]
+    ends: np.ndarray
+    smearing: Mapping[Mode, np.ndarray]
+    shapes: Mapping[Mode, np.ndarray]

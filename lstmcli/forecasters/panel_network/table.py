@@ -1,0 +1,209 @@
+"""What the network is trained on: rows of all tickers in a file that is mapped into memory."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.forecasters.panel_network.columns import COLUMNS, MODES, TickerColumns
+from lstmcli.forecasters.panel_network.inputs import Standardisation, inputs_of
+from lstmcli.forecasters.panel_network.network import STEPS
+from lstmcli.frames import QUANTILES
+
+MAX_RESIDUAL = 4.0
+"""Bound of what the ridge leaves of log variance, in the loss."""
+
+MAX_ERROR = 12.0
+"""Bound of a return in units of its volatility, in the loss."""
+
+LEVELS = np.asarray(QUANTILES[1:-1], np.float32)
+"""The levels that CRPS is a mean over."""
+
+SAMPLED = 200_000
+"""Rows from which the scale of the losses is taken."""
+
+_K, _A, _M = len(COLUMNS), len(STEPS), len(MODES)
+_VARIANCE = slice(_K, _K + _A)
+_RETURN = slice(_K + _A, _K + 2 * _A)
+_WIDTH = _K + 2 * _A + _M * _A
+
+
+class Batch(NamedTuple):
+    """Histories of B tickers over L sessions.
+
+    Attributes:
+        x: (B, L, F) inputs.
+        residual: (B, L, A) what the ridge leaves of log variance.
+        error: (B, L, A) cumulative return in units of the ridge's volatility.
+        weight: (B, L) 1 where both count, else 0.
+    """
+
+    x: np.ndarray
+    residual: np.ndarray
+    error: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What the parts of the loss are divided by.
+
+    Attributes:
+        variance: (A,) of the residual.
+        quantiles: (A, Q) of the error; Q levels of CRPS.
+        pinball: (A,) mean pinball loss of these quantiles.
+    """
+
+    variance: np.ndarray
+    quantiles: np.ndarray
+    pinball: np.ndarray
+
+
+class TrainingTable:
+    """Rows of all tickers, one after the other, as float16 in a file.
+
+    The file lies in the folder for temporary files and is gone with the object. Of each row it
+    keeps the columns; log variance ahead less the level, and returns in units of the level,
+    (A,) each; and what the wide ridge predicts of the former in each mode, (M, A).
+
+    Attributes:
+        sessions: every session that a ticker has, ascending.
+    """
+
+    def __init__(self, sessions: Mapping[str, pd.DatetimeIndex]) -> None:
+        rows = sum(len(own) for own in sessions.values())
+        every = np.unique(np.concatenate([own.to_numpy() for own in sessions.values()]))
+        self.sessions = pd.DatetimeIndex(every)
+        self._at = np.full((len(sessions), len(every)), -1, np.int32)  # (N, S) row
+        self._rows_of: dict[str, slice] = {}
+        start = 0
+        for number, (ticker, own) in enumerate(sessions.items()):
+            rows_of = slice(start, start + len(own))
+            self._at[number, self.sessions.get_indexer(own)] = np.arange(start, rows_of.stop)
+            self._rows_of[ticker] = rows_of
+            start = rows_of.stop
+        # Closed and deleted with the map that holds it.
+        with tempfile.TemporaryFile() as file:
+            self._table = np.memmap(file, np.float16, "w+", shape=(rows, _WIDTH))
+        self._modes = np.zeros(rows, np.int8)
+        self._known = np.zeros(rows, bool)
+        self._counts = np.zeros(rows, bool)
+        self._standardisation: Standardisation | None = None
+
+    def put(
+        self, ticker: str, columns: TickerColumns, variance: np.ndarray, returns: np.ndarray
+    ) -> None:
+        """Write the rows of one ticker.
+
+        Args:
+            variance: (T, A) log of the mean variance ahead less the level; NaN where not known.
+            returns: (T, A) cumulative log returns over √h and the level's volatility, likewise.
+        """
+        rows = self._rows_of[ticker]
+        table = self._table[rows]
+        table[:, :_K] = columns.values
+        table[:, _VARIANCE], table[:, _RETURN] = variance, returns
+        known = np.isfinite(variance).all(axis=1) & np.isfinite(returns).all(axis=1)
+        self._modes[rows], self._known[rows] = columns.modes(), columns.known
+        self._counts[rows] = columns.known & known
+
+    def finish(
+        self,
+        standardisation: Standardisation,
+        predict: Callable[[np.ndarray], np.ndarray],
+    ) -> None:
+        """Write what the ridges predict; batches can be asked for from now on.
+
+        Args:
+            predict: from columns (T, K) to the wide ridge's prediction in each mode (T, M, A).
+        """
+        self._standardisation = standardisation
+        for rows in self._rows_of.values():
+            table = self._table[rows]
+            predicted = predict(table[:, :_K].astype(np.float32))
+            table[:, _RETURN.stop :] = predicted.reshape(len(table), -1)
+            self.release()
+
+    def release(self) -> None:
+        """Give back the memory of what was read; the rows stay in the file."""
+        self._table._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+
+    def share_known(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """Return the share of known rows (N, S') of each ticker in spans of sessions."""
+        known = (self._at >= 0) & self._known[np.maximum(self._at, 0)]
+        total = np.zeros((known.shape[0], known.shape[1] + 1))
+        np.cumsum(known, axis=1, out=total[:, 1:])
+        return (total[:, starts + length] - total[:, starts]) / length
+
+    def batch(
+        self,
+        tickers: np.ndarray,
+        start: int,
+        length: int,
+        *,
+        panel: np.ndarray,
+        market: np.ndarray,
+        learnt: np.ndarray,
+    ) -> Batch:
+        """Return histories of some tickers over the same sessions.
+
+        Args:
+            tickers: (B,) numbers.
+            panel, market: (B,) whether those groups are shown, where they are known.
+            learnt: (S,) whether a session's targets may be learnt from.
+        """
+        at = self._at[tickers, start : start + length]  # (B, L)
+        rows = np.maximum(at, 0)
+        known = (at >= 0) & self._known[rows]
+        modes = self._modes[rows]
+        modes = np.where(panel[:, None], modes, modes | 2)  # see `MODES`: 2 hides the panel,
+        modes = np.where(market[:, None], modes, modes | 1)  # 1 the market
+        values = self._table[rows]  # (B, L, K + …)
+        if self._standardisation is None:
+            raise ValueError("Expected a finished table.")
+        x = inputs_of(values[..., :_K], modes, self._standardisation)
+        x[~known] = 0.0
+        counts = (at >= 0) & self._counts[rows] & learnt[start : start + length]
+        residual, error = _targets(values, modes)
+        return Batch(x, residual, error, counts.astype(np.float32))
+
+    def scales(self, learnt: np.ndarray) -> Scales:
+        """Return what the losses are divided by, from rows in their richest mode."""
+        parts = []
+        every = max(1, int(self._counts.sum()) // SAMPLED)
+        for at in self._at:
+            rows = at[(at >= 0) & learnt]
+            rows = rows[self._counts[rows]][::every]
+            parts.append(_targets(self._table[rows], self._modes[rows]))
+            self.release()
+        residual, error = (np.concatenate(part) for part in zip(*parts, strict=True))
+        quantiles = np.quantile(error, LEVELS, axis=0).T  # (A, Q)
+        beyond = error[:, :, None] - quantiles
+        pinball = np.maximum(LEVELS * beyond, (LEVELS - 1) * beyond).mean(axis=(0, 2))
+        return Scales(
+            np.maximum(residual.var(axis=0), 1e-6).astype(np.float32),
+            quantiles.astype(np.float32),
+            np.maximum(pinball, 1e-6).astype(np.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+
+def _targets(values: np.ndarray, modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return residuals and errors (…, A) of rows of the table, each in its mode; 0 if unknown."""
+    every = values[..., _RETURN.stop :].reshape(*modes.shape, _M, _A)
+    predicted = np.take_along_axis(every, modes[..., None, None], axis=-2)[..., 0, :]
+    predicted = predicted.astype(np.float32)
+    residual = values[..., _VARIANCE].astype(np.float32) - predicted
+    error = values[..., _RETURN].astype(np.float32) / np.exp(predicted / 2)
+    return (
+        np.clip(np.nan_to_num(residual), -MAX_RESIDUAL, MAX_RESIDUAL),
+        np.clip(np.nan_to_num(error), -MAX_ERROR, MAX_ERROR),
+    )

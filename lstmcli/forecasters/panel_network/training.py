@@ -1,0 +1,322 @@
+"""Training of one member of the panel network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from lstmcli.forecasters.panel_network.columns import INPUTS
+from lstmcli.forecasters.panel_network.network import STEPS, Weights, build
+from lstmcli.forecasters.panel_network.table import LEVELS, Batch, Scales, TrainingTable
+from lstmcli.forecasters.training import HISTORY_COLUMNS, Epoch, Watch
+from lstmcli.frames import Section
+from lstmcli.models.base import Dropout, Units
+from lstmcli.models.kernel import release
+from lstmcli.models.runtime import Threads, load_tensorflow
+
+WARM_UP = 50
+"""Batches over which the learning rate grows from 0."""
+
+EVERY = 16
+"""Sessions from one possible start of a span to the next."""
+
+LEAST_VALID = 0.8
+"""Share of a span that a ticker must have to be in a batch."""
+
+COMMON = 0.05
+"""Weight of what all tickers of a date have in common: of the market's variance the ridge says
+what there is to say, and dates are few."""
+
+CRPS = 3.0
+"""Weight of the second head's loss."""
+
+MAX_CORRECTION = 2.0
+"""Bound of (p + δ)/2 in the second head's loss."""
+
+AVERAGE = 0.99
+"""Share of the running mean of weights that a batch keeps."""
+
+EPOCH = 100
+"""Batches between two progress reports, at each of which a fit can be resumed."""
+
+RELEASED = 8
+"""Batches after which the memory of what was read is given back."""
+
+EVALUATED = 8
+"""Batches whose mean loss is that of validation, and of training before the first step."""
+
+
+class PanelNetworkConfig(Section):
+    """Panel network: an LSTM corrects a wide regression of volatility, across tickers.
+
+    Flow: see `network`; the forecast is that of `PanelRecipe`.
+    """
+
+    name: Literal["panel"] = "panel"
+
+    known_ahead: ClassVar[tuple[str, ...]] = ()
+    """Nothing: the columns hold what is known of the sessions ahead."""
+
+    units: Units = 32
+    """Size of the LSTM's state."""
+    hidden: Units = 64
+    """Width of the two dense layers behind it."""
+    dropout: Dropout = 0.1
+    """Share of the values that training leaves out at random."""
+    batches: int = Field(1500, ge=1, le=1_000_000)
+    """Steps of a training; it does not stop early."""
+    tickers: int = Field(96, ge=1, le=10_000)
+    """Tickers of a batch."""
+    span: int = Field(192, ge=65, le=10_000)
+    """Sessions of a batch."""
+    burn_in: int = Field(64, ge=0, le=5_000)
+    """First sessions of a span, without loss: the state starts at zero."""
+    learning_rate: float = Field(2e-3, gt=0, le=1)
+    """Of the optimiser, AdamW; it warms up and fades to zero."""
+    weight_decay: float = Field(1e-3, ge=0, lt=1)
+    """Share of a weight that a step takes off, in units of the learning rate."""
+    hide_panel: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the histories that are trained as if the ticker were alone."""
+    hide_market: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Share of the histories that are trained without market series."""
+
+    def brief(self, epochs: int) -> PanelNetworkConfig:
+        """Return settings for a training of few epochs, of a fifth of the batches each."""
+        return self.model_copy(update={"batches": min(self.batches, epochs * EPOCH // 5)})
+
+    @property
+    def epochs(self) -> int:
+        """Progress reports of a training; one each `EPOCH` batches."""
+        return -(-self.batches // EPOCH)
+
+
+class Member:
+    """A network in training: one step a batch.
+
+    Equation: L = Σ_h [mean (e − ē_d)² + 0.05·mean ē_d²]/var_h + 3·Σ_h pinball_h/unit_h,
+    e = residual − p, ē_d its mean over the batch's tickers on a date; pinball of the error
+    against exp((p + δ)/2)·z_h, in which p is held fixed.
+    """
+
+    def __init__(self, config: PanelNetworkConfig, scales: Scales, *, seed: int) -> None:
+        import keras
+        import tensorflow as tf
+
+        keras.utils.set_random_seed(seed)
+        self._config = config
+        self._network = build(INPUTS, config.units, config.hidden, config.dropout)
+        self._optimizer = keras.optimizers.AdamW(
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            beta_1=0.9,
+            beta_2=0.99,
+            epsilon=1e-8,
+            global_clipnorm=1.0,
+            use_ema=True,
+            ema_momentum=AVERAGE,
+        )
+        self._optimizer.exclude_from_weight_decay(var_names=["bias"])
+        self._optimizer.build(self._network.trainable_variables)
+        self._scales = scales
+        self._step = tf.function(self._train, autograph=False, reduce_retracing=True)
+        self._evaluate = tf.function(self._validate, autograph=False, reduce_retracing=True)
+
+    def train(self, batch: Batch, rate: float) -> float:
+        """Return the loss of a batch after one step."""
+        import tensorflow as tf
+
+        self._optimizer.learning_rate.assign(rate)
+        return float(self._step(*(tf.constant(each) for each in batch)))
+
+    def _train(self, x: Any, residual: Any, error: Any, weight: Any) -> Any:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            loss = self._loss(self._network(x, training=True), residual, error, weight)
+        variables = self._network.trainable_variables
+        self._optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
+
+    def _loss(self, heads: Any, residual: Any, error: Any, weight: Any) -> Any:
+        import tensorflow as tf
+
+        after = slice(self._config.burn_in, None)
+        heads, residual, error = heads[:, after], residual[:, after], error[:, after]
+        weight = weight[:, after, None]  # (B, L, 1)
+        p, delta = heads[..., : len(STEPS)], heads[..., len(STEPS) :]
+        rows = tf.reduce_sum(weight) + 1e-6
+        left = (residual - p) * weight
+        tickers = tf.reduce_sum(weight, axis=0, keepdims=True) + 1e-6  # (1, L, 1)
+        common = tf.reduce_sum(left, axis=0, keepdims=True) / tickers
+        between = (left - common) * weight
+        unit = self._scales.variance
+        loss = tf.reduce_sum(between**2 / unit) / rows
+        loss += COMMON * tf.reduce_sum(tickers * common**2 / unit) / rows
+        half = tf.clip_by_value((tf.stop_gradient(p) + delta) / 2, -MAX_CORRECTION, MAX_CORRECTION)
+        beyond = error[..., None] - tf.exp(half)[..., None] * self._scales.quantiles
+        pinball = tf.reduce_mean(tf.maximum(LEVELS * beyond, (LEVELS - 1) * beyond), axis=-1)
+        return loss + CRPS * tf.reduce_sum(pinball / self._scales.pinball * weight) / rows
+
+    def evaluate(self, batch: Batch) -> float:
+        """Return the loss of a batch, without dropout and without a step."""
+        import tensorflow as tf
+
+        return float(self._evaluate(*(tf.constant(each) for each in batch)))
+
+    def _validate(self, x: Any, residual: Any, error: Any, weight: Any) -> Any:
+        return self._loss(self._network(x, training=False), residual, error, weight)
+
+    def weights(self) -> Weights:
+        """Return the running mean of the weights."""
+        kept = self._network.get_weights()
+        self._optimizer.finalize_variable_values(self._network.trainable_variables)
+        averaged = Weights.of(self._network.get_weights())
+        self._network.set_weights(kept)
+        return averaged
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all that changes in training."""
+        return {f"live_{n}": np.asarray(v) for n, v in enumerate(self._variables())}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for n, variable in enumerate(self._variables()):
+            variable.assign(arrays[f"live_{n}"])
+
+    def _variables(self) -> list[Any]:
+        # `variables` also holds the state of the dropout generators.
+        return [*self._network.variables, *self._optimizer.variables]
+
+
+def rate_of(batch: int, config: PanelNetworkConfig) -> float:
+    """Return the learning rate of a batch, 0 … batches − 1: it warms up, then fades to 0."""
+    warm = min(1.0, (batch + 1) / WARM_UP)
+    fading = 0.5 * (1 + np.cos(np.pi * batch / config.batches))
+    return float(config.learning_rate * warm * fading + 1e-6)
+
+
+class Batches:
+    """Random batches of a table: batch n is the same whenever it is asked for."""
+
+    def __init__(
+        self, table: TrainingTable, config: PanelNetworkConfig, learnt: np.ndarray, *, seed: int
+    ) -> None:
+        span = min(config.span, len(table.sessions))
+        self._table, self._config, self._learnt, self._span = table, config, learnt, span
+        starts = np.arange(0, len(table.sessions) - span + 1, EVERY)
+        # A span of which no target may be learnt from teaches nothing.
+        after = np.concatenate([[0], np.cumsum(learnt)])
+        targets = after[starts + span] - after[np.minimum(starts + config.burn_in, starts + span)]
+        present = table.share_known(starts, span) > LEAST_VALID  # (N, S')
+        useful = (targets > 0) & present.any(axis=0)
+        self._starts, self._present = starts[useful], present[:, useful]
+        self._seed = seed
+
+    def __bool__(self) -> bool:
+        return len(self._starts) > 0
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def ahead(self, numbers: Sequence[int]) -> Iterator[Batch]:
+        """Yield some batches; each is gathered while the one before is trained on."""
+        with ThreadPoolExecutor(1) as pool:
+            coming = [pool.submit(self.__getitem__, number) for number in numbers[:1]]
+            for following in [*numbers[1:], None]:
+                batch = coming.pop().result()
+                if following is not None:
+                    coming.append(pool.submit(self.__getitem__, following))
+                yield batch
+
+    def __getitem__(self, number: int) -> Batch:
+        generator = np.random.default_rng((self._seed, number))
+        at = generator.integers(len(self._starts))
+        there = np.flatnonzero(self._present[:, at])
+        size = min(self._config.tickers, len(there))
+        tickers = np.sort(generator.choice(there, size, replace=False))
+        if number % RELEASED == 0:
+            self._table.release()
+        return self._table.batch(
+            tickers,
+            int(self._starts[at]),
+            self._span,
+            panel=generator.random(size) >= self._config.hide_panel,
+            market=generator.random(size) >= self._config.hide_market,
+            learnt=self._learnt,
+        )
+
+
+def train_member(
+    config: PanelNetworkConfig,
+    table: TrainingTable,
+    learnt: np.ndarray,
+    *,
+    held: np.ndarray | None,
+    threads: int | None,
+    seed: int,
+    fit: str,
+    member: int,
+    members: int,
+    watch: Watch,
+) -> tuple[Weights, pd.DataFrame]:
+    """Return the weights of one trained network, and its history.
+
+    An epoch is `EPOCH` batches. There is no validation block and no early stopping: the
+    learning rate fades to zero over a number of batches that is settled before.
+
+    Args:
+        learnt: (S,) which sessions of the table it may learn from.
+        held: (S,) those whose loss is shown as that of validation; it decides nothing.
+        threads: cores to use; None: all.
+    """
+    load_tensorflow(Threads.choose(threads))
+    batches = Batches(table, config, learnt, seed=seed)
+    validation = None if held is None else Batches(table, config, held, seed=seed)
+    trained = Member(config, table.scales(learnt), seed=seed)
+    key, epochs = f"{fit}-{member}", config.epochs
+
+    def evaluate(some: Batches | None) -> float:
+        if not some:
+            return np.nan
+        return float(np.mean([trained.evaluate(some[number]) for number in range(EVALUATED)]))
+
+    rows: list[tuple[float, float, float, float]] = []
+    saved = watch.load(key)
+    if saved is not None:
+        trained.restore(saved)
+        rows = [tuple(row) for row in saved["rows"].tolist()]
+    else:
+        started = time.perf_counter()
+        rows.append((0, evaluate(batches), evaluate(validation), time.perf_counter() - started))
+    while len(rows) <= epochs:
+        started, first = time.perf_counter(), (len(rows) - 1) * EPOCH
+        numbers = range(first, min(first + EPOCH, config.batches))
+        losses = [
+            trained.train(batch, rate_of(number, config))
+            for number, batch in zip(numbers, batches.ahead(numbers), strict=True)
+        ]
+        found = float(np.mean(losses)), evaluate(validation)
+        rows.append((len(rows), *found, time.perf_counter() - started))
+        watch.save(key, trained.arrays() | {"rows": np.array(rows)})
+        watch.on_epoch(
+            Epoch(
+                fit=fit,
+                member=member,
+                members=members,
+                epoch=len(rows) - 1,
+                epochs=epochs,
+                loss=rows[-1][1],
+                validation_loss=rows[-1][2],
+                best_epoch=len(rows) - 1,
+                seconds=rows[-1][3],
+            )
+        )
+    release()
+    history = pd.DataFrame(rows, columns=["epoch", "loss", "validation_loss", "seconds"])
+    history = history.astype({"epoch": int}).assign(fit=fit, member=member)
+    return trained.weights(), history[list(HISTORY_COLUMNS)]

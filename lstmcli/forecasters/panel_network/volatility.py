@@ -1,0 +1,183 @@
+"""From columns to volatility: ridges and networks, blended, for every session of a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.forecasters.panel_network.columns import MODES, Columns, Mode, TickerColumns
+from lstmcli.forecasters.panel_network.inputs import inputs_of
+from lstmcli.forecasters.panel_network.network import STEPS, corrections
+from lstmcli.forecasters.panel_network.state import PanelState, Stretch
+
+RUN_IN = 192
+"""Sessions that a network reads before the first that it corrects; a span of training."""
+
+COMMON_SHARE = 0.5
+"""Of p, the share that is taken off of what the tickers of a session have in common."""
+
+CRPS_SHARE = 0.75
+"""Of δ, the share that is added."""
+
+HAR_WEIGHT = 0.1
+"""Share of the HAR ridge in the logarithm of variance."""
+
+TOGETHER = 32
+"""Tickers whose columns are in memory at once."""
+
+
+@dataclass(frozen=True)
+class TickerVolatility:
+    """The volatility of one ticker as the parts of a fit see it.
+
+    Attributes:
+        modes: (T,) numbers of `MODES`, of what serves each session.
+        log_variance: (T, A) of the mean variance over the next steps, without the common parts
+            of a panel, and without smearing.
+        common: (T, A) what a panel takes off, a share of which its tickers have in common.
+    """
+
+    sessions: pd.DatetimeIndex
+    modes: np.ndarray
+    log_variance: np.ndarray
+    common: np.ndarray
+
+
+def _each_volatility(
+    state: PanelState, columns: Columns, tickers: Sequence[str], hide: Mode | None
+) -> Iterator[tuple[str, TickerVolatility]]:
+    """Yield the volatility of each ticker, without what a panel takes off.
+
+    Equation: ln σ²_h = level + (1 − w)·(R + p + ½δ) + w·H, w = 0.3, R the wide ridge and H the
+    HAR ridge of log variance less the level; `common` is (1 − w)·(½p + ½δ).
+    """
+    for start in range(0, len(tickers), TOGETHER):
+        group = tickers[start : start + TOGETHER]
+        found = [columns.of(ticker, state.clocks) for ticker in group]
+        yield from zip(group, _of_group(state, found, hide), strict=True)
+
+
+def _of_group(
+    state: PanelState, group: Sequence[TickerColumns], hide: Mode | None
+) -> list[TickerVolatility]:
+    steps = np.asarray(state.steps)
+    result = []
+    for columns in group:
+        empty = np.full((len(columns.sessions), len(steps)), np.nan)
+        modes = columns.modes()
+        if hide is not None:
+            modes = modes | (0 if hide.panel else 2) | (0 if hide.market else 1)
+        result.append(TickerVolatility(columns.sessions, modes, empty, empty.copy()))
+    blocks = [np.searchsorted(state.ends, columns.sessions.to_numpy()) for columns in group]
+    for number, stretch in enumerate(state.stretches):
+        served = np.array([MODES.index(stretch.served(mode)) for mode in MODES])
+        here = [
+            np.flatnonzero((block == number) & c.known)
+            for block, c in zip(blocks, group, strict=True)
+        ]
+        chosen = [n for n, rows in enumerate(here) if len(rows)]
+        inputs, firsts = [], []
+        for n in chosen:
+            first, end = max(here[n][0] - RUN_IN, 0), here[n][-1] + 1
+            part = group[n]
+            modes = served[result[n].modes[first:end]]
+            x = inputs_of(part.values[first:end], modes, state.standardisation)
+            x[~part.known[first:end]] = 0.0
+            inputs.append(x)
+            firsts.append(first)
+        heads = _corrections(stretch, inputs)
+        for n, first, both in zip(chosen, firsts, heads, strict=True):
+            rows, into = here[n], result[n]
+            into.modes[rows] = served[into.modes[rows]]
+            p, delta = (at_steps(both[rows - first, head], steps) for head in (0, 1))
+            ridges = _ridges(stretch, group[n].values[rows], into.modes[rows], len(steps))
+            level = group[n].level[rows, None].astype(np.float64)
+            network = ridges[0] + p + CRPS_SHARE * delta
+            into.log_variance[rows] = level + (1 - HAR_WEIGHT) * network + HAR_WEIGHT * ridges[1]
+            into.common[rows] = (1 - HAR_WEIGHT) * (COMMON_SHARE * p + CRPS_SHARE * delta)
+    return result
+
+
+def _corrections(stretch: Stretch, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return p and δ (T, 2, A) of each history, the mean over the networks."""
+    if not stretch.networks:
+        return [np.zeros((len(x), 2, len(STEPS))) for x in inputs]
+    members = [corrections(weights, inputs) for weights in stretch.networks]
+    return [np.asarray(np.mean(each, axis=0, dtype=float)) for each in zip(*members, strict=True)]
+
+
+def at_steps(corrections: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return corrections (T, A) at some steps, from those at `STEPS`.
+
+    They are interpolated in ln h. Beyond the last they fade as 1/h: what is known of twenty
+    sessions is the smaller a part of more.
+    """
+    known = np.log(STEPS)
+    each = np.array([np.interp(np.log(steps), known, unit) for unit in np.eye(len(STEPS))])
+    return corrections @ (each * np.minimum(1.0, STEPS[-1] / steps))
+
+
+def _ridges(
+    stretch: Stretch, values: np.ndarray, modes: np.ndarray, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what both ridges predict (T, A) in each row's mode."""
+    wide, har = np.empty((2, len(values), steps))
+    for number in np.unique(modes):
+        rows = modes == number
+        wide[rows] = stretch.wide[MODES[number]].predict(values[rows])
+        har[rows] = stretch.har[MODES[number]].predict(values[rows])
+    return wide, har
+
+
+def log_variances(
+    state: PanelState,
+    columns: Columns,
+    *,
+    tickers: Collection[str] | None = None,
+    hide: Mode | None = None,
+) -> dict[str, TickerVolatility]:
+    """Return each ticker's volatility.
+
+    In the modes that read a panel, what its tickers have in common on a session is taken off
+    by half: of the market's variance the ridge has said what there is to say.
+
+    Args:
+        tickers: else all that the columns have; the common parts are means over these.
+        hide: a mode; what it does not read is hidden although it is known.
+    """
+    smearing = np.zeros((len(MODES), len(state.steps)))
+    for mode, of_mode in state.smearing.items():
+        smearing[MODES.index(mode)] = of_mode
+    volatilities: dict[str, TickerVolatility] = {}
+    for group in columns.groups.values():
+        wanted = [ticker for ticker in group if tickers is None or ticker in tickers]
+        found = dict(_each_volatility(state, columns, wanted, hide))
+        _take_off_common(found, group.sessions())
+        for each in found.values():
+            each.log_variance[:] += smearing[each.modes]
+        volatilities |= found
+    return volatilities
+
+
+def _take_off_common(found: Mapping[str, TickerVolatility], sessions: pd.DatetimeIndex) -> None:
+    """Take the mean of `common` off, session by session, in modes that read a panel."""
+    reads_panel = np.array([mode.panel for mode in MODES])
+    each_rows = {
+        ticker: np.flatnonzero(reads_panel[each.modes] & np.isfinite(each.common).all(axis=1))
+        for ticker, each in found.items()
+    }
+    places = {
+        ticker: sessions.get_indexer(each.sessions[each_rows[ticker]])
+        for ticker, each in found.items()
+    }
+    total = np.zeros((len(sessions), *next(iter(found.values())).common.shape[1:]))
+    count = np.zeros((len(sessions), 1))
+    for ticker, each in found.items():
+        total[places[ticker]] += each.common[each_rows[ticker]]
+        count[places[ticker]] += 1
+    mean = total / np.maximum(count, 1)
+    for ticker, each in found.items():
+        each.log_variance[each_rows[ticker]] -= mean[places[ticker]]
