@@ -24,7 +24,7 @@ from lstmcli.forecasters.panel_network.network import STEPS
 from lstmcli.forecasters.panel_network.ridge import Products, Ridge
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.table import TrainingTable
-from lstmcli.forecasters.panel_network.volatility import log_variances
+from lstmcli.forecasters.panel_network.volatility import log_variances_in
 from lstmcli.forecasters.volatility.clock import FittedClock, clock_columns, every_nth, fit_clock
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.frames import QUANTILES, cumulative_returns
@@ -259,13 +259,17 @@ def with_shapes(state: PanelState, panel: Panel) -> PanelState:
     smearing: dict[Mode, np.ndarray] = {}
     shapes: dict[Mode, np.ndarray] = {}
     at = np.array(state.steps) - 1
-    columns = Columns(panel)
-    for mode in state.stretches[-1].wide:
-        found = log_variances(state, columns, hide=mode, tickers=tickers)
+    modes = tuple(state.stretches[-1].wide)
+    for mode, found in zip(
+        modes, log_variances_in(state, Columns(panel), tickers, hide=modes), strict=True
+    ):
         errors, sizes = [], []
+        served = any((each.modes == MODES.index(mode)).any() for each in found.values())
         for ticker, each in found.items():
-            rows = each.modes == MODES.index(mode)
+            rows = np.isfinite(each.log_variance).all(axis=1)
             rows &= each.sessions.to_numpy() <= state.ends[-1]
+            if served:
+                rows &= each.modes == MODES.index(mode)
             ahead = _log_variance_ahead(panel[ticker], state.steps)
             sizes.append((ahead - each.log_variance)[rows])
             moved = cumulative_returns(panel[ticker], max(state.steps))[:, at]

@@ -36,7 +36,7 @@ class PanelRecipe:
     announcement clock. An LSTM reads a ticker's whole history and learns what the wide ridge
     leaves: what differs between tickers on a date. Quantiles are those of past errors y/σ̂.
 
-    Equation: ln σ²_h = level + 0.7·(R + p − ½p̄ + ½(δ − δ̄)) + 0.3·H; R the wide ridge, p and
+    Equation: ln σ²_h = level + 0.9·(R + p − ½p̄ + ¾(δ − δ̄)) + 0.1·H; R the wide ridge, p and
     δ the network's heads, bars their means over the panel on the session, H the HAR ridge.
     Source: see `columns`, `network` and `training`; Barone-Adesi, Giannopoulos, Vosper (1999)
     for the quantiles; Chernozhukov et al. (2018), Double/debiased machine learning, for

@@ -47,17 +47,18 @@ class TickerVolatility:
 
 
 def _each_volatility(
-    state: PanelState, columns: Columns, tickers: Sequence[str], hide: Mode | None
-) -> Iterator[tuple[str, TickerVolatility]]:
-    """Yield the volatility of each ticker, without what a panel takes off.
+    state: PanelState, columns: Columns, tickers: Sequence[str], hide: Sequence[Mode | None]
+) -> Iterator[tuple[str, list[TickerVolatility]]]:
+    """Yield the volatility of each ticker in each way, without what a panel takes off.
 
-    Equation: ln σ²_h = level + (1 − w)·(R + p + ½δ) + w·H, w = 0.3, R the wide ridge and H the
-    HAR ridge of log variance less the level; `common` is (1 − w)·(½p + ½δ).
+    Equation: ln σ²_h = level + (1 − w)·(R + p + ¾δ) + w·H, w = 0.1, R the wide ridge and H the
+    HAR ridge of log variance less the level; `common` is (1 − w)·(½p + ¾δ).
     """
     for start in range(0, len(tickers), TOGETHER):
         group = tickers[start : start + TOGETHER]
         found = [columns.of(ticker, state.clocks) for ticker in group]
-        yield from zip(group, _of_group(state, found, hide), strict=True)
+        ways = [_of_group(state, found, mode) for mode in hide]
+        yield from zip(group, map(list, zip(*ways, strict=True)), strict=True)
 
 
 def _of_group(
@@ -132,34 +133,39 @@ def _ridges(
     return wide, har
 
 
-def log_variances(
-    state: PanelState,
-    columns: Columns,
-    *,
-    tickers: Collection[str] | None = None,
-    hide: Mode | None = None,
-) -> dict[str, TickerVolatility]:
-    """Return each ticker's volatility.
+def log_variances(state: PanelState, columns: Columns) -> dict[str, TickerVolatility]:
+    """Return each ticker's volatility, of all that the columns have.
 
     In the modes that read a panel, what its tickers have in common on a session is taken off
-    by half: of the market's variance the ridge has said what there is to say.
+    in part: of the market's variance the ridge has said what there is to say.
+    """
+    (found,) = log_variances_in(state, columns, tuple(columns.bars), hide=(None,))
+    return found
+
+
+def log_variances_in(
+    state: PanelState, columns: Columns, tickers: Collection[str], *, hide: Sequence[Mode | None]
+) -> list[dict[str, TickerVolatility]]:
+    """Return the volatility of some tickers in several ways; columns are computed once.
 
     Args:
-        tickers: else all that the columns have; the common parts are means over these.
-        hide: a mode; what it does not read is hidden although it is known.
+        tickers: the common parts are means over these.
+        hide: modes; in each way, what the mode does not read is hidden although it is known.
     """
     smearing = np.zeros((len(MODES), len(state.steps)))
     for mode, of_mode in state.smearing.items():
         smearing[MODES.index(mode)] = of_mode
-    volatilities: dict[str, TickerVolatility] = {}
+    ways: list[dict[str, TickerVolatility]] = [{} for _ in hide]
     for group in columns.groups.values():
-        wanted = [ticker for ticker in group if tickers is None or ticker in tickers]
-        found = dict(_each_volatility(state, columns, wanted, hide))
-        _take_off_common(found, group.sessions())
-        for each in found.values():
-            each.log_variance[:] += smearing[each.modes]
-        volatilities |= found
-    return volatilities
+        wanted = [ticker for ticker in group if ticker in tickers]
+        each = dict(_each_volatility(state, columns, wanted, hide))
+        for number, way in enumerate(ways):
+            found = {ticker: volatilities[number] for ticker, volatilities in each.items()}
+            _take_off_common(found, group.sessions())
+            for volatility in found.values():
+                volatility.log_variance[:] += smearing[volatility.modes]
+            way |= found
+    return ways
 
 
 def _take_off_common(found: Mapping[str, TickerVolatility], sessions: pd.DatetimeIndex) -> None:
