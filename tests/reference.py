@@ -255,3 +255,89 @@ def ewc(values: list[float]) -> tuple[float, float, int]:
             total += value * math.cos(math.pi * j * (t - 0.5) / n)
         squares += 2 / n * total**2
     return mean, math.sqrt(squares / count / n), count
+
+
+def clock_columns(days: list[date], ranges: list[float], volumes: list[float]) -> list[list[float]]:
+    """Return what the announcement clock reads of each day; shocks are NaN where not known."""
+    sizes = []
+    for own_range, own_volume in zip(ranges, volumes, strict=True):
+        total = 0.0
+        for value, most in ((own_range, 4), (own_volume, 3)):
+            total += 0.0 if math.isnan(value) else min(max(value, -1), most)
+        sizes.append(max(total, 0.0))
+    rows = []
+    for day in days:
+        around = []  # by quarter, seven sessions
+        for quarter in range(1, 9):
+            start = date.fromordinal(day.toordinal() - 91 * quarter)
+            base = next(n for n, other in enumerate(days) if other >= start)
+            places = [base + shift for shift in range(-3, 4)] if base else []
+            seven = [sizes[place] if place >= 0 else 0.0 for place in places]
+            around.append(seven or [0.0] * 7)
+        exact = [seven[3] for seven in around]
+        near = [max(seven[2:5]) for seven in around]
+        row = exact + near + [max(seven) for seven in around]
+        row += [mean_of([seven[k] for seven in around]) for k in range(7)]
+        row += [mean_of([around[3][k], around[7][k]]) for k in range(7)]
+        row += [mean_of(near), mean_of(exact)]
+        row += sorted(near)[3:5] + sorted(exact)[3:5]
+        row += [mean_of(near) ** 2, mean_of(exact) ** 2]
+        first = date(day.year, 3 * ((day.month - 1) // 3) + 1, 1)
+        phase = 2 * math.pi * (day - first).days / 91.3
+        row += [math.sin(k * phase) for k in range(1, 5)]
+        row += [math.cos(k * phase) for k in range(1, 5)]
+        row += [float(day.weekday() == number) for number in range(5)]
+        rows.append(row)
+    return rows
+
+
+def clock_ahead(days: list[date], variance: list[float], origin: int, steps: int) -> float:
+    """Return ln of the mean variance of the next sessions that read nothing after the origin."""
+    total, count = 0.0, 0
+    for place in range(origin + 1, origin + steps + 1):
+        start = date.fromordinal(days[place].toordinal() - 91)
+        latest = next(n for n, other in enumerate(days) if other >= start) + 3
+        if days[0] >= start or latest <= origin:
+            total, count = total + variance[place], count + 1
+    return math.log(total / count) if count else 0.0
+
+
+def panel_columns(bars: Bars) -> dict[str, float]:
+    """Return what the panel network reads of a ticker's own bars at the last of them."""
+    returns, sigma = log_return(bars), ewma_volatility(bars)
+    variance = [value**2 for value in garman_klass(bars)]
+    t = len(bars) - 1
+    level = math.log(mean_of(variance[max(1, t - 999) :]))
+    columns = {"level": level}
+    for span in (1, 5, 22, 66):
+        columns[f"variance_{span}"] = math.log(mean_of(variance[t + 1 - span :])) - level
+    columns["fall_1"] = min(returns[t], 0) / sigma[t]
+    columns["fall_5"] = min(sum(returns[t - 4 :]), 0) / (sigma[t] * math.sqrt(5))
+    columns["size_1"] = abs(returns[t]) / sigma[t]
+    for span in (5, 22):
+        last = range(t + 1 - span, t + 1)
+        total = sum(variance[s] for s in last)
+        gaps = [
+            math.log(bars[s]["open"] / (bars[s - 1]["close"] - bars[s]["dividend"])) for s in last
+        ]
+        columns[f"gap_{span}"] = min(sum(gap**2 for gap in gaps) / total, 1)
+        columns[f"downside_{span}"] = sum(variance[s] for s in last if returns[s] < 0) / total
+        squares = sum(returns[s] ** 2 for s in last)
+        columns[f"close_to_close_{span}"] = math.log(squares / total + 0.05)
+    for span in (5, 22, 66, 252):
+        moved = sum(returns[t + 1 - span :]) / (sigma[t] * math.sqrt(span))
+        columns[f"momentum_{span}"] = min(max(moved, -5), 5)
+    since = 0
+    while t - since > 20 and abs(returns[t - since]) <= 3 * sigma[t - since - 1]:
+        since += 1
+    columns["since_large"] = math.log(1 + min(since, 252))
+    columns["ewma"] = math.log(sigma[t] ** 2) - level
+    month = sorted(variance[t - 21 :])
+    columns["max_variance_22"] = math.log(month[-1]) - level
+    columns["median_variance_22"] = math.log((month[10] + month[11]) / 2) - level
+    columns["return"] = min(max(returns[t] / sigma[t - 1], -8), 8)
+    for k in range(1, 20):
+        columns[f"variance_lag_{k}"] = math.log(variance[t - k]) - level
+    for k in range(1, 10):
+        columns[f"fall_lag_{k}"] = min(returns[t - k], 0) / sigma[t - k]
+    return columns

@@ -33,6 +33,9 @@ from lstmcli.panel import Panel
 BLOCKS = 4
 """Stretches of training dates, each forecast by what was fitted on the others."""
 
+PIECES = 1 << BLOCKS
+"""Sets of blocks from which a session may be apart."""
+
 RIDGE_STEPS = (1, 2, 3, 5, 7, 10, 15, 20, 40, 60)
 """Steps that ridges are fitted at; others are interpolated in ln h."""
 
@@ -55,23 +58,26 @@ class Blocks:
     Attributes:
         sessions: (S,) whose targets some ticker has.
         block: (S,) the block of each.
-        head, tail: (S,) whether a session lies so close to its block's first or last one that
-            its targets reach the block beside it, or theirs reach it.
+        apart: (B, S) whether the targets of a session and those of a block share no session.
     """
 
     sessions: pd.DatetimeIndex
     block: np.ndarray
-    head: np.ndarray
-    tail: np.ndarray
+    apart: np.ndarray
 
     @classmethod
-    def of(cls, sessions: pd.DatetimeIndex, longest: int) -> Blocks:
-        """Return blocks of like size; `longest` sessions is the longest target."""
-        parts = np.array_split(np.arange(len(sessions)), BLOCKS)
+    def of(cls, reach: pd.Series) -> Blocks:
+        """Return blocks of like size.
+
+        Args:
+            reach: by session, the last one that a target from it reaches.
+        """
+        sessions = pd.DatetimeIndex(reach.index)
+        days, last = sessions.to_numpy(), reach.to_numpy()
+        parts = np.array_split(np.arange(len(days)), BLOCKS)
         block = np.repeat(np.arange(BLOCKS), [len(part) for part in parts])
-        first, last = (np.array([part[end] for part in parts])[block] for end in (0, -1))
-        at = np.arange(len(sessions))
-        return cls(sessions, block, at < first + longest, at > last - longest)
+        apart = [(last < days[part[0]]) | (days > last[part].max()) for part in parts]
+        return cls(sessions, block, np.array(apart))
 
     @property
     def ends(self) -> np.ndarray:
@@ -79,16 +85,14 @@ class Blocks:
         return self.sessions.to_numpy()[np.flatnonzero(np.diff(self.block, append=BLOCKS))]
 
     def pieces(self, sessions: pd.DatetimeIndex) -> np.ndarray:
-        """Return the piece (T,) of each session: head, middle or tail of a block; else −1."""
-        piece = 3 * self.block + np.where(self.head, 0, np.where(self.tail, 2, 1))
+        """Return the piece (T,) of each session: those apart from the same blocks; else −1."""
         at = self.sessions.get_indexer(sessions)
-        return np.where(at >= 0, piece[at], -1)
+        return np.where(at >= 0, (1 << np.arange(BLOCKS)) @ self.apart[:, at], -1)
 
     @staticmethod
     def away(block: int | None) -> list[int]:
         """Return the pieces whose targets do not touch a block; all of them of None."""
-        touching = [] if block is None else range(3 * block - 1, 3 * block + 4)
-        return [piece for piece in range(3 * BLOCKS) if piece not in touching]
+        return [piece for piece in range(PIECES) if block is None or piece >> block & 1]
 
 
 @dataclass(frozen=True)
@@ -104,11 +108,16 @@ class TrainingPanel:
 
     def origins(self) -> pd.DatetimeIndex:
         """Return the sessions from which some ticker has a level and every target."""
+        return pd.DatetimeIndex(self.reach().index)
+
+    def reach(self) -> pd.Series:
+        """Return by origin the last session that a target of any ticker reaches."""
         each = [
-            bars.index[LONG_WARM_UP : max(len(bars) - self.horizon, 0)]
+            pd.Series(bars.index[LONG_WARM_UP + self.horizon :], bars.index[learnt])
             for bars in self.panel.values()
+            for learnt in [slice(LONG_WARM_UP, max(len(bars) - self.horizon, LONG_WARM_UP))]
         ]
-        return pd.DatetimeIndex(np.unique(np.concatenate([own.to_numpy() for own in each])))
+        return pd.concat(each).groupby(level=0).max()
 
     def labels(self, ticker: str, step: int) -> pd.Series:
         """Return the log return that came over `step` sessions, by origin, a fraction."""
@@ -156,12 +165,12 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
     clocks = _fit_clocks(columns)
     table = TrainingTable({ticker: pd.DatetimeIndex(bars.index) for ticker, bars in panel.items()})
     reads = {mode: [*ridge_columns(mode), *har_ridge_columns(mode)] for mode in MODES}
-    products = {mode: Products(reads[mode], len(steps), 3 * BLOCKS) for mode in MODES}
+    products = {mode: Products(reads[mode], len(steps), PIECES) for mode in MODES}
     moments = Moments()
-    origins = TrainingPanel(panel, max(steps)).origins()
-    if len(origins) < least_sessions(max(steps)):
+    reach = TrainingPanel(panel, max(steps)).reach()
+    if len(reach) < least_sessions(max(steps)):
         raise _too_few(panel, max(steps))
-    blocks = Blocks.of(origins, max(steps))
+    blocks = Blocks.of(reach)
     anchors = [steps.index(step) for step in STEPS]
     for ticker, bars in panel.items():
         found = columns.of(ticker, clocks)
