@@ -184,8 +184,10 @@ class TrainingTable:
             self.release()
         residual, error = (np.concatenate(part) for part in zip(*parts, strict=True))
         quantiles = np.quantile(error, LEVELS, axis=0).T  # (A, Q)
-        beyond = error[:, :, None] - quantiles
-        pinball = np.maximum(LEVELS * beyond, (LEVELS - 1) * beyond).mean(axis=(0, 2))
+        pinball = np.empty(_A)
+        for step in range(_A):  # not all at once: the rows of a universe are many
+            beyond = error[:, step, None] - quantiles[step]
+            pinball[step] = np.maximum(LEVELS * beyond, (LEVELS - 1) * beyond).mean()
         return Scales(
             np.maximum(residual.var(axis=0), 1e-6).astype(np.float32),
             quantiles.astype(np.float32),

@@ -25,7 +25,7 @@ CRPS_SHARE = 0.75
 HAR_WEIGHT = 0.1
 """Share of the HAR ridge in the logarithm of variance."""
 
-TOGETHER = 32
+TOGETHER = 16
 """Tickers whose columns are in memory at once."""
 
 
