@@ -25,6 +25,7 @@ OUTPUT = Path(__file__).parent.parent / "results" / "variants.csv"
 LEFT_OUT = {
     "smoke",  # It shows that everything works, and forecasts nothing of use.
     "best",  # It learns from many tickers; see market30.py.
+    "panel",  # It learns from many more; see panel.py.
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from pathlib import Path
 
@@ -33,3 +34,29 @@ def test_har_ridge_01_forecasts_what_har_ridge_of_version_01_forecast():
     rows = HarRidge01(5).fit(panel, days[1499]).forecast(panel, days[[1500, 1999]])
     found = rows.loc[rows["step"].isin([1, 5]), ["sigma", "q025", "q50", "q95"]]
     np.testing.assert_allclose(found, OF_VERSION_01, rtol=1e-5, atol=1e-8)
+
+
+FLOORS = {
+    "har_ridge_01": (0.25, 0.25, 0.20, 0.12),
+    "har_ridge_clock": (0.12, 0.10, 0.08, 0.03),
+}
+"""Least skill in % of CRPS of the panel network at 1, 5, 10 and 20 sessions, 2016 to 2023."""
+
+
+def test_the_panel_network_beats_the_ridges_on_tickers_that_it_never_saw():
+    path = Path(__file__).parent.parent / "results" / "panel.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = [
+            row
+            for row in csv.DictReader(file)
+            if (row["recipe"], row["first"], row["last"]) == ("panel", "2016", "2023")
+        ]
+    assert {(row["judged"], row["step"]) for row in rows} == {
+        (judged, step) for judged in ("market30", "judges") for step in ("1", "5", "10", "20")
+    }
+    for row in rows:
+        for rival, floors in FLOORS.items():
+            floor = dict(zip(("1", "5", "10", "20"), floors, strict=True))[row["step"]]
+            assert float(row[f"skill_{rival}"]) >= floor, (row["judged"], row["step"], rival)
+        if row["step"] in ("1", "5"):
+            assert float(row["t_har_ridge_01"]) >= 3
