@@ -9,11 +9,23 @@ import numpy as np
 import pandas as pd
 from simulate import panel_of, simulate_bars
 
-from lstmcli.forecasters.panel_network.columns import CLOCKS, Columns, TickerColumns
+from lstmcli.forecasters.panel_network.columns import (
+    CLOCKS,
+    COLUMNS,
+    MODES,
+    Columns,
+    TickerColumns,
+)
+from lstmcli.forecasters.panel_network.inputs import Standardisation
+from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.volatility.clock import FittedClock
 from lstmcli.panel import MarketSeries, Panel
 
 CLOCK_WIDTH = 59
+STEPS = 4
+"""Steps that the network corrects."""
+
+DAYS = pd.bdate_range("2010-01-04", periods=120)
 PRICES = ["open", "high", "low", "close"]
 
 
@@ -78,3 +90,40 @@ def spoilt_after(given: Panel, session: pd.Timestamp) -> Panel:
 def columns_of(given: Panel, ticker: str | None = None) -> TickerColumns:
     """Return the columns of a ticker, the first of the panel if none is named."""
     return Columns(given).of(ticker or next(iter(given)), clocks())
+
+
+def random_standardisation() -> Standardisation:
+    generator = np.random.default_rng(7)
+    mean, scale = generator.standard_normal(len(COLUMNS)), generator.uniform(0.5, 2, len(COLUMNS))
+    return Standardisation(mean.astype(np.float32), scale.astype(np.float32))
+
+
+def random_rows(
+    seed: int, *, rows: int = 90, known: float = 0.8
+) -> tuple[TickerColumns, np.ndarray, np.ndarray]:
+    """Return random columns of one ticker, and its targets, with holes of every kind."""
+    generator = np.random.default_rng(seed)
+    days = DAYS[np.sort(generator.choice(len(DAYS), rows, replace=False))]
+    values = np.clip(4 * generator.standard_normal((rows, len(COLUMNS))), -20, 20)
+    values[generator.random(values.shape) < 0.02] = np.nan
+    flags = generator.random((3, rows)) < known
+    columns = TickerColumns(days, values.astype(np.float32), *flags)
+    variance, returns = 3 * generator.standard_normal((2, rows, STEPS))
+    variance[-20:], returns[generator.random(rows) < 0.1] = np.nan, np.nan
+    return columns, variance, returns
+
+
+def predicted(values: np.ndarray) -> np.ndarray:
+    """Return something (T, M, A) that tells rows, modes and steps apart."""
+    first = np.nan_to_num(values[:, :STEPS])[:, None]
+    return first / 10 + np.arange(len(MODES))[:, None] / 4
+
+
+def random_table(
+    tickers: dict[str, tuple[TickerColumns, np.ndarray, np.ndarray]],
+) -> TrainingTable:
+    made = TrainingTable({name: columns.sessions for name, (columns, _, _) in tickers.items()})
+    for name, given in tickers.items():
+        made.put(name, *given)
+    made.finish(random_standardisation(), predicted)
+    return made

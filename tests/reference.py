@@ -341,3 +341,32 @@ def panel_columns(bars: Bars) -> dict[str, float]:
     for k in range(1, 10):
         columns[f"fall_lag_{k}"] = min(returns[t - k], 0) / sigma[t - k]
     return columns
+
+
+def panel_loss(
+    p: list, delta: list, residual: list, error: list, weight: list, scales: dict, levels: list
+) -> float:
+    """Return the loss of the panel network on one step's heads, (tickers, sessions) each.
+
+    Args:
+        scales: of the step: `variance`, `quantiles` by level, `pinball`; and `fixed`, the p that
+            the second head's loss reads.
+    """
+    tickers, sessions = range(len(p)), range(len(p[0]))
+    rows = sum(weight[b][t] for b in tickers for t in sessions)
+    total = 0.0
+    for t in sessions:
+        there = [b for b in tickers if weight[b][t]]
+        if not there:
+            continue
+        common = sum(residual[b][t] - p[b][t] for b in there) / len(there)
+        for b in there:
+            left = residual[b][t] - p[b][t] - common
+            total += (left**2 + 0.05 * common**2) / scales["variance"]
+            half = min(max((scales["fixed"][b][t] + delta[b][t]) / 2, -2), 2)
+            pinball = 0.0
+            for level, quantile in zip(levels, scales["quantiles"], strict=True):
+                beyond = error[b][t] - math.exp(half) * quantile
+                pinball += max(level * beyond, (level - 1) * beyond) / len(levels)
+            total += 3 * pinball / scales["pinball"]
+    return total / rows

@@ -108,7 +108,7 @@ def test_no_target_of_a_block_shares_a_session_with_what_its_fit_has_learnt_from
     kind: str, horizon: int
 ):
     longest = max(ridge_steps(horizon))
-    fewest = LONG_WARM_UP + least_sessions(longest) + longest
+    fewest = LONG_WARM_UP + least_sessions(longest, 2) + longest
     whole = panel(2, market=False)
     given = {
         "whole": whole,

@@ -39,6 +39,9 @@ PIECES = 1 << BLOCKS
 RIDGE_STEPS = (1, 2, 3, 5, 7, 10, 15, 20, 40, 60)
 """Steps that ridges are fitted at; others are interpolated in ln h."""
 
+WARM_UP = 226
+"""Sessions before the first on which every own column is known: those of a year's momentum."""
+
 MAX_HORIZON = 60
 """Sessions ahead; beyond them the clock would read what has not happened yet."""
 
@@ -161,15 +164,15 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
         NoDataError: too few sessions.
     """
     steps = ridge_steps(horizon)
+    reach = TrainingPanel(panel, max(steps)).reach()
+    if len(reach) < least_sessions(max(steps), len(panel)):
+        raise _too_few(panel, max(steps), len(panel))
     columns = Columns(panel)
     clocks = _fit_clocks(columns)
     table = TrainingTable({ticker: pd.DatetimeIndex(bars.index) for ticker, bars in panel.items()})
     reads = {mode: [*ridge_columns(mode), *har_ridge_columns(mode)] for mode in MODES}
     products = {mode: Products(reads[mode], len(steps), PIECES) for mode in MODES}
     moments = Moments()
-    reach = TrainingPanel(panel, max(steps)).reach()
-    if len(reach) < least_sessions(max(steps)):
-        raise _too_few(panel, max(steps))
     blocks = Blocks.of(reach)
     anchors = [steps.index(step) for step in STEPS]
     for ticker, bars in panel.items():
@@ -189,7 +192,7 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
             {
                 mode: products[mode].ridge(of(mode), blocks.away(stretch))
                 for mode in MODES
-                if products[mode].rows(blocks.away(stretch)) > 2 * len(reads[mode])
+                if products[mode].rows(blocks.away(stretch)) >= _least_rows(mode)
             }
             for stretch in stretches
         )
@@ -234,15 +237,27 @@ def _fit_clocks(columns: Columns) -> dict[str, FittedClock]:
     return {kind: fitted.get(kind, fitted["own"]) for kind in CLOCKS}
 
 
-def least_sessions(longest: int) -> int:
-    """Return the fewest sessions with targets that a fit needs."""
-    # So that enough are left where a block and the targets that touch it are taken out.
-    return (MIN_MEMORY + 2 * longest) * BLOCKS // (BLOCKS - 1)
+def least_sessions(longest: int, tickers: int = 1) -> int:
+    """Return the fewest sessions with targets that a fit needs.
+
+    So that enough are left where a block and the targets that touch it are taken out.
+
+    Args:
+        tickers: that have so many each.
+    """
+    warming = WARM_UP - LONG_WARM_UP
+    rows = -(-_least_rows(Mode(panel=False, market=False)) // tickers)
+    return (max(MIN_MEMORY, rows + warming) + 2 * longest + 1) * BLOCKS // (BLOCKS - 1) + 1
 
 
-def _too_few(panel: Panel, longest: int) -> NoDataError:
+def _least_rows(mode: Mode) -> int:
+    """Return the fewest rows that the ridges of a mode are fitted on."""
+    return 2 * len([*ridge_columns(mode), *har_ridge_columns(mode)]) + 1
+
+
+def _too_few(panel: Panel, longest: int, tickers: int = 1) -> NoDataError:
     ticker = max(panel, key=lambda name: len(panel[name]))
-    needed = LONG_WARM_UP + least_sessions(longest) + longest
+    needed = LONG_WARM_UP + least_sessions(longest, tickers) + longest
     return NoDataError(
         f"{ticker}: Expected at least {needed} sessions for a panel network. "
         f"Received: {len(panel[ticker])}.",
@@ -268,22 +283,24 @@ def with_shapes(state: PanelState, panel: Panel) -> PanelState:
     smearing: dict[Mode, np.ndarray] = {}
     shapes: dict[Mode, np.ndarray] = {}
     at = np.array(state.steps) - 1
-    modes = tuple(state.stretches[-1].wide)
+    plainest = MODES[-1]
+    modes = [mode for mode in reversed(MODES) if mode in state.stretches[-1].wide]
     for mode, found in zip(
         modes, log_variances_in(state, Columns(panel), tickers, hide=modes), strict=True
     ):
         errors, sizes = [], []
-        served = any((each.modes == MODES.index(mode)).any() for each in found.values())
         for ticker, each in found.items():
-            rows = np.isfinite(each.log_variance).all(axis=1)
+            rows = each.modes == MODES.index(mode)
             rows &= each.sessions.to_numpy() <= state.ends[-1]
-            if served:
-                rows &= each.modes == MODES.index(mode)
             ahead = _log_variance_ahead(panel[ticker], state.steps)
             sizes.append((ahead - each.log_variance)[rows])
             moved = cumulative_returns(panel[ticker], max(state.steps))[:, at]
             errors.append((moved / np.sqrt(state.steps) / np.exp(each.log_variance / 2))[rows])
         size, error = np.concatenate(sizes), np.concatenate(errors)
+        if np.isfinite(error[:, -1]).sum() < MIN_MEMORY:
+            # Known on few sessions outside of one block, such as a series that begins late.
+            smearing[mode], shapes[mode] = smearing[plainest], shapes[plainest]
+            continue
         smearing[mode] = np.log(np.nanmean(np.exp(size), axis=0))
         scaled = error / np.exp(smearing[mode] / 2)
         shapes[mode] = np.nanquantile(scaled, QUANTILES, axis=0).T

@@ -91,7 +91,7 @@ class PanelRecipe:
         return TrainingPanel(panel, max(ridge_steps(self.horizon)))
 
     def least_train(self, tickers: int) -> int:
-        return least_sessions(max(ridge_steps(self.horizon)))
+        return least_sessions(max(ridge_steps(self.horizon)), tickers)
 
     def check_training(self, prepared: TrainingPanel, origins: pd.DatetimeIndex) -> None:
         """Check nothing: a batch takes what there is."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lstmcli.forecasters.panel_network.columns import INPUTS
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, build
@@ -85,6 +85,12 @@ class PanelNetworkConfig(Section):
     """Share of the histories that are trained as if the ticker were alone."""
     hide_market: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of the histories that are trained without market series."""
+
+    @model_validator(mode="after")
+    def _leave_sessions_with_loss(self) -> Self:
+        if self.burn_in >= self.span:
+            raise ValueError(f"burn_in is {self.burn_in}; expected less than span, {self.span}")
+        return self
 
     def brief(self, epochs: int) -> PanelNetworkConfig:
         """Return settings for a training of few epochs, of a fifth of the batches each."""

@@ -1,0 +1,279 @@
+"""The network of the panel and its training: one result, however it is computed."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+import reference
+from panel_cases import random_rows, random_table
+from pydantic import ValidationError
+
+from lstmcli.forecasters.panel_network import training
+from lstmcli.forecasters.panel_network.columns import INPUTS
+from lstmcli.forecasters.panel_network.network import STEPS, Weights, build, corrections
+from lstmcli.forecasters.panel_network.table import LEVELS, Scales, TrainingTable
+from lstmcli.forecasters.panel_network.training import (
+    WARM_UP,
+    Batches,
+    Member,
+    PanelNetworkConfig,
+    rate_of,
+    train_member,
+)
+from lstmcli.forecasters.training import Epoch, Silent
+from lstmcli.models.kernel import load_kernel
+from lstmcli.models.runtime import load_tensorflow
+
+pytestmark = pytest.mark.tensorflow
+
+SMALL = PanelNetworkConfig(
+    units=4, hidden=8, batches=7, tickers=3, span=65, burn_in=8, learning_rate=0.02
+)
+LENGTHS = (1, 40, 3000, 7, 40)
+
+
+@cache
+def untrained() -> Weights:
+    load_tensorflow()
+    return Weights.of(build(INPUTS, 4, 8, 0.1).get_weights())
+
+
+@cache
+def shaken() -> Weights:
+    """Return weights whose network corrects something."""
+    generator = np.random.default_rng(5)
+    return Weights.of(
+        [each + 0.2 * generator.standard_normal(each.shape) for each in untrained().arrays()]
+    )
+
+
+@cache
+def histories() -> list[np.ndarray]:
+    generator = np.random.default_rng(6)
+    return [generator.standard_normal((n, INPUTS)).astype(np.float32) for n in LENGTHS]
+
+
+def test_keras_numpy_and_the_kernel_agree():
+    load_tensorflow()
+    if load_kernel() is None:
+        pytest.skip("the kernel does not run here")
+    network = build(INPUTS, 4, 8, 0.1)
+    network.set_weights(list(shaken().arrays()))
+    together = corrections(shaken(), histories())
+    for history, by_kernel in zip(histories(), together, strict=True):
+        [by_numpy] = corrections(shaken(), [history])
+        by_keras = np.asarray(network(history[None], training=False))[0]
+        assert by_numpy.shape == (len(history), 2, len(STEPS))
+        np.testing.assert_allclose(by_kernel, by_numpy, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(by_keras.reshape(by_numpy.shape), by_numpy, rtol=0, atol=1e-5)
+    assert np.abs(together[2]).max() > 0.1
+
+
+def test_what_follows_a_session_changes_nothing_before_it():
+    history = histories()[1]
+    other = np.concatenate([history[:20], 9 * history[20:]])
+    for few in ([history, other], [history, other] * 2):
+        found = corrections(shaken(), few)
+        np.testing.assert_array_equal(found[0][:20], found[1][:20])
+        assert not np.allclose(found[0][20:], found[1][20:])
+
+
+def test_an_untrained_network_corrects_nothing():
+    assert not any(each.any() for each in corrections(untrained(), histories()))
+
+
+@cache
+def table() -> TrainingTable:
+    return random_table({f"T{n}": random_rows(n, rows=119, known=0.98) for n in range(6)})
+
+
+def learnt() -> np.ndarray:
+    return np.arange(len(table().sessions)) < 90
+
+
+class Recorder(Silent):
+    """A watch that keeps what it is given, and can stop a fit."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.kept: dict[str, dict[str, np.ndarray]] = {}
+        self.epochs: list[Epoch] = []
+        self.stop_at = stop_at
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        self.epochs.append(epoch)
+        if len(self.epochs) == self.stop_at:
+            raise KeyboardInterrupt
+
+    def load(self, key: str):
+        return self.kept.get(key)
+
+    def save(self, key: str, arrays) -> None:
+        self.kept[key] = {name: np.array(array) for name, array in arrays.items()}
+
+
+def train(watch: Silent | None = None, **changes) -> tuple[list[bytes], pd.DataFrame]:
+    settings = {"held": ~learnt(), "threads": None, "seed": 5, "fit": "final", "member": 1}
+    weights, history = train_member(
+        SMALL, table(), learnt(), members=1, watch=watch or Silent(), **{**settings, **changes}
+    )
+    return [each.tobytes() for each in weights.arrays()], history.drop(columns="seconds")
+
+
+def test_a_training_gives_the_same_bytes_again_and_after_any_interruption(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(training, "EPOCH", 3)
+    weights, history = train()
+    assert history["epoch"].tolist() == [0, 1, 2, 3]
+    again, same = train()
+    assert again == weights
+    pd.testing.assert_frame_equal(same, history)
+    for stop_at in (1, 2, 3):
+        watch = Recorder(stop_at)
+        with pytest.raises(KeyboardInterrupt):
+            train(watch)
+        watch.stop_at = None
+        resumed, rows = train(watch)
+        assert resumed == weights, stop_at
+        pd.testing.assert_frame_equal(rows, history)
+        assert [epoch.epoch for epoch in watch.epochs] == [1, 2, 3]
+
+
+def test_another_seed_and_another_block_give_another_network():
+    weights, _ = train()
+    other, _ = train(seed=6)
+    assert other != weights
+    # What is shown of validation decides nothing.
+    blind, history = train(held=None)
+    assert blind == weights
+    assert history["validation_loss"].isna().all()
+
+
+def equal(one, other) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_batch_is_the_same_whenever_it_is_asked_for():
+    batches = Batches(table(), SMALL, learnt(), seed=3)
+    third = batches[3]
+    assert not equal(batches[0], third)
+    assert equal(batches[3], third)
+    assert equal(Batches(table(), SMALL, learnt(), seed=3)[3], third)
+    ahead = list(batches.ahead(range(2, 5)))
+    assert len(ahead) == 3
+    assert equal(ahead[1], third)
+    assert not equal(Batches(table(), SMALL, learnt(), seed=4)[3], third)
+
+
+def test_a_batch_never_shows_a_target_that_may_not_be_learnt_from():
+    few = learnt() & (np.arange(len(table().sessions)) < 60)
+    batches = Batches(table(), SMALL, few, seed=3)
+    for number in range(6):
+        batch = batches[number]
+        assert batch.weight.any()
+        assert batch.x.shape == (3, 65, INPUTS)
+    none = np.zeros(len(few), bool)
+    assert not Batches(table(), SMALL, none, seed=3)
+    # All that may be learnt from lies in the first sessions of every span.
+    early = np.arange(len(few)) < 8
+    assert not Batches(table(), SMALL, early, seed=3)
+
+
+def test_hidden_groups_are_those_of_their_share():
+    shown = changed(hide_panel=0.0, hide_market=1.0)
+    for number in range(3):
+        flags = Batches(table(), shown, learnt(), seed=3)[number].x[..., -2:]
+        assert flags[..., 0].any()
+        assert not flags[..., 1].any()
+
+
+def changed(**changes) -> PanelNetworkConfig:
+    return SMALL.model_copy(update=changes)
+
+
+def test_the_loss_is_that_of_a_plain_loop_and_so_is_its_gradient():
+    load_tensorflow()
+    import tensorflow as tf
+
+    generator = np.random.default_rng(11)
+    shape = (4, 6, len(STEPS))
+    p, delta, residual, error = generator.standard_normal((4, *shape))
+    weight = (generator.random(shape[:2]) > 0.3).astype(float)
+    weight[:, 2] = 0
+    scales = Scales(
+        generator.uniform(0.5, 2, len(STEPS)).astype(np.float32),
+        np.sort(generator.standard_normal((len(STEPS), len(LEVELS)))).astype(np.float32),
+        generator.uniform(0.5, 2, len(STEPS)).astype(np.float32),
+    )
+    member = Member(changed(burn_in=0), scales, seed=1)
+
+    def plain(p: np.ndarray, delta: np.ndarray, fixed: np.ndarray) -> float:
+        return sum(
+            reference.panel_loss(
+                *(each[..., k].tolist() for each in (p, delta, residual, error)),
+                weight.tolist(),
+                {
+                    "variance": float(scales.variance[k]),
+                    "quantiles": scales.quantiles[k].tolist(),
+                    "pinball": float(scales.pinball[k]),
+                    "fixed": fixed[..., k].tolist(),
+                },
+                LEVELS.tolist(),
+            )
+            for k in range(len(STEPS))
+        )
+
+    heads = tf.Variable(np.concatenate([p, delta], axis=-1), dtype=tf.float32)
+    with tf.GradientTape() as tape:
+        loss = member._loss(heads, *(tf.constant(each, tf.float32)
+                                     for each in (residual, error, weight)))  # fmt: skip
+    gradient = tape.gradient(loss, heads).numpy()
+    assert float(loss) == pytest.approx(plain(p, delta, p), rel=1e-4)
+    step = 1e-4
+    for place in ((0, 0, 0), (1, 3, 2), (3, 5, 3), (2, 2, 1)):
+        for part, at in (("p", 0), ("delta", len(STEPS))):
+            moved = {"p": p, "delta": delta}
+            up, down = p.copy() if part == "p" else delta.copy(), moved[part].copy()
+            up[place] += step
+            down[place] -= step
+            higher = plain(**{**moved, part: up}, fixed=p)
+            lower = plain(**{**moved, part: down}, fixed=p)
+            found = gradient[place[0], place[1], at + place[2]]
+            assert found == pytest.approx((higher - lower) / 2 / step, rel=2e-2, abs=2e-4)
+
+
+def test_the_first_sessions_of_a_span_are_without_loss():
+    member = Member(SMALL, table().scales(learnt()), seed=1)
+    batch = Batches(table(), SMALL, learnt(), seed=3)[0]
+    before = member.evaluate(batch)
+    spoilt = batch.residual.copy()
+    spoilt[:, :8] = 3.0
+    assert member.evaluate(batch._replace(residual=spoilt)) == before
+    spoilt[:, 8:] = 3.0
+    assert member.evaluate(batch._replace(residual=spoilt)) != before
+
+
+def test_the_learning_rate_warms_up_and_fades():
+    config = PanelNetworkConfig()
+    rates = [rate_of(number, config) for number in range(config.batches)]
+    assert np.argmax(rates) == pytest.approx(WARM_UP, abs=2)
+    assert max(rates) == pytest.approx(config.learning_rate, rel=0.01)
+    assert rates[0] < config.learning_rate / 40
+    assert 0 < rates[-1] < config.learning_rate / 1000
+    assert (np.diff(rates[WARM_UP:]) < 0).all()
+
+
+def test_a_span_without_loss_is_refused():
+    with pytest.raises(ValidationError, match="burn_in"):
+        PanelNetworkConfig(span=70, burn_in=70)
+
+
+def test_weights_are_kept_in_the_order_of_keras():
+    assert shaken().size == sum(each.size for each in shaken().arrays())
+    network = build(INPUTS, 4, 8, 0.1)
+    assert [each.shape for each in shaken().arrays()] == [
+        each.shape for each in network.get_weights()
+    ]
