@@ -25,6 +25,7 @@ class Terminal(io.StringIO):
 
 
 WORK = Work(3, least=5, most=50)
+PANEL = Work(6, least=15, most=15, keeps_best=False)
 
 
 def epoch(number: int, *, seconds: float = 1.0, member: int = 1, fit: str = "scored") -> Epoch:
@@ -38,12 +39,15 @@ def test_a_time_is_said_as_people_say_it():
 
 
 def test_the_work_is_said_before_and_the_time_where_it_is_known():
-    assert training_work(3, 2, 50, 7, None) == (
+    assert training_work(WORK, 2, 7, None) == (
         "training 6 networks of at most 50 epochs on 7 tickers; the second epoch tells how long it "
         "takes"
     )
-    assert training_work(1, 1, 1, 1, None).startswith("training 1 network of at most 1 epoch on 1 ")
-    assert training_work(3, 2, 50, 7, (130, "r1")) == "this takes about 2 minutes, as r1 did"
+    assert training_work(Work(1, 1, 1), 1, 1, None) == (
+        "training 1 network of at most 1 epoch on 1 ticker; the first epoch tells how long it takes"
+    )
+    assert training_work(PANEL, 2, 7, None).startswith("training 12 networks of 15 epochs on 7 ")
+    assert training_work(WORK, 2, 7, (130, "r1")) == "this takes about 2 minutes, as r1 did"
 
 
 def test_the_time_to_come_counts_early_stopping():

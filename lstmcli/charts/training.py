@@ -1,4 +1,4 @@
-"""A training as what each epoch gains over the untrained baseline."""
+"""A training as what each epoch gains over the network before the first."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ FIT_NAMES = {"scored": "scored fit, for the test block", "final": "final fit, fo
 
 _LOSSES = {"loss": "training", "validation_loss": "validation"}
 
+_BEST = [
+    "Loss saved against the untrained network, which is the baseline.",
+    "Solid: validation. Dashed: training. Circle: the epoch that is kept.",
+]
+_LAST = [
+    "Loss saved against the regression alone, where training starts.",
+    "Each line: a network, on the dates held out of its training. Circle: kept.",
+]
+"""Said of networks that keep their best epoch, and of those that keep their last."""
+
 _LEAST = 0.5
 """Percent that the axis shows at least, so that rounding does not look like a gain."""
 
@@ -29,14 +39,20 @@ def training_chart(
     *,
     title: str,
     run: str,
+    keeps_best: bool = True,
     note: str | None = None,
     theme: Theme = PAPER,
 ) -> Figure:
-    """Return the gain of each epoch in %, one panel per fit, with each member's best epoch.
+    """Return the gain of each epoch in %, one panel per fit, with the epoch that is kept.
 
     The untrained network of epoch 0 is the baseline. Training and validation blocks are of
     different years, so each is divided by its own loss at epoch 0: above zero is better
-    than the baseline on the same sessions.
+    than the baseline on the same sessions. A member may have no validation block.
+
+    Args:
+        keeps_best: whether each member keeps its best epoch on the validation block; else
+            its last one. Then losses of training are not drawn: each epoch's is of other
+            batches.
 
     Equation: gain = 100·(1 − loss of the epoch / loss of epoch 0), by fit, member and block.
 
@@ -56,10 +72,7 @@ def training_chart(
         figure = new_figure(
             theme,
             title=title,
-            lines=[
-                "Loss saved against the untrained network, which is the baseline.",
-                "Solid: validation. Dashed: training. Circle: the epoch that is kept.",
-            ],
+            lines=_BEST if keeps_best else _LAST,
             note=note,
             footer=f"Run {run}. Not investment advice.",
             body=2.4 * len(fits) + 0.2 if theme.phone else None,
@@ -72,9 +85,10 @@ def training_chart(
             best = [
                 found
                 for _member, one in epochs.groupby("member")
-                if (found := _draw_member(axes, one, colours)) is not None
+                if (found := _draw_member(axes, one, colours, keeps_best)) is not None
             ]
-            axes.set_title(f"{FIT_NAMES[fit]}\n{_best_epochs(best)}", loc="left", fontsize=10)
+            told = _best_epochs(best) if keeps_best else _last_epochs(best)
+            axes.set_title(f"{FIT_NAMES[fit]}\n{told}", loc="left", fontsize=10)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             axes.grid(axis="y")
             axes.margins(y=0.08)
@@ -100,12 +114,14 @@ def _gains(history: pd.DataFrame) -> pd.DataFrame:
     return ordered.assign(**{name: 100 * (1 - ordered[name] / first[name]) for name in _LOSSES})
 
 
-def _draw_member(axes: Axes, epochs: pd.DataFrame, colours: Palette) -> tuple[int, float] | None:
-    """Draw one member's gains; return its best epoch and what validation gained there."""
-    for column, color, width, dashes in (
-        ("loss", colours.orange, 1.2, "--"),
-        ("validation_loss", colours.blue, 1.8, "-"),
-    ):
+def _draw_member(
+    axes: Axes, epochs: pd.DataFrame, colours: Palette, keeps_best: bool
+) -> tuple[int, float] | None:
+    """Draw one member's gains; return the epoch that it kept and what validation gained there."""
+    drawn = [("validation_loss", colours.blue, 1.8, "-")]
+    if keeps_best:
+        drawn.insert(0, ("loss", colours.orange, 1.2, "--"))
+    for column, color, width, dashes in drawn:
         axes.plot(
             epochs["epoch"],
             epochs[column],
@@ -118,7 +134,7 @@ def _draw_member(axes: Axes, epochs: pd.DataFrame, colours: Palette) -> tuple[in
     known = epochs[np.isfinite(epochs["validation_loss"])]
     if known.empty:
         return None
-    best = known.loc[known["validation_loss"].idxmax()]
+    best = known.loc[known["validation_loss"].idxmax()] if keeps_best else known.iloc[-1]
     axes.plot(
         [best["epoch"]],
         [best["validation_loss"]],
@@ -146,3 +162,11 @@ def _best_epochs(best: Sequence[tuple[int, float]]) -> str:
     # Three fit on a panel half as wide as the chart.
     listed = ", ".join(map(str, epochs)) if len(epochs) <= 3 else f"{min(epochs)}…{max(epochs)}"
     return f"epochs {listed} kept: {gain}"
+
+
+def _last_epochs(last: Sequence[tuple[int, float]]) -> str:
+    """Return what members with a validation block gain at their last epoch, in a few words."""
+    if not last:
+        return "no finite validation loss"
+    gain = f"{np.mean([gain for _epoch, gain in last]):+.2f} %".replace("-", "−")
+    return f"epoch {last[0][0]}, the last, kept: {gain}"

@@ -9,6 +9,7 @@ from lstmcli.cli.listing import print_csv, print_listing
 from lstmcli.cli.scores import scores_answer
 from lstmcli.cli.screen import wrapped
 from lstmcli.cli.terminal import DISCLAIMER, highest, print_json, print_table, say_next
+from lstmcli.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,8 +137,20 @@ def _print_untrained(result: BacktestResult) -> None:
             if key.rpartition("-")[0] == label
             for epoch in epochs
         ]
-        if best:  # versions up to 0.2 have not stored them
+        if not best:  # versions up to 0.2 have not stored them
+            continue
+        if _keeps_best(result.manifest.record.configs[label]):
             print(f"{label}: {untrained_members(best)}")
+
+
+def _keeps_best(config: str) -> bool:
+    """Return whether the networks of a stored config keep their best epoch, not their last."""
+    from lstmcli.config import parse_config
+
+    try:
+        return parse_config(config, "config.yaml").recipe().work.keeps_best
+    except ConfigError:
+        return True  # of a version before those that keep the last
 
 
 def print_backtests(workspace: Workspace, *, as_json: bool, as_csv: bool, quiet: bool) -> int:

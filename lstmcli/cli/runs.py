@@ -199,7 +199,7 @@ def _print_details(details: RunDetails) -> None:
             f"by lstm {manifest.versions.get('lstmcli', 'of an unknown version')}",
         ),
         ("final fit", "; ".join(blocks)),
-        ("best epochs", f"{', '.join(map(str, best))} of each network; 0 is the untrained one"),
+        _epochs(best, kept=config.recipe().work.keeps_best),
         ("folder", str(details.folder)),
         *(("NOTE", label) for label in dict.fromkeys(manifest.labels.values())),
     ]
@@ -218,6 +218,13 @@ def _print_details(details: RunDetails) -> None:
     if manifest.verdict:
         print_stored_verdict(manifest.verdict)
     print(f"\nsettings:\n\n{textwrap.indent(config.to_yaml().rstrip(), '  ')}")
+
+
+def _epochs(best: Sequence[int], *, kept: bool) -> tuple[str, str]:
+    """Return how a fact about the epochs of each network is called, and the fact."""
+    if kept:
+        return "best epochs", f"{', '.join(map(str, best))} of each network; 0 is the untrained one"
+    return "epochs", f"{max(best)} of each network; none stops early"
 
 
 @runs.command("compare")

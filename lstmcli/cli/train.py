@@ -124,20 +124,26 @@ def _say_time(session: Session, plan: TrainPlan, *, quiet: bool) -> None:
 
     work, fits = plan.recipe.work, 2 if plan.config.training.refit else 1
     known = earlier_time(session, plan)
-    say(training_work(work.networks, fits, work.most, len(plan.panel), known), quiet=quiet)
+    say(training_work(work, fits, len(plan.panel), known), quiet=quiet)
 
 
 def _print_plan(plan: TrainPlan) -> None:
     print(plan.config.to_yaml())
     rows = [
-        [fit, name, f"{block.first:%Y-%m-%d}", f"{block.last:%Y-%m-%d}", f"{len(block.origins):,}"]
-        for fit, blocks in (("scored", plan.scored), ("final", plan.final))
-        for name, block in blocks.items()
+        [fit, name, f"{block[0]:%Y-%m-%d}", f"{block[-1]:%Y-%m-%d}", f"{len(block):,}"]
+        for fit, name, block in plan.blocks()
         if fit == "scored" or plan.config.training.refit
     ]
     print_table(["fit", "block", "first origin", "last origin", "origins"], rows, left=4)
     horizon = plan.config.window.horizon
-    print(f"\n{horizon} origins before each boundary are dropped: no target straddles two blocks.")
+    if plan.recipe.work.keeps_best:
+        said = f"{horizon} origins before each boundary are dropped: no target straddles two blocks."
+    else:
+        said = (
+            "The training dates are cut into blocks, each forecast by networks that have not seen "
+            "it. So the validation block lies among them. The test block lies behind them all."
+        )
+    print(f"\n{wrapped(said)}")
 
 
 def _print_result(plan: TrainPlan, result: TrainResult) -> None:

@@ -28,6 +28,8 @@ class TrainingProgress:
     def __init__(self, work: Work, training: TrainingConfig, *, quiet: bool) -> None:
         self._work, self._training, self._quiet = work, training, quiet
         self._networks = work.networks * (2 if training.refit else 1)
+        # Early stopping may end each network sooner.
+        self._bound = "at most" if work.keeps_best else "about"
         self._said = 0.0
         self._estimated = False
         self._stages = Stages(quiet=quiet)
@@ -58,7 +60,7 @@ class TrainingProgress:
             seconds = (self._networks * epoch.epochs - done) * epoch.seconds
             say(
                 f"{epoch.fit} fit, network {epoch.member}/{epoch.members}: epoch {epoch.epoch} "
-                f"loss {epoch.loss:.4f}{_validation(epoch)}, at most {seconds:.0f} s left",
+                f"loss {epoch.loss:.4f}{self._validation(epoch)}, {self._bound} {seconds:.0f} s left",
                 quiet=self._quiet,
             )
 
@@ -85,7 +87,7 @@ class TrainingProgress:
         shown: dict[str, Any] = {
             "description": f"{epoch.fit} fit {epoch.member}/{epoch.members}",
             "completed": done,
-            "loss": f"epoch {epoch.epoch}: {epoch.loss:.4f}{_validation(epoch)}",
+            "loss": f"epoch {epoch.epoch}: {epoch.loss:.4f}{self._validation(epoch)}",
         }
         if self._bar is None:
             from rich import progress
@@ -95,8 +97,7 @@ class TrainingProgress:
                 progress.TextColumn("{task.description}"),
                 progress.BarColumn(bar_width=None),
                 progress.TextColumn("{task.fields[loss]}"),
-                # An upper bound: early stopping may end each network sooner.
-                progress.TextColumn("at most"),
+                progress.TextColumn(self._bound),
                 progress.TimeRemainingColumn(compact=True),
                 console=Console(stderr=True),
                 transient=True,
@@ -112,9 +113,9 @@ class TrainingProgress:
             self._bar.stop()
             self._bar = None
 
-
-def _validation(epoch: Epoch) -> str:
-    """Return the loss on the validation block, where there is one."""
-    if epoch.validation_loss != epoch.validation_loss:
-        return ""
-    return f", validation {epoch.validation_loss:.4f} (best: epoch {epoch.best_epoch})"
+    def _validation(self, epoch: Epoch) -> str:
+        """Return the loss on the validation block, where there is one."""
+        if epoch.validation_loss != epoch.validation_loss:
+            return ""
+        best = f" (best: epoch {epoch.best_epoch})" if self._work.keeps_best else ""
+        return f", validation {epoch.validation_loss:.4f}{best}"

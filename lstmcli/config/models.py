@@ -41,13 +41,29 @@ def panel_faults(config: RunConfig) -> Iterator[tuple[Path, str]]:
         for name in names:
             if name in stated:
                 path = (section, name) if section else (name,)
-                yield path, f"Expected no {'.'.join(path)}: a panel network does not read it."
+                yield path, "leave it out: a panel network does not read it"
     for name in config.market:
         if name not in (VIX, INDEX):
-            yield ("market", name), f"Expected {VIX} or {INDEX} for a panel network."
+            yield (
+                ("market", name),
+                f"Expected {VIX} or {INDEX}: a panel network reads no other market series.",
+            )
+    lacking = {VIX, INDEX} - set(config.market)
+    if len(lacking) == 1:
+        yield (
+            ("market",),
+            f"Expected {VIX} and {INDEX}, or neither: a panel network reads both or none. "
+            f"Received: no {lacking.pop()}.",
+        )
     if config.window.horizon > MAX_HORIZON:
         yield (
             ("window", "horizon"),
             f"Expected {MAX_HORIZON} or less for a panel network. "
             f"Received: {config.window.horizon}.",
+        )
+    if config.model.burn_in >= config.model.span:
+        yield (
+            ("model", "burn_in"),
+            f"Expected fewer than model.span, {config.model.span:,}, or no session teaches. "
+            f"Received: {config.model.burn_in:,}.",
         )

@@ -30,11 +30,14 @@ class Work(NamedTuple):
     Attributes:
         networks: one after the other.
         least, most: epochs of each.
+        keeps_best: whether each keeps the epoch that was best on a validation block; else the
+            last one.
     """
 
     networks: int
     least: int
     most: int
+    keeps_best: bool = True
 
 
 class FitSummary(Section, extra="ignore"):

@@ -202,6 +202,7 @@ def _training(session: Session, tickers: Sequence[str], run: str | None, theme: 
         session.files(manifest.run).history,
         title=f"Training of {_config_name(manifest.run)} on {of}{more}",
         run=manifest.run,
+        keeps_best=session.config(manifest.run).recipe().work.keeps_best,
         note="; ".join(dict.fromkeys(manifest.labels.values())) or None,
         theme=theme,
     )

@@ -48,6 +48,25 @@ class TrainPlan:
     def panel(self) -> Panel:
         return self.loaded.panel
 
+    def blocks(self) -> list[tuple[str, str, pd.DatetimeIndex]]:
+        """Return what each fit uses: its name, that of a block, and the block's origins.
+
+        A recipe that keeps no best epoch learns from all origins before its test block.
+        """
+        if self.recipe.work.keeps_best:
+            each = {"scored": self.scored, "final": self.final}
+            return [
+                (fit, name, block.origins)
+                for fit, blocks in each.items()
+                for name, block in blocks.items()
+            ]
+        before = self.recipe.prepare(self.panel.until(self.until)).origins()
+        return [
+            ("scored", "train", before),
+            *(("scored", name, self.scored[name].origins) for name in ("validation", "test")),
+            ("final", "train", self.prepared.origins()),
+        ]
+
     @property
     def record(self) -> Plan:
         return Plan(config_sha=config_sha(self.config), bars=self.loaded.hashes)

@@ -273,8 +273,9 @@ GLOSSARY: tuple[Term, ...] = (
     ),
     Term(
         "untrained",
-        "The network before its first epoch: it forecasts as EWMA does. Where no epoch is better, "
-        "it is kept so, and the output says it.",
+        "The network before its first epoch: it forecasts as EWMA does, a panel network as its "
+        "regression does. Where no epoch is better, it is kept so, and the output says it; a "
+        "panel network keeps its last epoch.",
         ("EWMA", "epoch"),
         ("epoch 0", "stacked-untrained"),
     ),
@@ -423,7 +424,7 @@ GLOSSARY: tuple[Term, ...] = (
     Term(
         "epoch",
         "One pass of a training over its windows. A network keeps the epoch that was best on the "
-        "validation block.",
+        "validation block. Of a panel network it is a hundred batches, and the last is kept.",
         ("untrained", "member", "block"),
         ("patience", "early stopping"),
     ),

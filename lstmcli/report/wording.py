@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lstmcli.evaluation.ladder import NO_VERDICT
 from lstmcli.evaluation.sequences import ALARM, Evidence
+from lstmcli.forecasters.run_recipe import Work
 
 CALIBRATED = "+calibrated"
 """What the name of a calibrated recipe ends in."""
@@ -39,21 +40,23 @@ def duration(seconds: float) -> str:
 
 
 def training_work(
-    members: int, fits: int, epochs: int, tickers: int, known: tuple[float, str] | None
+    work: Work, fits: int, tickers: int, known: tuple[float, str] | None
 ) -> str:
     """Return what a training has to do, and how long it takes where that is known.
 
     Args:
-        fits: of each member.
+        work: of one fit.
         known: the seconds that it should take, and the run that took as long.
     """
     if known is not None:
         seconds, run = known
         return f"this takes about {duration(seconds)}, as {run} did"
-    count = members * fits
-    networks = f"{count} network{'s' * (count > 1)} of at most {epochs:,} epoch{'s' * (epochs > 1)}"
+    count, epochs = work.networks * fits, work.most
+    bound = "at most " if work.keeps_best else ""
+    networks = f"{count} network{'s' * (count > 1)} of {bound}{epochs:,} epoch{'s' * (epochs > 1)}"
     on = f"{tickers:,} ticker{'s' * (tickers > 1)}"
-    return f"training {networks} on {on}; the second epoch tells how long it takes"
+    telling = "second" if epochs > 1 else "first"
+    return f"training {networks} on {on}; the {telling} epoch tells how long it takes"
 
 
 def time_to_come(

@@ -70,7 +70,8 @@ class PanelRecipe:
 
     @property
     def work(self) -> Work:
-        return Work(self.members + BLOCKS, self.model.epochs, self.model.epochs)
+        epochs = self.model.epochs
+        return Work(self.members + BLOCKS, epochs, epochs, keeps_best=False)
 
     @property
     def series(self) -> tuple[str, ...]:
