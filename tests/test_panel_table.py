@@ -49,7 +49,7 @@ def batch():
     panel_shown, market_shown = SHOWN
     tickers = np.array([0, 1, 3, 4])
     return tickers, table().batch(
-        tickers, 10, 70, panel=panel_shown, market=market_shown, learnt=LEARNT
+        tickers, np.arange(10, 80), panel=panel_shown, market=market_shown, learnt=LEARNT
     )
 
 
@@ -137,7 +137,8 @@ def test_the_scales_of_the_loss_are_those_of_rows_that_may_be_learnt_from():
 
 
 def test_the_share_known_is_that_of_a_plain_loop():
-    found = table().share_known(np.array([0, 16, 40]), 50)
+    (axis,) = table().axes
+    found = table().share_known(axis, np.array([0, 16, 40]), 50)
     for number, (columns, _, _) in enumerate(TICKERS.values()):
         for place, start in enumerate((0, 16, 40)):
             span = table().sessions[start : start + 50]
@@ -180,4 +181,4 @@ def test_a_table_that_is_not_finished_gives_no_batch():
     made.put("T0", *TICKERS["T0"])
     one = np.array([True])
     with pytest.raises(ValueError, match="finished"):
-        made.batch(np.array([0]), 0, 5, panel=one, market=one, learnt=np.ones(90, bool))
+        made.batch(np.array([0]), np.arange(5), panel=one, market=one, learnt=np.ones(90, bool))

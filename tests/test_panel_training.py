@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import reference
-from panel_cases import random_rows, random_table
+from panel_cases import predicted, random_rows, random_standardisation, random_table
 from pydantic import ValidationError
 
 from lstmcli.forecasters.panel_network import training
-from lstmcli.forecasters.panel_network.columns import INPUTS
+from lstmcli.forecasters.panel_network.columns import COLUMNS, INPUTS, TickerColumns
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, build, corrections
 from lstmcli.forecasters.panel_network.table import LEVELS, Scales, TrainingTable
 from lstmcli.forecasters.panel_network.training import (
@@ -277,3 +277,23 @@ def test_weights_are_kept_in_the_order_of_keras():
     assert [each.shape for each in shaken().arrays()] == [
         each.shape for each in network.get_weights()
     ]
+
+
+def test_tickers_of_a_market_that_never_closes_keep_nobody_out_of_a_batch():
+    days = pd.date_range("2020-01-01", periods=300)
+    weekdays = days[days.day_of_week < 5]
+    sessions = {"COIN": days, "A": weekdays, "B": weekdays}
+    made = TrainingTable(sessions, {"COIN": "24/7", "A": "XNYS", "B": "XNYS"})
+    generator = np.random.default_rng(0)
+    for name, own in sessions.items():
+        values = generator.standard_normal((len(own), len(COLUMNS))).astype(np.float32)
+        known = np.ones(len(own), bool)
+        columns = TickerColumns(own, values, known, known, known)
+        made.put(name, columns, *generator.standard_normal((2, len(own), len(STEPS))))
+    made.finish(random_standardisation(), predicted)
+    batches = Batches(made, SMALL, np.ones(len(made.sessions), bool), seed=1)
+    sizes = {len(batches[number].x) for number in range(40)}
+    assert sizes == {1, 2}
+    for number in range(40):
+        # No day on which its tickers rest stands in a history.
+        assert batches[number].weight[:, SMALL.burn_in :].all()

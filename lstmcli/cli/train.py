@@ -137,7 +137,9 @@ def _print_plan(plan: TrainPlan) -> None:
     print_table(["fit", "block", "first origin", "last origin", "origins"], rows, left=4)
     horizon = plan.config.window.horizon
     if plan.recipe.work.keeps_best:
-        said = f"{horizon} origins before each boundary are dropped: no target straddles two blocks."
+        said = (
+            f"{horizon} origins before each boundary are dropped: no target straddles two blocks."
+        )
     else:
         said = (
             "The training dates are cut into blocks, each forecast by networks that have not seen "

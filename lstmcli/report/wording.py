@@ -39,9 +39,7 @@ def duration(seconds: float) -> str:
     return "an hour" if hours == 1 else f"{hours:g} hours"
 
 
-def training_work(
-    work: Work, fits: int, tickers: int, known: tuple[float, str] | None
-) -> str:
+def training_work(work: Work, fits: int, tickers: int, known: tuple[float, str] | None) -> str:
     """Return what a training has to do, and how long it takes where that is known.
 
     Args:

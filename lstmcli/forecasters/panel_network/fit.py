@@ -16,6 +16,7 @@ from lstmcli.forecasters.panel_network.columns import (
     MODES,
     Columns,
     Mode,
+    calendar_of,
     har_ridge_columns,
     ridge_columns,
 )
@@ -169,7 +170,10 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
         raise _too_few(panel, max(steps), len(panel))
     columns = Columns(panel)
     clocks = _fit_clocks(columns)
-    table = TrainingTable({ticker: pd.DatetimeIndex(bars.index) for ticker, bars in panel.items()})
+    table = TrainingTable(
+        {ticker: pd.DatetimeIndex(bars.index) for ticker, bars in panel.items()},
+        {ticker: calendar_of(panel, ticker) for ticker in panel},
+    )
     reads = {mode: [*ridge_columns(mode), *har_ridge_columns(mode)] for mode in MODES}
     products = {mode: Products(reads[mode], len(steps), PIECES) for mode in MODES}
     moments = Moments()

@@ -65,6 +65,18 @@ class Scales:
     pinball: np.ndarray
 
 
+class Axis(NamedTuple):
+    """Tickers that trade on the same sessions.
+
+    Attributes:
+        tickers: (N',) numbers.
+        sessions: (S',) positions among the sessions of the table.
+    """
+
+    tickers: np.ndarray
+    sessions: np.ndarray
+
+
 class TrainingTable:
     """Rows of all tickers, one after the other, as float16 in a file.
 
@@ -74,9 +86,18 @@ class TrainingTable:
 
     Attributes:
         sessions: every session that a ticker has, ascending.
+        axes: by calendar.
+
+    Args:
+        sessions: of each ticker.
+        calendars: by ticker; those without one trade on the same.
     """
 
-    def __init__(self, sessions: Mapping[str, pd.DatetimeIndex]) -> None:
+    def __init__(
+        self,
+        sessions: Mapping[str, pd.DatetimeIndex],
+        calendars: Mapping[str, str] | None = None,
+    ) -> None:
         rows = sum(len(own) for own in sessions.values())
         every = np.unique(np.concatenate([own.to_numpy() for own in sessions.values()]))
         self.sessions = pd.DatetimeIndex(every)
@@ -88,6 +109,12 @@ class TrainingTable:
             self._at[number, self.sessions.get_indexer(own)] = np.arange(start, rows_of.stop)
             self._rows_of[ticker] = rows_of
             start = rows_of.stop
+        names = np.array([(calendars or {}).get(ticker, "") for ticker in sessions])
+        self.axes = tuple(
+            Axis(tickers, np.flatnonzero((self._at[tickers] >= 0).any(axis=0)))
+            for name in np.unique(names)
+            for tickers in [np.flatnonzero(names == name)]
+        )
         # Closed and deleted with the map that holds it.
         with tempfile.TemporaryFile() as file:
             self._table = np.memmap(file, np.float16, "w+", shape=(rows, _WIDTH))
@@ -134,9 +161,10 @@ class TrainingTable:
         """Give back the memory of what was read; the rows stay in the file."""
         self._table._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
-    def share_known(self, starts: np.ndarray, length: int) -> np.ndarray:
-        """Return the share of known rows (N, S') of each ticker in spans of sessions."""
-        known = (self._at >= 0) & self._known[np.maximum(self._at, 0)]
+    def share_known(self, axis: Axis, starts: np.ndarray, length: int) -> np.ndarray:
+        """Return the share of known rows (N', C) of each ticker in C spans of an axis."""
+        at = self._at[np.ix_(axis.tickers, axis.sessions)]
+        known = (at >= 0) & self._known[np.maximum(at, 0)]
         total = np.zeros((known.shape[0], known.shape[1] + 1))
         np.cumsum(known, axis=1, out=total[:, 1:])
         return (total[:, starts + length] - total[:, starts]) / length
@@ -144,8 +172,7 @@ class TrainingTable:
     def batch(
         self,
         tickers: np.ndarray,
-        start: int,
-        length: int,
+        sessions: np.ndarray,
         *,
         panel: np.ndarray,
         market: np.ndarray,
@@ -155,10 +182,11 @@ class TrainingTable:
 
         Args:
             tickers: (B,) numbers.
+            sessions: (L,) positions.
             panel, market: (B,) whether those groups are shown, where they are known.
             learnt: (S,) whether a session's targets may be learnt from.
         """
-        at = self._at[tickers, start : start + length]  # (B, L)
+        at = self._at[np.ix_(tickers, sessions)]  # (B, L)
         rows = np.maximum(at, 0)
         known = (at >= 0) & self._known[rows]
         modes = self._modes[rows]
@@ -169,7 +197,7 @@ class TrainingTable:
             raise ValueError("Expected a finished table.")
         x = inputs_of(values[..., :_K], modes, self._standardisation)
         x[~known] = 0.0
-        counts = (at >= 0) & self._counts[rows] & learnt[start : start + length]
+        counts = (at >= 0) & self._counts[rows] & learnt[sessions]
         residual, error = _targets(values, modes)
         return Batch(x, residual, error, counts.astype(np.float32))
 

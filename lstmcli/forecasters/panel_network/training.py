@@ -212,22 +212,23 @@ class Batches:
     def __init__(
         self, table: TrainingTable, config: PanelNetworkConfig, learnt: np.ndarray, *, seed: int
     ) -> None:
-        span = min(config.span, len(table.sessions))
-        self._table, self._config, self._learnt, self._span = table, config, learnt, span
-        starts = np.arange(0, len(table.sessions) - span + 1, EVERY)
-        # A span of which no target may be learnt from teaches nothing.
-        after = np.concatenate([[0], np.cumsum(learnt)])
-        targets = after[starts + span] - after[np.minimum(starts + config.burn_in, starts + span)]
-        present = table.share_known(starts, span) > LEAST_VALID  # (N, S')
-        useful = (targets > 0) & present.any(axis=0)
-        self._starts, self._present = starts[useful], present[:, useful]
-        self._seed = seed
+        self._table, self._config, self._learnt, self._seed = table, config, learnt, seed
+        self._spans: list[tuple[np.ndarray, np.ndarray]] = []  # tickers and sessions
+        for axis in table.axes:
+            span = min(config.span, len(axis.sessions))
+            starts = np.arange(0, len(axis.sessions) - span + 1, EVERY)
+            present = table.share_known(axis, starts, span) > LEAST_VALID  # (N', C)
+            for column, start in enumerate(starts):
+                sessions = axis.sessions[start : start + span]
+                # A span of which no target may be learnt from teaches nothing.
+                if learnt[sessions[config.burn_in :]].any() and present[:, column].any():
+                    self._spans.append((axis.tickers[present[:, column]], sessions))
 
     def __bool__(self) -> bool:
-        return len(self._starts) > 0
+        return len(self._spans) > 0
 
     def __len__(self) -> int:
-        return len(self._starts)
+        return len(self._spans)
 
     def ahead(self, numbers: Sequence[int]) -> Iterator[Batch]:
         """Yield some batches; each is gathered while the one before is trained on."""
@@ -241,16 +242,14 @@ class Batches:
 
     def __getitem__(self, number: int) -> Batch:
         generator = np.random.default_rng((self._seed, number))
-        at = generator.integers(len(self._starts))
-        there = np.flatnonzero(self._present[:, at])
+        there, sessions = self._spans[generator.integers(len(self._spans))]
         size = min(self._config.tickers, len(there))
         tickers = np.sort(generator.choice(there, size, replace=False))
         if number % RELEASED == 0:
             self._table.release()
         return self._table.batch(
             tickers,
-            int(self._starts[at]),
-            self._span,
+            sessions,
             panel=generator.random(size) >= self._config.hide_panel,
             market=generator.random(size) >= self._config.hide_market,
             learnt=self._learnt,
