@@ -59,6 +59,7 @@ class CommonVolatility:
     series: ClassVar[tuple[str, ...]] = ()
     optional_series: ClassVar[tuple[str, ...]] = ("vix",)
     reads_others: ClassVar[bool] = True
+    volatility_alone: ClassVar[bool] = True
 
     def columns(self, view: View) -> pd.DataFrame:
         peers = view.panel.peers(view.ticker)

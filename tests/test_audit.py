@@ -20,6 +20,8 @@ from lstmcli.forecasters.base import Fitted, Recipe
 from lstmcli.forecasters.baselines import BASELINES, Ewma, Garch, Historical, RandomWalk
 from lstmcli.forecasters.blend import Blend
 from lstmcli.forecasters.network import NetworkRecipe
+from lstmcli.forecasters.panel_network import PanelRecipe
+from lstmcli.forecasters.panel_network.training import PanelNetworkConfig
 from lstmcli.forecasters.training import TrainingConfig
 from lstmcli.frames import check_bars, check_events, log_returns
 from lstmcli.models import VARIANTS
@@ -282,6 +284,15 @@ def test_a_planted_signal_is_found_by_a_network_and_missed_by_who_cannot_see_it(
     )
     assert simulated_checks.check_planted(recipe, H).passed
     assert not simulated_checks.check_planted(Historical(H), H).passed
+
+
+def test_a_planted_volatility_is_found_by_a_panel_network_and_missed_by_who_cannot_see_it():
+    recipe = PanelRecipe(5, model=PanelNetworkConfig(batches=2), members=1, threads=1)
+    found = simulated_checks.check_planted_volatility(recipe, 5, market=("vix", "index"))
+    assert found.passed, found.figure
+    for blind in (Historical(5), Ewma(5)):
+        missed = simulated_checks.check_planted_volatility(blind, 5)
+        assert not missed.passed, missed.figure
 
 
 def test_simulated_garch_is_forecast_by_garch_and_not_by_a_constant():

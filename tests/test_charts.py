@@ -613,6 +613,20 @@ def test_a_member_that_diverged_is_drawn_without_a_best_epoch() -> None:
     assert not [line for line in figure.axes[0].lines if line.get_label() == "kept"]
 
 
+def test_networks_that_keep_their_last_epoch_are_drawn_by_the_dates_held_out() -> None:
+    history = simulated_history(fits=("scored", "final"), members=3, epochs=25)
+    # The first member learns from all dates.
+    history.loc[history["member"] == history["member"].min(), "validation_loss"] = np.nan
+    figure = usual_training_chart(history, keeps_best=False)
+    said = " ".join(texts(figure))
+    assert "regression alone" in said
+    assert "epoch 25, the last, kept: " in said
+    for axes in figure.axes:
+        kept = [line.get_xdata()[0] for line in axes.lines if line.get_label() == "kept"]
+        assert kept == [25, 25]
+        assert "training" not in [line.get_label() for line in axes.lines]
+
+
 def test_an_empty_history_or_window_is_refused() -> None:
     with pytest.raises(NoDataError, match="training history"):
         usual_training_chart(simulated_history(fits=("final",), members=1, epochs=1)[:0])

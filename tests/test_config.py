@@ -678,3 +678,44 @@ def test_a_blend_is_made_of_the_network_and_har():
     assert isinstance(recipe, Blend)
     assert recipe.weights == (0.75, 0.25)
     assert recipe.recipes[1] == Har(3, earnings=True, lags=True)
+
+
+# The panel network
+
+PANEL = "model: {name: panel}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("features: [log_return]", "c.yaml:2:1: features: leave it out: a panel network does not"),
+        ("scale: har", "c.yaml:2:1: scale: leave it out: a panel network does not read it"),
+        ("window: {lookback: 60}", "c.yaml:2:10: window.lookback: leave it out: a panel network"),
+        ("training: {epochs: 5}", "c.yaml:2:12: training.epochs: leave it out: a panel network"),
+        ("window: {horizon: 61}", "c.yaml:2:10: window.horizon: Expected 60 or less for a panel"),
+        ("market: {foo: X}", "c.yaml:2:10: market.foo: Expected vix or index: a panel network"),
+        ("market: {vix: ^VIX}", "c.yaml:2:1: market: Expected vix and index, or neither: a panel"),
+    ],
+)
+def test_what_a_panel_network_does_not_read_is_refused(text, said):
+    (problem,) = problems(PANEL + text + "\n")
+    assert problem.startswith(said)
+
+
+def test_a_panel_network_needs_sessions_behind_its_burn_in():
+    (problem,) = problems("model: {name: panel, span: 100, burn_in: 100}\n")
+    assert problem.startswith("c.yaml:1:33: model.burn_in: Expected fewer than model.span, 100")
+
+
+def test_a_setting_of_the_command_line_is_refused_as_one_of_the_file():
+    (problem,) = problems(PANEL, "training.patience=3")
+    assert problem.startswith("--set training.patience=3: training.patience: leave it out")
+
+
+def test_a_panel_config_is_written_as_it_was_read():
+    text = PANEL + "market: {vix: ^VIX, index: ^GSPC}\nwindow: {horizon: 60}\n"
+    config = parse_config(text, "c.yaml", ["model.batches=20"])
+    again = parse_config(config.to_yaml(), "again.yaml")
+    assert again == config
+    assert config_sha(again) == config_sha(config)
+    assert config_sha(again) != config_sha(parse_config(text, "c.yaml"))

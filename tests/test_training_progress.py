@@ -81,6 +81,14 @@ def test_the_time_is_measured_on_the_second_epoch_and_said_once(capsys):
     assert lines[-1] == "scoring …"
 
 
+def test_nothing_is_called_best_where_the_last_epoch_is_kept(capsys):
+    with TrainingProgress(PANEL, TrainingConfig(), quiet=False) as progress:
+        progress.on_epoch(epoch(1))
+    said = capsys.readouterr().err
+    assert ", validation 0.9800, about " in said
+    assert "best" not in said
+
+
 def test_quiet_says_nothing(capsys):
     with TrainingProgress(WORK, TrainingConfig(), quiet=True) as progress:
         progress.on_stage("loading TensorFlow")

@@ -60,7 +60,8 @@ class TrainingProgress:
             seconds = (self._networks * epoch.epochs - done) * epoch.seconds
             say(
                 f"{epoch.fit} fit, network {epoch.member}/{epoch.members}: epoch {epoch.epoch} "
-                f"loss {epoch.loss:.4f}{self._validation(epoch)}, {self._bound} {seconds:.0f} s left",
+                f"loss {epoch.loss:.4f}{self._validation(epoch)}, "
+                f"{self._bound} {seconds:.0f} s left",
                 quiet=self._quiet,
             )
 

@@ -166,17 +166,45 @@ def check_planted(
     )
 
 
+def check_planted_volatility(
+    recipe: Recipe, horizon: int, *, seed: int = 0, market: Sequence[str] = ()
+) -> Check:
+    """Check that a recipe finds a session of high volatility that comes back every quarter.
+
+    For a recipe that forecasts no direction, which `check_planted` would ask for.
+    """
+    series = simulation.quarterly(tickers=16, sessions=2000, seed=seed)
+    panel = simulation.simulated(series, seed=seed, market=market)
+    rows = _judged(recipe, panel, horizon=horizon)
+    sizes = pd.DataFrame({"sigma": rows["sigma"], "size": rows["realised"].abs()})
+    found = _together(sizes, rows["ticker"])
+    return Check(
+        "a planted signal is found",
+        "16 simulated tickers of threefold volatility on one session each quarter",
+        f"volatility and size of the outcome go together, {found:.1f} standard errors; "
+        f"needed {MIN_CORRELATION:.0f}",
+        found >= MIN_CORRELATION,
+    )
+
+
 def _correlation(recipe: Recipe, panel: Panel, horizon: int) -> float:
     """Return how medians of one session correlate with outcomes, in standard errors."""
     rows = _judged(recipe, panel, horizon=horizon)
     # In units of sigma: otherwise a few days of large moves would decide.
     scaled = rows[["q50", "realised"]].div(rows["sigma"].to_numpy(float), axis=0)
-    # Within each ticker: an average alone would find the mean of a persistent series.
-    centred = scaled - scaled.groupby(rows["ticker"]).transform("mean")
-    median, outcome = centred.to_numpy(float).T
-    if np.ptp(median) == 0:
+    return _together(scaled, rows["ticker"])
+
+
+def _together(both: pd.DataFrame, tickers: pd.Series) -> float:
+    """Return how two columns correlate within tickers, in standard errors.
+
+    An average alone would find the mean of a persistent series.
+    """
+    centred = both - both.groupby(tickers).transform("mean")
+    one, other = centred.to_numpy(float).T
+    if np.ptp(one) == 0:
         return 0.0
-    return float(np.corrcoef(median, outcome)[0, 1] * np.sqrt(len(rows)))
+    return float(np.corrcoef(one, other)[0, 1] * np.sqrt(len(both)))
 
 
 def check_oracle(

@@ -15,6 +15,9 @@ from lstmcli.sessions import WEEKDAYS
 NEW_DISTRIBUTIONS = 0.1
 """Share of the perturbed sessions that get a dividend, and of those that get a split."""
 
+QUARTER = 65
+"""Weekdays of 13 weeks."""
+
 
 def autoregressive(
     weights: Sequence[float], *, tickers: int, sessions: int, seed: int
@@ -27,6 +30,20 @@ def autoregressive(
         for t in range(len(weights), len(returns)):
             returns[t] += np.dot(weights, returns[t - len(weights) : t])
         series[f"AR{number}"] = returns
+    return series
+
+
+def quarterly(*, tickers: int, sessions: int, seed: int) -> dict[str, np.ndarray]:
+    """Return log returns (T,) of tickers with one session of threefold volatility each quarter.
+
+    It comes every 13 weeks, on a day of each ticker's own.
+    """
+    generator = np.random.default_rng(seed)
+    series = {}
+    for number in range(tickers):
+        scale = np.full(sessions, 0.012)
+        scale[generator.integers(QUARTER) :: QUARTER] *= 3
+        series[f"Q{number}"] = scale * generator.standard_normal(sessions)
     return series
 
 

@@ -179,6 +179,11 @@ class RunRecipe(Recipe, Protocol):
         """
         ...
 
+    @property
+    def volatility_alone(self) -> bool:
+        """Whether it forecasts no direction: its median is that of past errors."""
+        ...
+
     def columns(self, view: View) -> pd.DataFrame:
         """Return what it reads of each session of a ticker, (T, F), none of it later."""
         ...

@@ -262,7 +262,7 @@ GLOSSARY: tuple[Term, ...] = (
     Term(
         "panel network",
         "A network that learns from many tickers at once what a regression of volatility leaves: "
-        "what differs between them on a date. It forecasts tickers that it never saw, too.",
+        "what differs between them on a date. It keeps its last epoch.",
         ("HAR ridge", "announcement clock"),
         ("panel",),
     ),

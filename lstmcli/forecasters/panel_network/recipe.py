@@ -85,6 +85,10 @@ class PanelRecipe:
     def reads_others(self) -> bool:
         return True
 
+    @property
+    def volatility_alone(self) -> bool:
+        return True
+
     def columns(self, view: View) -> pd.DataFrame:
         return plain_columns(view)
 
