@@ -360,8 +360,8 @@ def panel_sentence() -> str:
     skills = [_number(of[step]["skill_har_ridge"], ".2f") for step in ("1", "5", "20")]
     return (
         "`panel`, trained on 500 other companies, beats the HAR ridge on 100 that it never saw, "
-        f"2016 to 2023:\nby {skills[0]}, {skills[1]} and {skills[2]} % at 1, 5 and 20 sessions. It is "
-        "for those who have many tickers to train on."
+        f"2016 to 2023:\nby {skills[0]}, {skills[1]} and {skills[2]} % at 1, 5 and 20 sessions. "
+        "It is for those who have many tickers to train on."
     )
 
 
