@@ -8,7 +8,8 @@ import json
 import subprocess
 
 import pytest
-from command import LSTM, environment
+from command import LAST, LSTM, environment
+from simulate import simulate_bars
 
 pytestmark = [pytest.mark.process, pytest.mark.tensorflow]
 
@@ -23,7 +24,7 @@ def lstm(folder, *words, code=0):
     done = subprocess.run(
         [*LSTM, *map(str, words)],
         cwd=folder,
-        env=environment(),
+        env=environment(folder / "data"),
         capture_output=True,
         text=True,
         timeout=600,
@@ -36,7 +37,10 @@ def lstm(folder, *words, code=0):
 def folder(tmp_path_factory):
     """Two tickers of the sample, and what a short training of them said."""
     folder = tmp_path_factory.mktemp("panel")
-    lstm(folder, "fetch", "SIM", "SAM", "--source", "sample")
+    for seed, name in enumerate(("SIM", "SAM")):
+        bars = simulate_bars(1100, seed=seed, last=LAST).rename_axis("Date")
+        bars[["open", "high", "low", "close", "volume"]].to_csv(folder / f"{name}.csv")
+        lstm(folder, "fetch", name, "--source", "csv", "--file", f"{name}.csv")
     (folder / "said.txt").write_text(lstm(folder, "train", *SHORT).stderr)
     return folder
 
@@ -78,6 +82,12 @@ def test_the_blocks_of_a_dry_run_have_no_validation_of_the_final_fit(folder):
         ["final", "train"],
     ]
     assert "each forecast by networks that have not seen it" in " ".join(shown.split())
+
+
+def test_a_forecast_of_a_past_session_blames_no_bars(folder):
+    said = lstm(folder, "predict", "SIM", "--as-of", "2008-06-30").stderr
+    assert "the network has seen bars after 2008-06-30" in said
+    assert "have changed" not in said
 
 
 def test_damaged_arrays_are_named_and_nothing_else_is_lost(folder):

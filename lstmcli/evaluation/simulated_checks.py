@@ -169,18 +169,18 @@ def check_planted(
 def check_planted_volatility(
     recipe: Recipe, horizon: int, *, seed: int = 0, market: Sequence[str] = ()
 ) -> Check:
-    """Check that a recipe finds a session of high volatility that comes back every quarter.
+    """Check that a recipe finds the day of high volatility in each week.
 
     For a recipe that forecasts no direction, which `check_planted` would ask for.
     """
-    series = simulation.quarterly(tickers=16, sessions=2000, seed=seed)
+    series = simulation.weekly(tickers=8, sessions=1500, seed=seed)
     panel = simulation.simulated(series, seed=seed, market=market)
     rows = _judged(recipe, panel, horizon=horizon)
     sizes = pd.DataFrame({"sigma": rows["sigma"], "size": rows["realised"].abs()})
     found = _together(sizes, rows["ticker"])
     return Check(
         "a planted signal is found",
-        "16 simulated tickers of threefold volatility on one session each quarter",
+        "8 simulated tickers whose volatility is threefold on Mondays",
         f"volatility and size of the outcome go together, {found:.1f} standard errors; "
         f"needed {MIN_CORRELATION:.0f}",
         found >= MIN_CORRELATION,

@@ -15,8 +15,8 @@ from lstmcli.sessions import WEEKDAYS
 NEW_DISTRIBUTIONS = 0.1
 """Share of the perturbed sessions that get a dividend, and of those that get a split."""
 
-QUARTER = 65
-"""Weekdays of 13 weeks."""
+WEEK = 5
+"""Sessions of a week."""
 
 
 def autoregressive(
@@ -33,17 +33,14 @@ def autoregressive(
     return series
 
 
-def quarterly(*, tickers: int, sessions: int, seed: int) -> dict[str, np.ndarray]:
-    """Return log returns (T,) of tickers with one session of threefold volatility each quarter.
-
-    It comes every 13 weeks, on a day of each ticker's own.
-    """
+def weekly(*, tickers: int, sessions: int, seed: int) -> dict[str, np.ndarray]:
+    """Return log returns (T,) of tickers whose volatility is threefold on Mondays."""
     generator = np.random.default_rng(seed)
     series = {}
     for number in range(tickers):
         scale = np.full(sessions, 0.012)
-        scale[generator.integers(QUARTER) :: QUARTER] *= 3
-        series[f"Q{number}"] = scale * generator.standard_normal(sessions)
+        scale[::WEEK] *= 3  # bars begin on one
+        series[f"WEEK{number}"] = scale * generator.standard_normal(sessions)
     return series
 
 

@@ -44,6 +44,9 @@ def calibration_of(session: Session, run: str, panel: Panel) -> CalibrationState
     state = session.calibration(run)
     if state is None:
         return None
+    sessions = panel.sessions()
+    if len(sessions) and sessions[-1] < state.before:
+        return None  # of a past origin: its state has seen what came after
     changed = state.changed(panel)
     known = state.only(set(state.tickers) - set(changed))
     anew = len(set(known.tickers) & set(panel)) < KNOWN * len(panel)
