@@ -61,9 +61,3 @@ def panel_faults(config: RunConfig) -> Iterator[tuple[Path, str]]:
             f"Expected {MAX_HORIZON} or less for a panel network. "
             f"Received: {config.window.horizon}.",
         )
-    if config.model.burn_in >= config.model.span:
-        yield (
-            ("model", "burn_in"),
-            f"Expected fewer than model.span, {config.model.span:,}, or no session teaches. "
-            f"Received: {config.model.burn_in:,}.",
-        )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from lstmcli.forecasters.panel_network.columns import INPUTS
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, build
@@ -86,11 +86,17 @@ class PanelNetworkConfig(Section):
     hide_market: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of the histories that are trained without market series."""
 
-    @model_validator(mode="after")
-    def _leave_sessions_with_loss(self) -> Self:
-        if self.burn_in >= self.span:
-            raise ValueError(f"burn_in is {self.burn_in}; expected less than span, {self.span}")
-        return self
+    @field_validator("burn_in")
+    @classmethod
+    def _leaves_sessions_with_loss(cls, burn_in: int, info: ValidationInfo) -> int:
+        # Fields are validated in their order, and a bad span has its own message.
+        span = info.data.get("span")
+        if span is not None and burn_in >= span:
+            raise ValueError(
+                f"Expected fewer than model.span, {span:,}, or no session teaches. "
+                f"Received: {burn_in:,}."
+            )
+        return burn_in
 
     def brief(self, epochs: int) -> PanelNetworkConfig:
         """Return settings for a training of few epochs, of a fifth of the batches each."""
