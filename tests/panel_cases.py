@@ -9,14 +9,9 @@ import numpy as np
 import pandas as pd
 from simulate import panel_of, simulate_bars
 
-from lstmcli.forecasters.panel_network.columns import (
-    CLOCKS,
-    COLUMNS,
-    MODES,
-    Columns,
-    TickerColumns,
-)
+from lstmcli.forecasters.panel_network.columns import Columns, TickerColumns
 from lstmcli.forecasters.panel_network.inputs import Standardisation
+from lstmcli.forecasters.panel_network.modes import CLOCKS, COLUMNS, MODES
 from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.volatility.clock import FittedClock
 from lstmcli.panel import MarketSeries, Panel

@@ -12,11 +12,11 @@ from panel_cases import PRICES, bars_of, clocks, columns_of, panel, series, spoi
 from simulate import panel_of, simulate_bars
 
 from lstmcli.forecasters.filtered_simulation import MIN_POOL
-from lstmcli.forecasters.panel_network.columns import (
+from lstmcli.forecasters.panel_network.columns import Columns
+from lstmcli.forecasters.panel_network.modes import (
     COLUMNS,
     INPUTS,
     MODES,
-    Columns,
     Mode,
     clock_of,
     har_ridge_columns,

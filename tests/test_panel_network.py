@@ -15,8 +15,9 @@ from simulate import panel_of, simulate_bars
 from lstmcli.errors import NoDataError
 from lstmcli.forecasters.panel_network import FittedPanel, PanelRecipe
 from lstmcli.forecasters.panel_network import recipe as module
-from lstmcli.forecasters.panel_network.columns import INPUTS, MODES, Columns, Mode
+from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.fit import least_sessions, prepare, ridge_steps
+from lstmcli.forecasters.panel_network.modes import INPUTS, MODES, Mode
 from lstmcli.forecasters.panel_network.network import Weights
 from lstmcli.forecasters.panel_network.training import Batches, PanelNetworkConfig
 from lstmcli.forecasters.panel_network.volatility import (

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from panel_cases import STEPS, random_rows, random_standardisation, random_table
 
-from lstmcli.forecasters.panel_network.columns import (
+from lstmcli.forecasters.panel_network.inputs import (
+    MAX_INPUT,
+    Moments,
+    inputs_of,
+)
+from lstmcli.forecasters.panel_network.modes import (
     COLUMNS,
     INPUTS,
     MODES,
     Mode,
     masked_inputs,
     network_columns,
-)
-from lstmcli.forecasters.panel_network.inputs import (
-    MAX_INPUT,
-    Moments,
-    inputs_of,
 )
 from lstmcli.forecasters.panel_network.table import (
     LEVELS,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from lstmcli.config._yaml import Path
-from lstmcli.forecasters.panel_network.columns import INDEX, VIX
 from lstmcli.forecasters.panel_network.fit import MAX_HORIZON
+from lstmcli.forecasters.panel_network.modes import INDEX, VIX
 from lstmcli.forecasters.panel_network.training import PanelNetworkConfig
 from lstmcli.frames import Section
 from lstmcli.models import VARIANTS, AnyVariant

@@ -1,20 +1,35 @@
 """What the panel network and its ridges read: columns of each ticker, session by session.
 
-Each column of row t is known at the close of session t. What a mode of forecasting lacks, such
-as the means of a panel for a ticker alone, is masked; see `Mode`.
+Each column of row t is known at the close of session t. Their names stand in `modes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from lstmcli.features import ewma_volatility, garman_klass_variance
 from lstmcli.forecasters.filtered_simulation import MIN_POOL
+from lstmcli.forecasters.panel_network.modes import (
+    COLUMNS,
+    HAR,
+    INDEX,
+    INDEX_COLUMNS,
+    LAGS,
+    MEANS,
+    MOMENTUM_SPANS,
+    REPORTS,
+    SHAPE_SPANS,
+    VIX,
+    VIX_COLUMNS,
+    VIX_OWN,
+    VOLUME,
+    Mode,
+    places,
+)
 from lstmcli.forecasters.volatility.clock import (
     CLOCK_STEPS,
     LONGEST_QUARTER,
@@ -55,124 +70,9 @@ LONG_AGO = 252
 YEAR = 252
 """Sessions of a year, to which a volatility index is scaled."""
 
-VIX, INDEX = "vix", "index"
-"""Names of the market series, as in `market: {vix: ^VIX, index: ^GSPC}`."""
-
-
-class Mode(NamedTuple):
-    """What a forecast can read beside a ticker's own bars.
-
-    Attributes:
-        panel: means over the tickers that trade on the session, of `MIN_POOL` at least.
-        market: the series `vix` and `index`.
-    """
-
-    panel: bool
-    market: bool
-
-
-MODES = tuple(Mode(panel, market) for panel in (True, False) for market in (True, False))
-
-_SPANS = (5, 22)
-_MOMENTUM = (5, 22, 66, 252)
-_HAR = (LEVEL, *(f"variance_{span}" for span in SPANS), "fall_1", "fall_5", "size_1")
-_VOLUME = tuple(f"volume_{span}" for span in SPANS[:-1])
-_REPORTS = tuple(f"report_{name}_{last}" for name in ("range", "volume") for last in (1, 5, 20))
-_SHAPE = (
-    *(f"gap_{span}" for span in _SPANS),
-    *(f"downside_{span}" for span in _SPANS),
-    *(f"close_to_close_{span}" for span in _SPANS),
-    *(f"momentum_{span}" for span in _MOMENTUM),
-    "since_large",
-    "ewma",
-    "max_variance_22",
-    "median_variance_22",
-)
-_LAGS = tuple(f"variance_lag_{k}" for k in range(1, 20)) + tuple(
-    f"fall_lag_{k}" for k in range(1, 10)
-)
-_MEANS = tuple(f"mean_{name}" for name in _HAR[1:])
-_VIX_OWN = ("vix_less_level",)
-_VIX = ("vix_less_mean", "vix_change_1", "vix_change_5", "vix_less_mean_22")
-_INDEX = (
-    *(f"index_variance_{span}" for span in SPANS[:-1]),
-    *(f"index_return_{span}" for span in SPANS[:-1]),
-)
-_CALENDAR = (
-    "days_to_next",
-    "friday",
-    *(f"{wave}_{k}" for k in (1, 2, 3) for wave in ("sin", "cos")),
-)
-_CLOCK = (
-    "shock_range",
-    "shock_volume",
-    *(f"ahead_{h}" for h in range(1, 6)),
-    "ahead_6_10",
-    "ahead_11_20",
-    "past_6",
-    *(f"clock_{h}" for h in CLOCK_STEPS),
-)
-CLOCKS = ("panel", "index", "own")
-"""What the shocks that a clock reads are counted from; `own`: from nothing."""
-
-COLUMNS = (
-    *(*_HAR, *_VOLUME, *_REPORTS, *_SHAPE, "return", *_LAGS, *_CALENDAR),
-    *(*_MEANS, *_VIX_OWN, *_VIX, *_INDEX),
-    *(f"{kind}_{name}" for kind in CLOCKS for name in _CLOCK),
-)
-"""Every column; K of them."""
-
-FLAGS = 2
-"""Inputs of the network that say which groups are known: the panel's means, the market."""
-
-
-def _at(names: Sequence[str]) -> list[int]:
-    return [COLUMNS.index(name) for name in names]
-
 
 def _all_finite(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    return np.asarray(np.isfinite(values[:, _at(names)]).all(axis=1))
-
-
-def clock_of(mode: Mode) -> str:
-    """Return which clock a mode reads."""
-    return "panel" if mode.panel else "index" if mode.market else "own"
-
-
-def ridge_columns(mode: Mode) -> list[int]:
-    """Return which columns the wide ridge of a mode reads."""
-    names = [*_HAR, *_LAGS, *_VOLUME, *_REPORTS, *_SHAPE, *_CALENDAR]
-    names += [f"{clock_of(mode)}_clock_{h}" for h in CLOCK_STEPS]
-    names += _MEANS if mode.panel else ()
-    names += (*_VIX_OWN, *_VIX, *_INDEX) if mode.market else ()
-    return _at(names)
-
-
-def har_ridge_columns(mode: Mode) -> list[int]:
-    """Return which columns the HAR ridge of the blend reads: those of `har_ridge`."""
-    return _at([*_HAR, *(_MEANS if mode.panel else ()), *_LAGS, *_VOLUME, *_REPORTS])
-
-
-def network_columns(mode: Mode) -> list[int]:
-    """Return which columns (F,) the network reads in a mode; the flags follow them.
-
-    The same place means the same thing in every mode; what the mode lacks is masked, see
-    `masked_inputs`.
-    """
-    names = [*_HAR, *_VOLUME, *_REPORTS, *_SHAPE, "return", *_CALENDAR]
-    names += [*_MEANS, *_VIX_OWN, *_VIX, *_INDEX]
-    names += [f"{clock_of(mode)}_{name}" for name in _CLOCK]
-    return _at(names)
-
-
-def masked_inputs(mode: Mode) -> np.ndarray:
-    """Return which inputs (F,) of the network a mode lacks."""
-    lacking = (() if mode.panel else _MEANS) + (() if mode.market else _VIX_OWN + _VIX + _INDEX)
-    return np.isin(network_columns(mode), _at(lacking))
-
-
-INPUTS = len(network_columns(MODES[0])) + FLAGS
-"""F: what the network reads of a session, the flags included."""
+    return np.asarray(np.isfinite(values[:, places(names)]).all(axis=1))
 
 
 @dataclass(frozen=True)
@@ -191,17 +91,17 @@ class Usual:
 def usual_of(panel: Panel) -> Usual:
     """Return the means and medians of tickers that close together, on each session."""
     sessions = panel.sessions()
-    width = len(_HAR) - 1
+    width = len(HAR) - 1
     total, count = np.zeros((len(sessions), width)), np.zeros((len(sessions), width))
     for bars in panel.values():
         at = sessions.get_indexer(bars.index)
-        own = har_columns(bars)[list(_HAR[1:])].to_numpy(float)
+        own = har_columns(bars)[list(HAR[1:])].to_numpy(float)
         known = np.isfinite(own)
         total[at] += np.where(known, own, 0.0)
         count[at] += known
     means = np.where(count >= MIN_POOL, total / np.maximum(count, 1), np.nan)
     return Usual(
-        means=pd.DataFrame(means, index=sessions, columns=list(_MEANS)),
+        means=pd.DataFrame(means, index=sessions, columns=list(MEANS)),
         shock=median_unusual(panel),
     )
 
@@ -288,8 +188,8 @@ class Columns:
         columns |= _calendar_columns(sessions, shared.days)
         means = shared.usual.means.reindex(sessions)
         at_close = shared.market.reindex(sessions)
-        columns |= {name: means[name].to_numpy(float) for name in _MEANS}
-        columns |= {name: at_close[name].to_numpy(float) for name in (*_VIX, *_INDEX)}
+        columns |= {name: means[name].to_numpy(float) for name in MEANS}
+        columns |= {name: at_close[name].to_numpy(float) for name in (*VIX_COLUMNS, *INDEX_COLUMNS)}
         columns["vix_less_level"] = at_close["vix"].to_numpy(float) - columns[LEVEL]
         for kind, shock in self.shocks(ticker).items():
             found = _clock_columns(sessions, shared.days, shock, clocks[kind])
@@ -301,9 +201,9 @@ class Columns:
         return TickerColumns(
             sessions,
             values,
-            known=_all_finite(values, _HAR),
-            panel=_all_finite(values, _MEANS),
-            market=_all_finite(values, (*_VIX_OWN, *_VIX, *_INDEX)),
+            known=_all_finite(values, HAR),
+            panel=_all_finite(values, MEANS),
+            market=_all_finite(values, (*VIX_OWN, *VIX_COLUMNS, *INDEX_COLUMNS)),
         )
 
     def _of(self, ticker: str) -> _Shared:
@@ -337,12 +237,12 @@ def _own_columns(bars: pd.DataFrame) -> dict[str, pd.Series]:
     prices = total_return_prices(bars)
     gap = np.log(prices["open"] / prices["close"].shift(1)) ** 2
     fallen = variance.where(returns < 0, 0.0).where(returns.notna())
-    columns = {name: har[name] for name in _HAR}
+    columns = {name: har[name] for name in HAR}
     lags = lag_regressors(bars)
-    columns |= {name: lags[name] for name in (*_LAGS, *_VOLUME)}
+    columns |= {name: lags[name] for name in (*LAGS, *VOLUME)}
     reports = report_regressors(bars, REPORT_HORIZON)
-    columns |= {name: reports[name] for name in _REPORTS}
-    for span in _SPANS:
+    columns |= {name: reports[name] for name in REPORTS}
+    for span in SHAPE_SPANS:
         # One session may lack: the first has no gap.
         mean = variance.rolling(span, min_periods=span - 1).mean()
         over = {"gap": gap, "downside": fallen, "close_to_close": returns**2}
@@ -353,7 +253,7 @@ def _own_columns(bars: pd.DataFrame) -> dict[str, pd.Series]:
         columns[f"gap_{span}"] = share["gap"].clip(0, 1)
         columns[f"downside_{span}"] = share["downside"]
         columns[f"close_to_close_{span}"] = np.log(share["close_to_close"] + 0.05)
-    for span in _MOMENTUM:
+    for span in MOMENTUM_SPANS:
         total = returns.rolling(span, min_periods=int(0.9 * span)).sum()
         columns[f"momentum_{span}"] = (total / (sigma * np.sqrt(span))).clip(-5, 5)
     expected = sigma.shift(1)
@@ -387,7 +287,7 @@ def _market_columns(view: View) -> pd.DataFrame:
 
     `vix`, `range` and `volume` of the index beside the columns that are named after them.
     """
-    names = ["vix", "range", "volume", *_VIX, *_INDEX]
+    names = ["vix", "range", "volume", *VIX_COLUMNS, *INDEX_COLUMNS]
     if not {VIX, INDEX} <= set(view.panel.market):
         return pd.DataFrame(np.nan, index=view.sessions, columns=names)
     vix = np.log((view.market(VIX)["close"] / 100) ** 2 / YEAR)

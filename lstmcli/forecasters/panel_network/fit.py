@@ -11,22 +11,21 @@ import pandas as pd
 from lstmcli.errors import NoDataError, shell_word
 from lstmcli.features import garman_klass_variance
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY
-from lstmcli.forecasters.panel_network.columns import (
+from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
+from lstmcli.forecasters.panel_network.inputs import Moments, Standardisation
+from lstmcli.forecasters.panel_network.modes import (
     CLOCKS,
     MODES,
-    Columns,
     Mode,
-    calendar_of,
     har_ridge_columns,
     ridge_columns,
 )
-from lstmcli.forecasters.panel_network.inputs import Moments, Standardisation
 from lstmcli.forecasters.panel_network.network import STEPS
 from lstmcli.forecasters.panel_network.ridge import Products, Ridge
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.panel_network.volatility import log_variances_in
-from lstmcli.forecasters.volatility.clock import FittedClock, clock_columns, every_nth, fit_clock
+from lstmcli.forecasters.volatility.clock import FittedClock, every_nth, fit_clock, learnt_rows
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.frames import QUANTILES, cumulative_returns
 from lstmcli.panel import Panel
@@ -232,11 +231,10 @@ def _fit_clocks(columns: Columns) -> dict[str, FittedClock]:
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {kind: [] for kind in CLOCKS}
     for ticker, bars in columns.bars.items():
         days = columns.days(ticker)
-        rows = np.unique(days.origins(pd.DatetimeIndex(bars.index)))[::nth]
         for kind, shock in columns.shocks(ticker).items():
-            size = shock["range"].reindex(days.sessions).to_numpy(float)[rows]
-            if np.isfinite(size).any():
-                parts[kind].append((clock_columns(shock, days)[rows], size))
+            part = learnt_rows(shock, days, pd.DatetimeIndex(bars.index), nth)
+            if np.isfinite(part[1]).any():
+                parts[kind].append(part)
     fitted = {kind: fit_clock(found) for kind, found in parts.items() if found}
     return {kind: fitted.get(kind, fitted["own"]) for kind in CLOCKS}
 

@@ -12,8 +12,9 @@ import pandas as pd
 
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.filtered_simulation import filtered_simulation
-from lstmcli.forecasters.panel_network.columns import COLUMNS, MODES, Columns
+from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.files import ARRAYS, StoredPanel, to_arrays
+from lstmcli.forecasters.panel_network.modes import COLUMNS, MODES
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.volatility import TickerVolatility, log_variances
 from lstmcli.forecasters.run_recipe import UNTRAINED, Stage

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstmcli.forecasters.panel_network.columns import (
+from lstmcli.forecasters.panel_network.modes import (
     COLUMNS,
     FLAGS,
     INPUTS,

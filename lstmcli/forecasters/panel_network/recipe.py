@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.panel_network.columns import COLUMNS, INDEX, VIX, plain_columns
+from lstmcli.forecasters.panel_network.columns import plain_columns
 from lstmcli.forecasters.panel_network.files import ARRAYS, StoredPanel, from_arrays
 from lstmcli.forecasters.panel_network.fit import (
     BLOCKS,
@@ -20,6 +20,7 @@ from lstmcli.forecasters.panel_network.fit import (
     with_shapes,
 )
 from lstmcli.forecasters.panel_network.fitted import FittedPanel
+from lstmcli.forecasters.panel_network.modes import COLUMNS, INDEX, VIX
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.training import PanelNetworkConfig, train_member
 from lstmcli.forecasters.run_recipe import UnexpectedContent, Work

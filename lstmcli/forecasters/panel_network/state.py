@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstmcli.forecasters.panel_network.columns import MODES, Mode
 from lstmcli.forecasters.panel_network.inputs import Standardisation
+from lstmcli.forecasters.panel_network.modes import MODES, Mode
 from lstmcli.forecasters.panel_network.network import Weights
 from lstmcli.forecasters.panel_network.ridge import Ridge
 from lstmcli.forecasters.volatility.clock import FittedClock

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.panel_network.columns import COLUMNS, MODES, TickerColumns
+from lstmcli.forecasters.panel_network.columns import TickerColumns
 from lstmcli.forecasters.panel_network.inputs import Standardisation, inputs_of
+from lstmcli.forecasters.panel_network.modes import COLUMNS, MODES
 from lstmcli.forecasters.panel_network.network import STEPS
 from lstmcli.frames import QUANTILES
 

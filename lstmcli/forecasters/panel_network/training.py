@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationInfo, field_validator
 
-from lstmcli.forecasters.panel_network.columns import INPUTS
+from lstmcli.forecasters.panel_network.modes import INPUTS
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, build
 from lstmcli.forecasters.panel_network.table import LEVELS, Batch, Scales, TrainingTable
 from lstmcli.forecasters.training import HISTORY_COLUMNS, Epoch, Watch

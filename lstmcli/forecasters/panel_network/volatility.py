@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.panel_network.columns import MODES, Columns, Mode, TickerColumns
+from lstmcli.forecasters.panel_network.columns import Columns, TickerColumns
 from lstmcli.forecasters.panel_network.inputs import inputs_of
+from lstmcli.forecasters.panel_network.modes import MODES, Mode
 from lstmcli.forecasters.panel_network.network import STEPS, corrections
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 

@@ -202,6 +202,19 @@ def fit_clock(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> FittedClock:
     )
 
 
+def learnt_rows(
+    shock: pd.DataFrame, days: Days, sessions: pd.DatetimeIndex, nth: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the clock learns of one ticker: columns (n, 59) and the shock of range (n,).
+
+    Args:
+        sessions: of the ticker; every `nth` serves.
+    """
+    rows = np.unique(days.origins(sessions))[::nth]
+    size = shock["range"].reindex(days.sessions).to_numpy(float)
+    return clock_columns(shock, days)[rows], size[rows]
+
+
 def every_nth(rows: int) -> int:
     """Return n: of so many rows, every n-th is enough to learn the clock from."""
     return max(1, rows // ROWS)
@@ -236,9 +249,7 @@ def fit_panel_clock(panel: Panel) -> FittedClock:
     parts = []
     nth = every_nth(sum(len(bars) for bars in panel.values()))
     for ticker, (days, shock) in _panel_shocks(panel):
-        rows = np.unique(days.origins(pd.DatetimeIndex(panel[ticker].index)))[::nth]
-        size = shock["range"].reindex(days.sessions).to_numpy(float)
-        parts.append((clock_columns(shock, days)[rows], size[rows]))
+        parts.append(learnt_rows(shock, days, pd.DatetimeIndex(panel[ticker].index), nth))
     return fit_clock(parts)
 
 
