@@ -32,7 +32,11 @@ from lstmcli.forecasters.filtered_simulation import filtered_simulation
 from lstmcli.forecasters.rolling_quantiles import rolling_quantiles
 from lstmcli.forecasters.volatility.garch import PERCENT, fit_garch
 from lstmcli.forecasters.volatility.har import FittedHarVolatility, HarVolatility
-from lstmcli.forecasters.volatility.regressors import har_regressors, report_regressors
+from lstmcli.forecasters.volatility.regressors import (
+    har_regressors,
+    report_regressors,
+    unusual,
+)
 from lstmcli.frames import (
     BAR_COLUMNS,
     QUANTILE_COLUMNS,
@@ -366,8 +370,8 @@ def test_the_earnings_cycle_is_read_off_the_bars():
 
 def test_report_regressors_read_no_session_after_the_origin():
     bars = garch_bars(1, 700)
-    cut = report_regressors(bars.iloc[:600], 20)
-    pd.testing.assert_frame_equal(cut, report_regressors(bars, 20).iloc[:600])
+    cut = report_regressors(unusual(bars.iloc[:600]), 20)
+    pd.testing.assert_frame_equal(cut, report_regressors(unusual(bars), 20).iloc[:600])
 
 
 def test_regressions_say_how_many_sessions_they_need():

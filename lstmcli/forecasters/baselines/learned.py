@@ -17,6 +17,7 @@ from lstmcli.forecasters.volatility.regressors import (
     lag_regressors,
     report_regressors,
     scale_from,
+    unusual,
 )
 from lstmcli.panel import Panel
 
@@ -204,8 +205,8 @@ def _columns(
         ticker: pd.concat(
             [
                 columns,
-                lag_regressors(panel[ticker]),
-                report_regressors(panel[ticker], horizon),
+                lag_regressors(panel[ticker], columns),
+                report_regressors(unusual(panel[ticker]), horizon),
                 *([ahead[ticker]] if ahead else []),
             ],
             axis=1,

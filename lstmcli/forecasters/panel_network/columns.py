@@ -165,7 +165,9 @@ class Columns:
 
     def shocks(self, ticker: str) -> dict[str, pd.DataFrame]:
         """Return the shocks of a ticker by what they are counted from; NaN where not known."""
-        own, shared = unusual(self.bars[ticker]), self._of(ticker)
+        return self._shocks(unusual(self.bars[ticker]), self._of(ticker))
+
+    def _shocks(self, own: pd.DataFrame, shared: _Shared) -> dict[str, pd.DataFrame]:
         return {
             "panel": shocks(own, shared.usual.shock),
             "index": shocks(own, shared.market[["range", "volume"]]),
@@ -183,15 +185,16 @@ class Columns:
             clocks: by what their shocks are counted from.
         """
         bars, shared = self.bars[ticker], self._of(ticker)
-        sessions = pd.DatetimeIndex(bars.index)
-        columns = {name: column.to_numpy(float) for name, column in _own_columns(bars).items()}
+        sessions, own = pd.DatetimeIndex(bars.index), unusual(bars)
+        every = _own_columns(bars, own)
+        columns = {name: column.to_numpy(float) for name, column in every.items()}
         columns |= _calendar_columns(sessions, shared.days)
         means = shared.usual.means.reindex(sessions)
         at_close = shared.market.reindex(sessions)
         columns |= {name: means[name].to_numpy(float) for name in MEANS}
         columns |= {name: at_close[name].to_numpy(float) for name in (*VIX_COLUMNS, *INDEX_COLUMNS)}
         columns["vix_less_level"] = at_close["vix"].to_numpy(float) - columns[LEVEL]
-        for kind, shock in self.shocks(ticker).items():
+        for kind, shock in self._shocks(own, shared).items():
             found = _clock_columns(sessions, shared.days, shock, clocks[kind])
             columns |= {f"{kind}_{name}": column for name, column in found.items()}
         values = np.empty((len(sessions), len(COLUMNS)), np.float32)
@@ -230,7 +233,7 @@ def calendar_of(panel: Panel, ticker: str) -> str:
     return panel.calendars.get(ticker, WEEKDAYS)
 
 
-def _own_columns(bars: pd.DataFrame) -> dict[str, pd.Series]:
+def _own_columns(bars: pd.DataFrame, own: pd.DataFrame) -> dict[str, pd.Series]:
     har = har_columns(bars)
     level = har[LEVEL]
     variance, returns, sigma = garman_klass_variance(bars), log_returns(bars), ewma_volatility(bars)
@@ -238,9 +241,9 @@ def _own_columns(bars: pd.DataFrame) -> dict[str, pd.Series]:
     gap = np.log(prices["open"] / prices["close"].shift(1)) ** 2
     fallen = variance.where(returns < 0, 0.0).where(returns.notna())
     columns = {name: har[name] for name in HAR}
-    lags = lag_regressors(bars)
+    lags = lag_regressors(bars, har)
     columns |= {name: lags[name] for name in (*LAGS, *VOLUME)}
-    reports = report_regressors(bars, REPORT_HORIZON)
+    reports = report_regressors(own, REPORT_HORIZON)
     columns |= {name: reports[name] for name in REPORTS}
     for span in SHAPE_SPANS:
         # One session may lack: the first has no gap.
@@ -337,9 +340,6 @@ def _clock_columns(
 
 def plain_columns(view: View) -> pd.DataFrame:
     """Return the columns that are read of a ticker alone, (T, ·), and of market series."""
-    sessions = view.sessions
-    own = pd.DataFrame(_own_columns(view.bars))
-    shock = unusual(view.bars)
-    return (
-        own.join(shock).join(_market_columns(view).drop(columns=["range", "volume"])).loc[sessions]
-    )
+    own = unusual(view.bars)
+    market = _market_columns(view).drop(columns=["range", "volume"])
+    return pd.DataFrame(_own_columns(view.bars, own)).join(own).join(market)

@@ -14,6 +14,7 @@ from lstmcli.forecasters.volatility.regressors import (
     lag_regressors,
     report_regressors,
     scale_from,
+    unusual,
 )
 from lstmcli.frames import Section
 from lstmcli.panel import Panel
@@ -78,12 +79,13 @@ class HarVolatility:
         columns = har_regressors(panel)
         if self.earnings:
             columns = {
-                ticker: each.join(report_regressors(panel[ticker], self.horizon))
+                ticker: each.join(report_regressors(unusual(panel[ticker]), self.horizon))
                 for ticker, each in columns.items()
             }
         if self.lags:
             columns = {
-                ticker: each.join(lag_regressors(panel[ticker])) for ticker, each in columns.items()
+                ticker: each.join(lag_regressors(panel[ticker], each))
+                for ticker, each in columns.items()
             }
         return columns
 

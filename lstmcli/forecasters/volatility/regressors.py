@@ -73,13 +73,15 @@ def har_columns(bars: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def lag_regressors(bars: pd.DataFrame) -> pd.DataFrame:
+def lag_regressors(bars: pd.DataFrame, har: pd.DataFrame) -> pd.DataFrame:
     """Return what `har_regressors` averages, session by session, and volume, (T, K).
 
     19 lags of log variance and 9 of the falls (lag 0 of either is a regressor of
     HAR), and volume over 1, 5 and 22 sessions against the quarter's.
+
+    Args:
+        har: the `har_columns` of the bars, others beside them or not.
     """
-    har = har_columns(bars)
     daily = har["variance_1"] + har[LEVEL]
     columns = {f"variance_lag_{k}": daily.shift(k) - har[LEVEL] for k in range(1, VARIANCE_LAGS)}
     columns |= {f"fall_lag_{k}": har["fall_1"].shift(k) for k in range(1, FALL_LAGS)}
@@ -89,7 +91,7 @@ def lag_regressors(bars: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def report_regressors(bars: pd.DataFrame, horizon: int) -> pd.DataFrame:
+def report_regressors(unusual: pd.DataFrame, horizon: int) -> pd.DataFrame:
     """Return how unusual the sessions were that lie some quarters before those forecast.
 
     Companies report every quarter, and a report moves the price: the largest
@@ -99,10 +101,13 @@ def report_regressors(bars: pd.DataFrame, horizon: int) -> pd.DataFrame:
 
     Source: Patell, Wolfson (1981), The Ex Ante and Ex Post Price Effects of
     Quarterly Earnings Announcements, Journal of Accounting Research 19.
+
+    Args:
+        unusual: as the function of that name returns it.
     """
     edges = [0, *(step for step in (1, 5, 20) if step < horizon), horizon]
     columns = {}
-    for name, column in unusual(bars).items():
+    for name, column in unusual.items():
         for before, last in pairwise(edges):
             peaks = [_peak(column, lag, before + 1, last) for lag in REPORT_LAGS]
             columns[f"report_{name}_{last}"] = pd.concat(peaks, axis=1).mean(axis=1)
