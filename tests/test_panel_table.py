@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
 from panel_cases import STEPS, random_rows, random_standardisation, random_table
 
+from lstmcli.forecasters.panel_network.columns import TickerColumns
 from lstmcli.forecasters.panel_network.inputs import (
     MAX_INPUT,
     Moments,
@@ -182,3 +184,17 @@ def test_a_table_that_is_not_finished_gives_no_batch():
     one = np.array([True])
     with pytest.raises(ValueError, match="finished"):
         made.batch(np.array([0]), np.arange(5), panel=one, market=one, learnt=np.ones(90, bool))
+
+
+def test_a_ticker_without_a_bar_yet_stands_in_no_batch():
+    given = dict(TICKERS)
+    none = np.zeros(0, bool)
+    columns = TickerColumns(
+        pd.DatetimeIndex([]), np.zeros((0, K), np.float32), known=none, panel=none, market=none
+    )
+    made = random_table(given | {"NEW": (columns, np.zeros((0, A)), np.zeros((0, A)))})
+    both = np.array([True, True])
+    found = made.batch(np.array([0, 5]), np.arange(10, 80), panel=both, market=both, learnt=LEARNT)
+    assert found.weight[0].any()
+    assert not found.weight[1].any()
+    assert not found.x[1].any()

@@ -155,7 +155,7 @@ class TrainingTable:
         for rows in self._rows_of.values():
             table = self._table[rows]
             predicted = predict(table[:, :_K].astype(np.float32))
-            table[:, _RETURN.stop :] = predicted.reshape(len(table), -1)
+            table[:, _RETURN.stop :] = predicted.reshape(len(table), _M * _A)
             self.release()
 
     def release(self) -> None:
