@@ -18,7 +18,7 @@ from scipy.stats import norm
 
 from lstmcli.features import ewma_volatility
 from lstmcli.forecasters.base import Fitted, forecast_rows, join_forecasts
-from lstmcli.forecasters.run_recipe import UNTRAINED, Stage, UnexpectedContent
+from lstmcli.forecasters.run_recipe import UNTRAINED, Stage, UnexpectedContent, Work
 from lstmcli.forecasters.training import HISTORY_COLUMNS, Epoch, Silent, Watch
 from lstmcli.frames import QUANTILES, cumulative_returns
 from lstmcli.panel import Panel, View
@@ -56,6 +56,7 @@ class CommonVolatility:
 
     lookback: ClassVar[int] = 25
     library: ClassVar[str] = "NumPy"
+    work: ClassVar[Work] = Work(1, least=1, most=1)
     series: ClassVar[tuple[str, ...]] = ()
     optional_series: ClassVar[tuple[str, ...]] = ("vix",)
     reads_others: ClassVar[bool] = True

@@ -198,7 +198,10 @@ def test_the_answer_says_what_was_compared_and_how_it_ended(proven):
     assert set(verdict["verdict"].values()) <= {"BEATS", "LOSES", "TIES", "not asked"}
     assert (verdict["hardest"], verdict["fits"], verdict["alpha"]) == ("har_ridge", 3, 0.025)
     shown = [row["baseline"] for row in verdict["ladder"] if not row["tested"]]
-    assert shown == ["drift", "historical", "gradient_boosting", "smoke-untrained"]
+    assert shown == [
+        *("drift", "historical", "har_ridge_clock", "gradient_boosting"),
+        "smoke-untrained",
+    ]
     kept = pd.read_csv(finished(proven[0]) / "verdicts.csv")
     assert set(kept["step"]) == {"all", *map(str, verdict["overlaps"])}
     # The loss of the verdict is that of the stored forecasts, in units of volatility.

@@ -18,9 +18,9 @@ from command import NOW, TINY, check_parses, commands, hinted, run_folder, spawn
 
 from lstmcli import __version__
 from lstmcli.config import parse_config, shipped_configs
+from lstmcli.config.models import MODELS
 from lstmcli.digits import five_digits
 from lstmcli.frames import QUANTILE_COLUMNS
-from lstmcli.models import VARIANTS
 from lstmcli.pipeline.issue import issue
 from lstmcli.pipeline.predict import predict
 from lstmcli.pipeline.session import Session
@@ -39,9 +39,10 @@ HEAVY |= {"yfinance", "talib", "pyarrow", "exchange_calendars", "rich", "ruamel"
 OURS = re.compile(
     r"reading bars …|loading the networks …|loading TensorFlow …|scoring …|"
     r"exporting for fast forecasts …|calibrating …|saving …|saved \S+|fitting up to the last bar …|"
-    r"training \d+ networks? of at most \d+ epochs? on \d+ tickers?; the second epoch tells .*|"
+    r"training \d+ networks? of at most \d+ epochs? on \d+ tickers?; "
+    r"the (first|second) epoch tells .*|"
     r"(about|\d+) .*; scoring and saving come on top|this takes about .*|"
-    r"(scored|final) fit, network 1/1: epoch \d+ loss [\d.]+ validation [\d.]+ "
+    r"(scored|final) fit, network 1/1: epoch \d+ loss [\d.]+, validation [\d.]+ "
     r"\(best: epoch \d+\), at most \d+ s left"
 )
 
@@ -68,7 +69,7 @@ def test_train_ends_with_the_network_beside_the_baselines(first_run):
     out = first_run["train"].out
     assert out.startswith("smoke on GOOG, SIM: ")
     assert f"NOTE: {LABEL}" in out
-    table = out.partition("\n\n")[2].partition("\n\n")[0].splitlines()[1:]
+    table = out.split("\n\n")[2].splitlines()[1:]
     rows = {line.split()[0]: line.split()[1:] for line in table}
     assert list(rows) == [
         *("smoke", "smoke+calibrated", "smoke-untrained", "random_walk", "ewma", "har")
@@ -575,11 +576,11 @@ def test_quiet_says_nothing_besides_results(lstm, workspace):
 
 def test_models_lists_every_variant_and_config(lstm):
     out = lstm("models").out
-    for name, variant in VARIANTS.items():
+    for name, variant in MODELS.items():
         assert re.search(rf"^{name} +{re.escape(variant.summary())}$", out, re.MULTILINE)
     assert out.endswith(f"configs: {', '.join(shipped_configs())}\n")
     parsed = json.loads(lstm("models", "--json").out)
-    assert (set(parsed["variants"]), parsed["schema"]) == (set(VARIANTS), 2)
+    assert (set(parsed["variants"]), parsed["schema"]) == (set(MODELS), 2)
 
 
 def test_runs_lists_what_was_trained(lstm, workspace, empty):

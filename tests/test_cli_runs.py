@@ -109,7 +109,7 @@ def test_a_run_is_shown_in_full(lstm, workspace, first_run):
     assert (answer.code, answer.err) == (0, "")
     # What the training has said of it, word by word.
     said = first_run["train"].out
-    table = said.partition("\n\n")[2].partition("No epoch")[0].partition("1 of 1 members")[0]
+    table = said.split("\n\n", 2)[2].partition("No epoch")[0].partition("1 of 1 members")[0]
     table = table.partition("Scores are of returns")[0].strip()
     assert table in answer.out
     settings = answer.out.partition("settings:\n\n")[2]
