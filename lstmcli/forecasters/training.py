@@ -190,7 +190,7 @@ def train_member(
 
     from lstmcli.models.layers import Adam, QuantileLoss
 
-    keras.utils.set_random_seed(_seed(seed, member))
+    keras.utils.set_random_seed(member_seed(seed, member))
     network = model.build(data.shape, data.base_quantiles)
     network.compile(
         optimizer=Adam(training.learning_rate, global_clipnorm=1.0),
@@ -250,7 +250,7 @@ def train_member(
     return network, history.astype({"epoch": int})[list(HISTORY_COLUMNS)]
 
 
-def _seed(seed: int, member: int) -> int:
+def member_seed(seed: int, member: int) -> int:
     """Return the 32-bit seed of a member; neighbouring seeds share no member."""
     return int(np.random.SeedSequence((seed, member)).generate_state(1)[0])
 

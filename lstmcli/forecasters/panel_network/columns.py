@@ -66,6 +66,7 @@ LARGE = 3.0
 """Volatilities of one session beyond which a return is large."""
 
 LONG_AGO = 252
+"""Sessions since a large return beyond which no difference is made."""
 
 YEAR = 252
 """Sessions of a year, to which a volatility index is scaled."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
 from lstmcli.forecasters.panel_network.columns import plain_columns
@@ -24,7 +23,7 @@ from lstmcli.forecasters.panel_network.modes import COLUMNS, INDEX, VIX
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.training import PanelNetworkConfig, train_member
 from lstmcli.forecasters.run_recipe import UnexpectedContent, Work
-from lstmcli.forecasters.training import Silent, Watch
+from lstmcli.forecasters.training import Silent, Watch, member_seed
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.panel import Panel, View
 
@@ -157,7 +156,7 @@ class PanelRecipe:
                 ready.learnt[stretch],
                 held=ready.held(stretch),
                 threads=self.threads,
-                seed=_seed(self.seed, member),
+                seed=member_seed(self.seed, member),
                 fit=fit,
                 member=member,
                 members=len(of),
@@ -201,8 +200,3 @@ class PanelRecipe:
             learns_from=pd.Timestamp(stored.learns_from),
             history=history,
         )
-
-
-def _seed(seed: int, member: int) -> int:
-    """Return the 32-bit seed of a member; neighbouring seeds share no member."""
-    return int(np.random.SeedSequence((seed, member)).generate_state(1)[0])

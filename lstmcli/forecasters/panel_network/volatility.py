@@ -36,9 +36,8 @@ class TickerVolatility:
 
     Attributes:
         modes: (T,) numbers of `MODES`, of what serves each session.
-        log_variance: (T, A) of the mean variance over the next steps, without the common parts
-            of a panel, and without smearing.
-        common: (T, A) what a panel takes off, a share of which its tickers have in common.
+        log_variance: (T, A) of the mean variance over the next steps; NaN where not known.
+        common: (T, A) the part whose mean over the tickers of a session is taken off.
     """
 
     sessions: pd.DatetimeIndex
