@@ -130,6 +130,8 @@ def stored(arguments: argparse.Namespace) -> Universe:
             fetch(workspace, ticker, "--market", "--file", file, *common)
         names = sorted(pool, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
         others = sorted(set(workspace.bars.tickers()) - pool)
+        if len(pool) <= JUDGES + len(FAULTS) or not others or len(workspace.market.tickers()) < 2:
+            sys.exit("Expected bars in all four files. Some could not be read: see lstm fetch.")
         parts = {
             "judges": sorted(names[:JUDGES]),
             "pool": sorted(names[JUDGES:]),
