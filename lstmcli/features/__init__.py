@@ -11,6 +11,7 @@ import pandas as pd
 
 from lstmcli.errors import ConfigError
 from lstmcli.features.bars import (
+    EWMA_WARM_UP,
     OWN_FEATURES,
     VARIANCE_FLOOR,
     ewma_volatility,
@@ -56,6 +57,7 @@ def feature_matrix(view: View, names: Iterable[str]) -> pd.DataFrame:
 
 __all__ = [
     "CALENDAR_INPUTS",
+    "EWMA_WARM_UP",
     "MARKET_KINDS",
     "OWN_FEATURES",
     "SIGMA_FLOOR",

@@ -65,10 +65,14 @@ class FittedCalibrated:
     Attributes:
         state: what is known from before, by which an origin after it needs no forecasts of
             the years before anew; None: all of them are made again.
+        alone: whether a ticker learns from its own misses alone. Then its forecasts are the same
+            whichever others are in the panel, and there is no A: the errors of a few years of
+            one ticker say too little.
     """
 
     inner: Fitted
     state: CalibrationState | None = None
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -109,9 +113,14 @@ class FittedCalibrated:
         history = learnt_from(self.inner, past)
         raw = self.inner.forecast(past, history.union(sessions.intersection(origins)))
         start = history[0] if len(history) else self.learns_from
+        pools = [rows for _, rows in raw.groupby("ticker", sort=False)] if self.alone else [raw]
+        published = [
+            calibrate(rows, past, origins, learns_from=start, moves=not self.alone)
+            for rows in pools
+        ]
         return (
             raw[raw["made_on"].isin(origins)].reset_index(drop=True),
-            calibrate(raw, past, origins, learns_from=start),
+            pd.concat(published, ignore_index=True) if published else calibrate(raw, past, origins),
         )
 
 

@@ -42,6 +42,7 @@ def calibrate(
     *,
     learns_from: pd.Timestamp | None = None,
     state: CalibrationState | None = None,
+    moves: bool = True,
 ) -> pd.DataFrame:
     """Return the calibrated forecasts of one recipe from some origins.
 
@@ -59,6 +60,7 @@ def calibrate(
         panel: holds every bar that the labels need; later ones change nothing.
         learns_from: an origin before it is calibrated, and not learnt from.
         state: what is known from before the first origin of `raw`.
+        moves: whether A moves the quantiles; else B alone moves endpoints.
     """
     if not len(raw):
         return empty_forecast([*FORECAST_COLUMNS, *INTERVAL_COLUMNS])
@@ -68,7 +70,9 @@ def calibrate(
     wanted = wanted[wanted >= replay.issued]
     moved = np.empty((len(wanted), *history.quantiles.shape[1:]))
     for place, step in enumerate(history.steps):
-        if step > LONGEST_MOVED:
+        if not moves:
+            moved[:, place] = history.quantiles[wanted, place]
+        elif step > LONGEST_MOVED:
             moved[:, place] = move_quantiles(history, place, wanted, past=past)
         else:
             moved[:, place] = replay.move(place, past)[wanted - replay.issued]

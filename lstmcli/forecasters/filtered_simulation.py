@@ -42,6 +42,7 @@ def filtered_simulation(
     memory: int = MEMORY,
     lend: Lend | None = None,
     only: Collection[str] | None = None,
+    since: pd.Timestamp | None = None,
 ) -> pd.DataFrame:
     """Return a Forecast: quantiles of past errors y/σ̂, times the σ̂ of the origin.
 
@@ -61,6 +62,7 @@ def filtered_simulation(
         lend: a shape that stands in for z̄ on sessions on which fewer than `MIN_POOL` tickers
             have one. With it a ticker needs no errors of its own.
         only: the tickers that are forecast; the others serve the pool alone.
+        since: the first origin whose error counts; those before it are in sample.
     """
     horizon = next(iter(scales.values())).shape[1] if scales else 0
     sessions = panel.sessions().intersection(origins)
@@ -68,7 +70,10 @@ def filtered_simulation(
     members = np.zeros(len(sessions), int)
     own = {}
     for ticker, scale in scales.items():
-        errors = arrived(cumulative_returns(panel[ticker], horizon) / scale)
+        errors = cumulative_returns(panel[ticker], horizon) / scale
+        if since is not None:
+            errors[panel[ticker].index < since] = np.nan
+        errors = arrived(errors)
         enough = remembered_origins(panel[ticker], origins, errors)
         rows = enough if lend is None else np.flatnonzero(panel[ticker].index.isin(origins))
         rows = rows[np.isfinite(scale[rows]).all(axis=1)]

@@ -184,6 +184,14 @@ class RunRecipe(Recipe, Protocol):
         """Whether it forecasts no direction: its median is that of past errors."""
         ...
 
+    def starting_from(self, start: FittedRun) -> RunRecipe:
+        """Return the recipe whose training starts from what another run has learnt.
+
+        Raises:
+            ConfigError: it cannot; the message says why.
+        """
+        ...
+
     def columns(self, view: View) -> pd.DataFrame:
         """Return what it reads of each session of a ticker, (T, F), none of it later."""
         ...

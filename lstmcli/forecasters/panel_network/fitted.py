@@ -18,7 +18,11 @@ from lstmcli.forecasters.panel_network.modes import COLUMNS, MODES
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.volatility import TickerVolatility, log_variances
 from lstmcli.forecasters.run_recipe import UNTRAINED, Stage
-from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, root_of_steps
+from lstmcli.forecasters.volatility.ewma import (
+    at_least_half_a_tick,
+    ewma_scale,
+    root_of_steps,
+)
 from lstmcli.frames import QUANTILES
 from lstmcli.panel import Panel
 
@@ -32,7 +36,8 @@ class FittedPanel:
 
     Attributes:
         tickers: that it was fitted on.
-        learns_from: the first session of the fit: each was forecast by what had not seen it.
+        learns_from: the first session that is forecast by what had not seen it: of a training
+            that of its first block, of what ships the one after `fit_end`.
     """
 
     recipe: PanelRecipe
@@ -62,6 +67,12 @@ class FittedPanel:
         return self._scales(columns, log_variances(self.state, columns))
 
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        if not self.recipe.alone:
+            return self._forecast(panel, origins)
+        # So a ticker has the same digits whichever others are asked for.
+        return join_forecasts([self._forecast(panel.only([name]), origins) for name in panel])
+
+    def _forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         columns = Columns(panel)
         found = log_variances(self.state, columns)
         scales = self._scales(columns, found)
@@ -80,6 +91,7 @@ class FittedPanel:
                 {ticker: scales[ticker] for ticker in group},
                 lend=lend,
                 only=set(panel),
+                since=self.learns_from,
             )
             for group in columns.groups.values()
         ]
@@ -88,13 +100,19 @@ class FittedPanel:
     def _scales(
         self, columns: Columns, found: Mapping[str, TickerVolatility]
     ) -> dict[str, np.ndarray]:
-        root = root_of_steps(self.recipe.horizon)
-        return {
-            ticker: at_least_half_a_tick(
-                np.exp(each.log_variance @ self._between / 2) * root, columns.bars[ticker]
-            )
-            for ticker, each in found.items()
-        }
+        scales = {}
+        for ticker, each in found.items():
+            bars = columns.bars[ticker]
+            scale = np.exp(each.log_variance @ self._between / 2) * self._root
+            if self.recipe.alone:
+                # The network needs a level; before that a forecast is that of EWMA.
+                scale = np.where(np.isfinite(scale), scale, ewma_scale(bars, len(self._root)))
+            scales[ticker] = at_least_half_a_tick(scale, bars)
+        return scales
+
+    @cached_property
+    def _root(self) -> np.ndarray:
+        return root_of_steps(self.recipe.horizon)
 
     @cached_property
     def _between(self) -> np.ndarray:
@@ -112,6 +130,20 @@ class FittedPanel:
             self.fit_end,
             self.learns_from,
             self.history,
+        )
+
+    def shipped(self, recipe: PanelRecipe) -> FittedPanel:
+        """Return what forecasts any ticker alone, by a recipe that starts from this.
+
+        Its errors count after `fit_end` alone: the last fit has seen all that lies before.
+        """
+        last = self.history["member"] <= len(self.state.stretches[-1].networks)
+        return replace(
+            self,
+            recipe=recipe,
+            state=self.state.alone(),
+            learns_from=self.fit_end + pd.Timedelta(1, "D"),
+            history=self.history[last].reset_index(drop=True),
         )
 
     def learnt(self) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from lstmcli.errors import ConfigError
+from lstmcli.features import EWMA_WARM_UP
 from lstmcli.forecasters.panel_network.columns import plain_columns
 from lstmcli.forecasters.panel_network.files import ARRAYS, StoredPanel, from_arrays
 from lstmcli.forecasters.panel_network.fit import (
@@ -22,7 +24,7 @@ from lstmcli.forecasters.panel_network.fitted import FittedPanel
 from lstmcli.forecasters.panel_network.modes import COLUMNS, INDEX, VIX
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.training import PanelNetworkConfig, train_member
-from lstmcli.forecasters.run_recipe import UnexpectedContent, Work
+from lstmcli.forecasters.run_recipe import FittedRun, UnexpectedContent, Work
 from lstmcli.forecasters.training import Silent, Watch, member_seed
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.panel import Panel, View
@@ -46,6 +48,8 @@ class PanelRecipe:
         members: networks for later sessions; each block of training dates has one more.
         threads: cores to train on; None: all.
         label: the name of the config.
+        starts: whether it starts from another fit; then it forecasts each ticker alone.
+        start: that fit, once it is known.
     """
 
     horizon: int = 20
@@ -54,6 +58,8 @@ class PanelRecipe:
     seed: int = 7
     threads: int | None = None
     label: str = ""
+    starts: bool = False
+    start: FittedPanel | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -62,7 +68,12 @@ class PanelRecipe:
     @property
     def lookback(self) -> int:
         """Sessions before the first forecast: the level of a ticker's variance needs them."""
-        return LONG_WARM_UP + 1
+        return EWMA_WARM_UP + 1 if self.alone else LONG_WARM_UP + 1
+
+    @property
+    def alone(self) -> bool:
+        """Whether it reads no other ticker; then a short history is forecast by EWMA."""
+        return self.starts
 
     @property
     def library(self) -> str:
@@ -71,6 +82,8 @@ class PanelRecipe:
     @property
     def work(self) -> Work:
         epochs = self.model.epochs
+        if self.starts:
+            return Work(self.members if epochs else 0, epochs, epochs, keeps_best=False)
         return Work(self.members + BLOCKS, epochs, epochs, keeps_best=False)
 
     @property
@@ -83,7 +96,7 @@ class PanelRecipe:
 
     @property
     def reads_others(self) -> bool:
-        return True
+        return not self.alone
 
     @property
     def volatility_alone(self) -> bool:
@@ -122,6 +135,8 @@ class PanelRecipe:
         """
         del prepared
         past = panel.until(until)
+        if self.starts:
+            return self._from_start(past)
         ready = prepare(past, self.horizon)
         stretches, history = self._train(ready, watch or Silent(), fit)
         state = PanelState(
@@ -143,6 +158,45 @@ class PanelRecipe:
             learns_from=first,
             history=history,
         )
+
+    def starting_from(self, start: FittedRun) -> PanelRecipe:
+        """Return the recipe with the fit that it starts from.
+
+        Raises:
+            ConfigError: that is no panel network, or one of another size.
+        """
+        if not isinstance(start, FittedPanel):
+            raise ConfigError(
+                f"Expected a panel network to start from. Received: {start.name}, "
+                "which is a network over windows.",
+                hint="--from pretrained is the one that ships",
+            )
+        sizes = {name: getattr(start.recipe.model, name) for name in ("units", "hidden")}
+        for name, size in sizes.items():
+            if getattr(self.model, name) != size:
+                raise ConfigError(
+                    f"model.{name}: Expected {size}, as {start.name} has, from which the training "
+                    f"starts. Received: {getattr(self.model, name)}.",
+                    hint=f"--set model.{name}={size}",
+                )
+        if self.horizon > max(start.state.steps):
+            raise ConfigError(
+                f"window.horizon: Expected {max(start.state.steps)} or less, as {start.name} has. "
+                f"Received: {self.horizon}.",
+                hint=f"--set window.horizon={max(start.state.steps)}",
+            )
+        return replace(self, start=start)
+
+    def _from_start(self, past: Panel) -> FittedPanel:
+        """Return what a panel forecasts by the start.
+
+        Raises:
+            ConfigError: the start has seen sessions after the panel.
+        """
+        if self.start is None:
+            raise ValueError("Expected a fit to start from: see starting_from.")
+        check_unseen(self.start, past.sessions()[-1])
+        return self.start.shipped(self)
 
     def _train(
         self, ready: Prepared, watch: Watch, fit: str
@@ -199,4 +253,18 @@ class PanelRecipe:
             fit_end=pd.Timestamp(stored.fit_end),
             learns_from=pd.Timestamp(stored.learns_from),
             history=history,
+        )
+
+
+def check_unseen(start: FittedPanel, until: pd.Timestamp) -> None:
+    """Check that a fit from `start` up to a session leaves later ones out of sample.
+
+    Raises:
+        ConfigError: the start has seen sessions after it.
+    """
+    if until < start.fit_end:
+        raise ConfigError(
+            f"Expected sessions after {start.fit_end:%Y-%m-%d} to judge: {start.name} has seen "
+            f"the others. Received: a fit up to {until:%Y-%m-%d}.",
+            hint=f"--set backtest.start={start.fit_end + pd.Timedelta(1, 'D'):%Y-%m-%d}",
         )

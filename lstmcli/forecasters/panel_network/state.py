@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -61,3 +62,18 @@ class PanelState:
     ends: np.ndarray
     smearing: Mapping[Mode, np.ndarray]
     shapes: Mapping[Mode, np.ndarray]
+
+    def alone(self) -> PanelState:
+        """Return what forecasts each ticker alone, by the last fit: what ships with the program."""
+        last = self.stretches[-1]
+        return replace(
+            self,
+            stretches=(Stretch(_alone(last.wide), _alone(last.har), last.networks),),
+            ends=self.ends[:0],
+            smearing=_alone(self.smearing),
+            shapes=_alone(self.shapes),
+        )
+
+
+def _alone(by_mode: Mapping[Mode, Any]) -> dict[Mode, Any]:
+    return {mode: value for mode, value in by_mode.items() if not mode.panel}
