@@ -5,8 +5,8 @@
 Writes results/panel.csv. The network is trained on 500 tickers of the first file up to the end of
 2015 and of 2019, and judged over the four years after on the tickers of the second file and on the
 100 of the first that it never sees: those whose names have the smallest SHA-256. It forecasts them
-as a panel, and alone, one at a time, with the market series and without. The rivals are fitted
-anew each year on the panel that is judged. Configs trained on the second file alone stand beside.
+as a panel, and alone, one at a time, with the market series and without; and as the network that
+ships with the program does. The rivals are fitted anew each year on the panel that is judged. Configs trained on the second file alone stand beside.
 
 Each piece is kept in the workspace: interrupted, the command goes on after the last that is
 finished.
@@ -39,6 +39,8 @@ from lstmcli.evaluation.metrics import qlike, realise
 from lstmcli.evaluation.verdict import outcomes
 from lstmcli.forecasters.base import Fitted, Recipe
 from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.forecasters.calibrated import FittedCalibrated
+from lstmcli.forecasters.panel_network import FittedPanel, PanelRecipe
 from lstmcli.forecasters.run_recipe import RunRecipe
 from lstmcli.frames import COVERAGES
 from lstmcli.panel import MarketSeries, Panel
@@ -166,6 +168,8 @@ def pieces(universe: Universe, arguments: Sequence[str]) -> Iterator[pd.DataFram
             yield losses("panel", lambda of, origins, make=network: make().forecast(of, origins))
             yield losses("panel, alone", partial(alone, network, market=True))
             yield losses("panel, alone, no market", partial(alone, network, market=False))
+            yield losses("pretrained", partial(pretrained, network, market=True))
+            yield losses("pretrained, no market", partial(pretrained, network, market=False))
             for rival in RIVALS:
                 yield losses(rival, partial(yearly, rival))
             for config in TRAINED:
@@ -190,6 +194,22 @@ def alone(
         rows = made.forecast(of.only([ticker]), origins)
         parts.append(rows[rows["step"].isin(STEPS)])
     return pd.concat(parts, ignore_index=True)
+
+
+def pretrained(
+    network: Callable[[], Fitted], panel: Panel, origins: pd.DatetimeIndex, *, market: bool
+) -> pd.DataFrame:
+    """Return what `lstm predict` would publish of each ticker if this fit had shipped."""
+    of = panel if market else panel.with_(market={})
+    return FittedCalibrated(as_shipped(network()), alone=True).forecast(of, origins)
+
+
+def as_shipped(network: Fitted) -> FittedPanel:
+    """Return a fit in the form in which one ships with the program."""
+    recipe = load_config("pretrained").recipe()
+    if not (isinstance(network, FittedPanel) and isinstance(recipe, PanelRecipe)):
+        raise TypeError(f"Expected a panel network. Received: {network.name}.")
+    return network.shipped(recipe)
 
 
 class Progress:

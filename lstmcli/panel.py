@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ import pandas as pd
 from lstmcli.errors import NoDataError
 from lstmcli.frames import empty_events
 from lstmcli.sessions import HABIT, WEEKDAYS, expected_sessions, last_closed
+
+Column = TypeVar("Column", pd.Series, pd.DataFrame)
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ class View:
         """
         return self._series(name).bars
 
-    def at_close(self, name: str, column: pd.Series) -> pd.Series:
+    def at_close(self, name: str, column: Column) -> Column:
         """Return a column of a market series as it was known at each close of the ticker.
 
         On a session (T,) of the ticker this is the value of the series' last session
@@ -195,7 +197,7 @@ class View:
         older is stale.
 
         Args:
-            column: one value for each session of the series.
+            column: one value for each session of the series; or a table of several columns.
         """
         series = self._series(name)
         at = last_closed(self.calendar, self.sessions, series.calendar, series.sessions)
@@ -204,10 +206,12 @@ class View:
         expected = expected_sessions(
             self.calendar, self.sessions, series.calendar, series.sessions[:HABIT]
         )
-        values = np.full(len(at), np.nan)
+        values = np.full((len(at), *column.shape[1:]), np.nan)
         known = np.flatnonzero(at >= 0)
         fresh = known[series.sessions.to_numpy()[at[known]] == expected[known]]
         values[fresh] = column.to_numpy(float)[at[fresh]]
+        if isinstance(column, pd.DataFrame):
+            return pd.DataFrame(values, index=self.bars.index, columns=column.columns)
         return pd.Series(values, index=self.bars.index)
 
     def events(self, kind: str) -> pd.DataFrame:

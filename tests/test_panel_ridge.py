@@ -16,7 +16,7 @@ from lstmcli.forecasters.panel_network.fit import (
     least_sessions,
     ridge_steps,
 )
-from lstmcli.forecasters.panel_network.ridge import PENALTY, Products
+from lstmcli.forecasters.ridge import PENALTY, Products
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.panel import Panel
 

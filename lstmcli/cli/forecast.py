@@ -29,8 +29,8 @@ def print_forecast(prediction: Prediction, look: Look, *, details: bool) -> None
     close = f"{five_digits(prediction.last_close)}{currency}"
     line = f"{prediction.ticker}  last close {close}, {_age(prediction)}  {drawn(look.closes)}"
     print(f"\n{line.rstrip()}")
-    if prediction.label:
-        print(wrapped(f"NOTE: {prediction.label}"))
+    for note in (*([prediction.label] if prediction.label else []), *prediction.notes):
+        print(wrapped(f"NOTE: {note}"))
     basis = prediction.basis
     print(f"{basis.unit}:" if basis.kind != CLOSE else "")
     _print_table(prediction, look)

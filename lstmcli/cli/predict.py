@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,17 +51,21 @@ def predict(
     details: Annotated[
         bool, typer.Option("--details", help="The whole verdict, more steps, a baseline beside.")
     ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Read what is stored; fetch nothing.")
+    ] = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
 ) -> int:
     """Forecast the next sessions.
 
-    From the last settled bar. No ticker: every one of the newest run. Several: a
-    line for each.
+    From the last settled bar; bars that are not stored are fetched. By the newest
+    run that knows the ticker, else by the network that ships with the program.
+    No ticker: every stored one. Several: a line for each.
 
     \b
-    lstm predict MRK
-    lstm predict MRK MDT --details
+    lstm predict AAPL MSFT MRK
+    lstm predict MRK --details
     lstm predict --json | jq '.forecasts[0].steps[0].q50'
     lstm predict MRK --as-of 2016-06-30
     """
@@ -75,26 +80,27 @@ def predict(
             f"Expected one of --json, --csv and --details. Received: {' and '.join(chosen)}.",
             hint="--json and --csv hold every step already",
         )
-    with spinner("loading the networks", quiet=quiet):
+    with spinner("loading the network", quiet=quiet):
         from lstmcli.pipeline import predict as pipeline
+        from lstmcli.pipeline.first_fetch import first_fetch
         from lstmcli.pipeline.look import look_at
         from lstmcli.pipeline.prices import with_baseline
         from lstmcli.pipeline.session import Session
         from lstmcli.store import Workspace
 
         session = Session(Workspace(workspace))
-        named = named_tickers(tickers, universe)
-        done, failed = pipeline.predict(
-            session,
-            named,
-            run=run,
-            as_of=parse_origin(as_of),
-            with_earlier=not as_csv,
+        named, origin = named_tickers(tickers, universe), parse_origin(as_of)
+        not_fetched = {}
+        if not offline:
+            not_fetched = first_fetch(session, named, run=run, say=partial(say, quiet=quiet))
+        there = [ticker for ticker in named if ticker not in not_fetched]
+        done, failed = (
+            pipeline.predict(session, there, run=run, as_of=origin, with_earlier=not as_csv)
+            if there or not named
+            else ([], [])
         )
         looks = [] if as_csv else [look_at(session, prediction) for prediction in done]
     _warn_stale(done, quiet=quiet)
-    if not named and run is None:
-        _say_not_shown(session, quiet=quiet)
     for prediction in done:
         _warn(prediction, quiet=quiet)
     if as_json:
@@ -107,7 +113,8 @@ def predict(
     elif done:
         _print(done, looks, details=details)
         say_next(f"lstm plot {shell_word(done[0].ticker)}", quiet=quiet)
-    return highest((failure.error for failure in failed), as_json=as_json)
+    errors = [*not_fetched.values(), *(failure.error for failure in failed)]
+    return highest(errors, as_json=as_json)
 
 
 def _print(done: Sequence[Prediction], looks: Sequence[Look], *, details: bool) -> None:
@@ -148,20 +155,6 @@ def parse_origin(text: str | None) -> pd.Timestamp | None:
     return pd.Timestamp(day)
 
 
-def _say_not_shown(session: Session, *, quiet: bool) -> None:
-    """Say which stored tickers are not shown where none was named: the newest run has others."""
-    shown = session.latest().tickers
-    known = {ticker for manifest in session.manifests() for ticker in manifest.tickers}
-    left = [ticker for ticker in session.workspace.bars.tickers() if ticker not in shown]
-    for command, why, tickers in (
-        ("predict", "which an older run knows", [name for name in left if name in known]),
-        ("train", "which no run knows", [name for name in left if name not in known]),
-    ):
-        if tickers:
-            some = " ".join(map(shell_word, tickers[:5])) + (" …" if len(tickers) > 5 else "")
-            say(f"not shown: {some}, {why}; lstm {command} {some}", quiet=quiet)
-
-
 def _warn_stale(done: Sequence[Prediction], *, quiet: bool) -> None:
     """Warn of tickers whose last bar is old, once for those that end on one session."""
     groups: dict[tuple[int, str], list[str]] = {}
@@ -179,14 +172,18 @@ def _warn_stale(done: Sequence[Prediction], *, quiet: bool) -> None:
         say(f"warning: {who}: stale: {settled} since {whose}", quiet=quiet)
 
 
+def _seen_sentence(prediction: Prediction) -> str:
+    """Return what to know of a forecast from an origin that its weights have seen."""
+    from lstmcli.report.wording import note_on_seen
+
+    fit_end = prediction.fitted.fit_end
+    return note_on_seen(f"{prediction.made_on:%Y-%m-%d}", f"{fit_end:%Y-%m-%d}")
+
+
 def _warn(prediction: Prediction, *, quiet: bool) -> None:
-    ticker, made_on = prediction.ticker, f"{prediction.made_on:%Y-%m-%d}"
+    ticker = prediction.ticker
     if prediction.seen:
-        say(
-            f"warning: {ticker}: the network has seen bars after {made_on}: "
-            "this shows the tool, not its skill",
-            quiet=quiet,
-        )
+        say(f"warning: {ticker}: {_seen_sentence(prediction)}", quiet=quiet)
     if prediction.basis.warning:
         say(f"warning: {ticker}: {prediction.basis.warning}", quiet=quiet)
 
@@ -239,6 +236,7 @@ def _answer(prediction: Prediction, look: Look) -> dict[str, Any]:
         "label": prediction.label,
         "sessions_behind": prediction.sessions_behind,
         "in_sample": prediction.seen,
+        "notes": list(prediction.notes),
         "file": str(prediction.path),
         "outlook": look.outlook,
         "previous": look.previous

@@ -48,6 +48,8 @@ def print_watch_list(predictions: Sequence[Prediction], looks: Sequence[Look]) -
     print(wrapped(_answer(predictions)))
     for label in dict.fromkeys(of.label for of in predictions if of.label):
         print(wrapped(f"NOTE: {label}"))
+    for note in (note for of in predictions for note in of.notes):
+        print(wrapped(f"NOTE: {note}"))
     print()
     every = list(_columns(pairs))
     columns = _fitting(every)

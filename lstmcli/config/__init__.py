@@ -78,6 +78,9 @@ class RunConfig(Section):
     market: dict[SeriesName, Ticker] = Field(default_factory=dict)
     """Series that describe the market by the names that features use, such as `vix: ^VIX`."""
 
+    start: Annotated[str, Field(max_length=100), AfterValidator(_printable)] = ""
+    """The run whose weights training starts from; `pretrained` ships with the program."""
+
     # Keras and numpy take seeds of 32 bits.
     seed: int = Field(7, ge=0, lt=2**32)
     """The same seed, bars and machine give the same forecast."""
@@ -128,6 +131,7 @@ class RunConfig(Section):
                 seed=self.seed,
                 threads=self.training.threads,
                 label=self.name,
+                starts=bool(self.start),
             )
         network = NetworkRecipe(
             model=self.model,
@@ -149,7 +153,11 @@ class RunConfig(Section):
         """Return the config with its defaults written out; reads back as equal."""
         sections = self.model_dump(mode="json")
         # What is left to the file and to the network is not written down as if it were chosen.
-        unsaid = {"name": not self.name, "future": self.future is None}
+        unsaid = {
+            "name": not self.name,
+            "start": not self.start,
+            "future": self.future is None,
+        }
         sections = {key: value for key, value in sections.items() if not unsaid.get(key)}
         if isinstance(self.model, PanelNetworkConfig):
             for section, names in UNREAD.items():
@@ -164,7 +172,7 @@ def config_sha(config: RunConfig) -> str:
     settings["future"] = list(config.known_ahead)
     # Runs of a version that did not know these keys are what their defaults say.
     defaults = {key: RunConfig.model_fields[key].default for key in ("scale", "har_weight")}
-    defaults |= {"market": {}, "future": list(config.model.known_ahead)}
+    defaults |= {"market": {}, "start": "", "future": list(config.model.known_ahead)}
     settings = {key: value for key, value in settings.items() if defaults.get(key, ...) != value}
     canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -177,9 +177,21 @@ def _forecast(evening: Evening) -> None:
     evening.on_step(f"forecasting {len(left)} ticker{'s' * (len(left) > 1)} …")
     done, failed = predict(evening.session, list(left), beside=BESIDE)
     for failure in failed:
-        evening.fail(left[failure.ticker], "predict", failure.error)
+        ticker_day = left[failure.ticker]
+        if _is_too_young(evening, ticker_day, failure.error):
+            evening.wait(ticker_day, str(failure.error), str(failure.error.hint))
+        else:
+            evening.fail(ticker_day, "predict", failure.error)
     for prediction in done:
         _issue(evening, left[prediction.ticker], prediction)
+
+
+def _is_too_young(evening: Evening, ticker_day: TickerDay, error: LstmError) -> bool:
+    """Return whether a ticker has too few bars for any run: the evenings will bring more."""
+    run = ticker_day.run
+    return isinstance(error, NoDataError) and bool(
+        run and evening.session.manifest(run).any_ticker
+    )
 
 
 def _recall(evening: Evening, ticker_day: TickerDay) -> None:

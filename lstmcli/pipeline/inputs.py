@@ -14,6 +14,7 @@ from lstmcli.pipeline.session import Loaded, Session
 from lstmcli.store.bars import BarsMeta
 from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
+from lstmcli.store.shipped import PRETRAINED
 from lstmcli.trading import check_origin, readable
 
 
@@ -34,7 +35,7 @@ class Inputs:
 
 
 def find_run(session: Session, run: str | None, ticker: str) -> Manifest:
-    """Return the named run, else the newest one that knows the ticker.
+    """Return the named run, else the newest one that knows the ticker, else the one that ships.
 
     Raises:
         NoDataError: there is none, or the named run knows other tickers.
@@ -44,8 +45,10 @@ def find_run(session: Session, run: str | None, ticker: str) -> Manifest:
         manifest = session.manifest(run) if run else session.latest([ticker])
     except NoDataError:
         session.bars(ticker)  # a ticker without bars has to be fetched first: its error says so
-        raise
-    if ticker not in manifest.tickers:
+        if run:
+            raise
+        return session.manifest(PRETRAINED)
+    if ticker not in manifest.tickers and not manifest.any_ticker:
         raise NoDataError(
             f"The run {manifest.run} knows {' '.join(manifest.tickers)}. Received: {ticker}.",
             hint=f"lstm train {shell_word(ticker)} --config {manifest.variant}.yaml",
@@ -86,7 +89,8 @@ def panel_of_run(session: Session, asked: Sequence[Inputs]) -> Panel:
     """Return what a run may read at an origin: every ticker of it, its market, its events.
 
     A forecast is calibrated by the errors of all tickers of its run, and HAR reads the
-    mean of the market. So they all take part, whichever are asked for.
+    mean of the market. So they all take part, whichever are asked for. A run that forecasts
+    any ticker takes each one alone.
 
     Args:
         asked: of one run and one origin.
@@ -97,7 +101,7 @@ def panel_of_run(session: Session, asked: Sequence[Inputs]) -> Panel:
     manifest, origin = asked[0].manifest, asked[0].origin
     bars = {inputs.ticker: inputs.bars for inputs in asked}
     metas = {inputs.ticker: inputs.meta for inputs in asked}
-    for ticker in manifest.tickers:
+    for ticker in () if manifest.any_ticker else manifest.tickers:
         if ticker not in bars:
             try:
                 settled, meta = session.settled(ticker)

@@ -15,7 +15,7 @@ from lstmcli.errors import ConfigError, LstmError, NoDataError, shell_word
 from lstmcli.pipeline.plot_backtest import backtest_figure, calibration_figures
 from lstmcli.pipeline.plot_forecast import attention_figure, compare_figure, prediction_figure
 from lstmcli.pipeline.plot_past import forecast_tickers, past_figures
-from lstmcli.pipeline.predict import Failure, predict
+from lstmcli.pipeline.predict import Failure, default_tickers, predict
 from lstmcli.pipeline.session import Session
 from lstmcli.store import Workspace
 
@@ -135,7 +135,7 @@ def _draw(
         case "past":
             return _past(session, tickers, run, theme, one)
     if kind == "compare":
-        tickers = tickers or (session.manifest(run) if run else session.latest()).tickers
+        tickers = tickers or default_tickers(session, run)
         _check_comparable(tickers)
     predictions, failures = predict(
         session, tickers, run=run, as_of=as_of, with_keras=kind == "attention"

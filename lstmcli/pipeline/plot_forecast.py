@@ -70,7 +70,7 @@ def prediction_figure(prediction: Prediction, theme: Theme) -> Figure:
         verdict=prediction.manifest.verdict,
         baseline=prediction.baseline,
         basis=prediction.basis,
-        note=prediction.label,
+        note=" ".join(note for note in (prediction.label, *prediction.notes) if note) or None,
         theme=theme,
     )
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, shell_word
-from lstmcli.forecasters.base import join_forecasts
+from lstmcli.forecasters.base import Recipe, join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.calibration_state import CalibrationState
@@ -19,6 +19,7 @@ from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
 from lstmcli.pipeline.market import check_market, notes_on_stale
+from lstmcli.pipeline.notes import notes_on
 from lstmcli.pipeline.predecessor import calibration_of
 from lstmcli.pipeline.prices import in_prices, price_basis, with_baseline
 from lstmcli.pipeline.session import Session
@@ -48,6 +49,7 @@ class Prediction:
         sessions_behind: settled sessions after the origin that have no bar here; 0 is
             fresh, None where the user chose the origin.
         seen: whether the networks were fitted on sessions after the origin.
+        notes: what else has to be said of it.
         path: where the prices were written.
     """
 
@@ -68,6 +70,7 @@ class Prediction:
     seen: bool
     path: Path
     earlier: pd.DataFrame | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def bars(self) -> pd.DataFrame:
@@ -103,20 +106,17 @@ def predict(
     """Forecast each ticker and write its CSV; one that fails leaves the others alone.
 
     Args:
-        tickers: none is every ticker of the run.
-        run: else of each ticker the newest that knows it.
+        tickers: none is every ticker of the run, or without a run every stored one.
+        run: else of each ticker the newest that knows it, or the one that ships.
         as_of: forecast from the last session up to this date.
         with_keras: load what can be explained, too, which takes seconds.
         beside: names of baselines that are wanted besides the hardest.
         with_earlier: forecast from the session before, too, where that costs next to nothing.
 
     Raises:
-        NoDataError, DataError: no ticker is named, and there is no usable run.
+        NoDataError, DataError: no ticker is named, and there is no usable run or no bar.
     """
-    if not tickers:
-        tickers = (session.manifest(run) if run else session.latest()).tickers
-        stored = session.workspace.bars.tickers()  # a ticker of the run may have been removed
-        tickers = [ticker for ticker in tickers if ticker in stored] or tickers
+    tickers = tickers or default_tickers(session, run)
     groups: dict[tuple[str, pd.Timestamp], list[Inputs]] = {}
     failed: dict[str, Failure] = {}
     for ticker in tickers:
@@ -135,7 +135,8 @@ def predict(
             state = calibration_of(session, name, panel)
             before = _sessions_before(asked, fitted, state) if with_earlier else {}
             named = [inputs.ticker for inputs in asked]
-            raw, published = FittedCalibrated(fitted, state).with_inner(
+            alone = asked[0].manifest.any_ticker
+            raw, published = FittedCalibrated(fitted, state, alone=alone).with_inner(
                 panel,
                 here.union([*before.values()]),
                 enough=named if fitted.recipe.reads_others else None,
@@ -144,7 +145,7 @@ def predict(
             raw = _from(raw, origin)
             hardest = hardest_baseline(asked[0].manifest.verdict) or "ewma"
             baselines = {
-                baseline: _baseline(baseline, fitted, panel, here)
+                baseline: _baseline(baseline, fitted, panel, here, alone=alone)
                 for baseline in dict.fromkeys((hardest, *beside))
             }
             bases = _bases(session, panel, pd.concat([published, baselines[hardest]]))
@@ -189,6 +190,25 @@ def predict(
     )
 
 
+def default_tickers(session: Session, run: str | None) -> list[str]:
+    """Return the stored tickers of a run, or all where it is not named or knows any.
+
+    Raises:
+        NoDataError: there are no bars, or no such run.
+    """
+    stored = session.workspace.bars.tickers()
+    if not stored:
+        raise NoDataError(
+            f"There are no bars in {session.workspace.bars.folder}.",
+            hint="lstm predict MRK fetches those of a ticker",
+        )
+    manifest = session.manifest(run) if run else None
+    if manifest is None or manifest.any_ticker:
+        return stored
+    # A ticker of the run may have been removed.
+    return [name for name in manifest.tickers if name in stored] or list(manifest.tickers)
+
+
 def _sessions_before(
     asked: Sequence[Inputs], fitted: FittedRun, state: CalibrationState | None
 ) -> dict[str, pd.Timestamp]:
@@ -196,7 +216,8 @@ def _sessions_before(
 
     That is where it is out of sample, and where calibration forecasts it anyway.
     """
-    first = fitted.fit_end if state is None else max(fitted.fit_end, state.before)
+    first = max(fitted.fit_end, fitted.learns_from)
+    first = first if state is None else max(first, state.before)
     before = {inputs.ticker: inputs.bars.index[-2] for inputs in asked if len(inputs.bars) > 1}
     return {ticker: session for ticker, session in before.items() if session >= first}
 
@@ -247,12 +268,26 @@ def _bases(session: Session, panel: Panel, rows: pd.DataFrame) -> dict[str, Pric
 
 
 def _baseline(
-    name: str, fitted: FittedRun, panel: Panel, origins: pd.DatetimeIndex
+    name: str, fitted: FittedRun, panel: Panel, origins: pd.DatetimeIndex, *, alone: bool
 ) -> pd.DataFrame:
-    """Return the Forecast of a baseline; no rows where histories are too short."""
+    """Return the Forecast of a baseline; no rows where histories are too short.
+
+    Args:
+        alone: fit it on each ticker by itself, up to the origin.
+    """
     recipe = BASELINES[name](fitted.recipe.horizon)
+    if alone:
+        each = [panel.only([ticker]) for ticker in panel]
+        return join_forecasts([_fitted_alone(recipe, one, origins) for one in each])
     try:
         return recipe.fit(panel, fitted.fit_end).forecast(panel, origins)
+    except NoDataError:
+        return join_forecasts([])
+
+
+def _fitted_alone(recipe: Recipe, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+    try:
+        return recipe.fit(panel, origins[-1]).forecast(panel, origins)
     except NoDataError:
         return join_forecasts([])
 
@@ -276,8 +311,8 @@ def _prediction(
     if forecast is None or raw is None or prices is None or basis is None:
         raise NoDataError(
             f"{inputs.ticker}: Expected {fitted.recipe.lookback} sessions with every feature "
-            f"before {inputs.origin:%Y-%m-%d}. Received: {len(inputs.bars)} bars, the first of "
-            "which only warm features up.",
+            f"before {inputs.origin:%Y-%m-%d}. Received: {len(inputs.bars)} bars"
+            + ("." if inputs.manifest.any_ticker else ", the first of which only warm features up."),
             hint=f"lstm fetch {shell_word(inputs.ticker)} --start 2000-01-01",
         )
     check_forecast(forecast)
@@ -302,9 +337,10 @@ def _prediction(
         currency=inputs.meta.currency,
         label=inputs.meta.label,
         sessions_behind=behind,
-        seen=inputs.origin < fitted.fit_end,
+        seen=inputs.origin < max(fitted.fit_end, fitted.learns_from),
         path=workspace.write_forecast(
             with_baseline(prices, forecasts.baseline), ticker=inputs.ticker, run=inputs.manifest.run
         ),
         earlier=forecasts.earlier,
+        notes=notes_on(inputs),
     )

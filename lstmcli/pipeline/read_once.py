@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from lstmcli.errors import LstmError
+from lstmcli.errors import LstmError, NoDataError
 from lstmcli.store.bars import BarsMeta, BarsStore, as_read
-from lstmcli.store.runs import Manifest, RunStore
+from lstmcli.store.runs import Manifest, RunFiles, RunStore
+from lstmcli.store.shipped import PATH, PRETRAINED, shipped_run
 
 Key = TypeVar("Key")
 Known = TypeVar("Known")
@@ -46,7 +47,10 @@ class BarsReadOnce(BarsStore):
 
 
 class RunsReadOnce(RunStore):
-    """Stored runs; their names are listed once and each manifest is parsed once."""
+    """Stored runs, and the one that ships with the program, which no list of them names.
+
+    Names are listed once, and each manifest is parsed once.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -58,11 +62,34 @@ class RunsReadOnce(RunStore):
             self._names = super().names()
         return list(self._names)
 
+    def find(self, beginning: str) -> str:
+        if beginning == PRETRAINED:
+            return shipped_run().manifest.run
+        try:
+            return super().find(beginning)
+        except NoDataError:
+            if beginning and _ships(beginning):
+                return beginning
+            raise
+
     def manifest(self, name: str) -> Manifest:
         read, name = super().manifest, self.find(name)
+        if _ships(name):
+            return shipped_run().manifest
         return once(self._manifests, name, lambda: read(name))
+
+    def read(self, manifest: Manifest) -> RunFiles:
+        return shipped_run().files if _ships(manifest.run) else super().read(manifest)
+
+    def path(self, name: str) -> Path:
+        return PATH if _ships(name) else super().path(name)
 
     def finish(self, manifest: Manifest, **files: Any) -> None:
         super().finish(manifest, **files)
         self._names = None
         self._manifests.pop(manifest.run, None)
+
+
+def _ships(name: str) -> bool:
+    """Return whether a run of this name ships with the program."""
+    return PRETRAINED in name and name == shipped_run().manifest.run

@@ -27,14 +27,15 @@ MAX_IN_ONE_PAGE = 30
 def report_now(session: Session, *, output: Path | None = None) -> tuple[Path, list[Failure]]:
     """Write the page with what is known now, a ledger or not.
 
-    Tickers that were never issued show what the newest run that knows them forecasts.
+    Tickers that were never issued show what the newest run that knows them forecasts, or the
+    run that ships.
 
     Returns:
         The page, and the tickers that could not be forecast, of which no evening has told.
 
     Raises:
         ConfigError: the folder of `output` does not exist.
-        NoDataError: nothing was issued, and no run knows a stored ticker.
+        NoDataError: nothing was issued, and there are no bars.
         DataError: the ledger is damaged.
         DiskError: no space, or not writable; the page that was there remains.
     """
@@ -45,10 +46,7 @@ def report_now(session: Session, *, output: Path | None = None) -> tuple[Path, l
     live = _record(session)
     issued = live.tickers if live else ()
     left = [ticker for ticker in workspace.bars.tickers() if ticker not in issued]
-    known = [ticker for ticker in left if _is_known(session, ticker)]
-    if not issued and not known:
-        session.latest(left)  # its error says how to train one
-    predictions, failures = predict(session, known) if known else ([], [])
+    predictions, failures = predict(session, left) if left or not issued else ([], [])
     # What the last evening said of a ticker stands on the page already.
     told = {outcome["ticker"] for outcome in (day or {}).get("tickers", [])}
     failures = [failure for failure in failures if failure.ticker not in told]
@@ -66,14 +64,6 @@ def _record(session: Session) -> Live | None:
         return score(session)
     except NoDataError:
         return None
-
-
-def _is_known(session: Session, ticker: str) -> bool:
-    try:
-        session.latest([ticker])
-    except NoDataError:
-        return False
-    return True
 
 
 def write_report(

@@ -14,31 +14,28 @@ from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.train import start_run, train
 from lstmcli.pipeline.training_plan import plan_training
 from lstmcli.store.runs import Manifest, Plan
+from lstmcli.store.shipped import PRETRAINED
 
 
 def retrain(evening: Evening) -> None:
     """Find the run of each ticker, and train again what its schedule says.
 
-    A score is never the reason. A ticker that no run knows yet joins the run that most
-    others share, when that is trained again; until then it waits, and nothing has failed.
+    A score is never the reason. A ticker that no run of the workspace knows yet is forecast by
+    the one that ships, until it joins the run that most others share, when that is trained again.
     """
     runs: dict[str, Manifest] = {}
-    unknown: dict[str, tuple[TickerDay, NoDataError]] = {}
+    newcomers = []
     for ticker_day in evening.ready():
         try:
             manifest = find_run(evening.session, None, ticker_day.ticker)
-        except NoDataError as error:
-            unknown[ticker_day.ticker] = ticker_day, error
         except LstmError as error:
             evening.fail(ticker_day, "run", error)
+            continue
+        ticker_day.run = manifest.run
+        if manifest.any_ticker:
+            newcomers.append(ticker_day)
         else:
-            ticker_day.run = manifest.run
             runs[manifest.run] = manifest
-    if unknown and not _any_is_known(evening):
-        for ticker_day, reason in unknown.values():
-            evening.fail(ticker_day, "run", reason)
-        unknown = {}
-    newcomers = [ticker_day for ticker_day, _ in unknown.values()]
     host = _host(evening, list(runs.values())) if newcomers else None
     # The host comes first, with its newcomers: after a crash another run may be due alone.
     for manifest in sorted(runs.values(), key=lambda manifest: manifest != host):
@@ -48,8 +45,30 @@ def retrain(evening: Evening) -> None:
             # The old networks go on forecasting.
             evening.fail_step("retrain", error, run=manifest.run)
     for ticker_day in newcomers:
-        if ticker_day.run is None and ticker_day.note is None:
-            _wait(evening, ticker_day, host)
+        if _is_in_sample(evening, ticker_day):
+            _refuse_in_sample(evening, ticker_day, host)
+
+
+def _is_in_sample(evening: Evening, ticker_day: TickerDay) -> bool:
+    """Return whether the run of a ticker was fitted on the session that it would forecast from.
+
+    Only a replay of the past asks for that; such a forecast would score itself.
+    """
+    if ticker_day.run is None or ticker_day.session is None:
+        return False
+    return bool(ticker_day.session < evening.session.fitted(ticker_day.run).learns_from)
+
+
+def _refuse_in_sample(evening: Evening, ticker_day: TickerDay, host: Manifest | None) -> None:
+    """Leave a ticker waiting for a training; without any run it fails."""
+    ticker, fit_end = ticker_day.ticker, evening.session.fitted(PRETRAINED).fit_end
+    why = f"the network that ships has seen the sessions to {fit_end:%Y-%m-%d}"
+    if host is not None or _any_is_known(evening):
+        _wait(evening, ticker_day, host, why)
+        return
+    named = shell_word(ticker)
+    error = NoDataError(f"No run knows {named}, and {why}.", hint=f"lstm train {named}")
+    evening.fail(ticker_day, "run", error)
 
 
 def _any_is_known(evening: Evening) -> bool:
@@ -76,17 +95,17 @@ def _host(evening: Evening, runs: Sequence[Manifest]) -> Manifest | None:
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def _wait(evening: Evening, ticker_day: TickerDay, host: Manifest | None, why: str = "") -> None:
+def _wait(evening: Evening, ticker_day: TickerDay, host: Manifest | None, why: str) -> None:
     """Say that a ticker has no forecast yet, when it will have one, and the command for sooner."""
-    ticker = ticker_day.ticker
-    note, options = f"{ticker}: no run knows it yet, so it has no forecast.", ""
+    ticker, options = ticker_day.ticker, ""
+    note = f"{ticker}: no run knows it yet, and {why}, so it has no forecast."
     if host is not None:
         schedule = evening.session.config(host.run).retrain
         options = f" --config {_config_name(evening.session, host)}"
         if schedule != "never":
             note += f" It is trained with the next {schedule} training of {host.run}."
             options += f" --set retrain={schedule}"
-    evening.wait(ticker_day, note + why, f"lstm train {shell_word(ticker)}{options}")
+    evening.wait(ticker_day, note, f"lstm train {shell_word(ticker)}{options}")
 
 
 def _config_name(session: Session, manifest: Manifest) -> str:
@@ -125,7 +144,11 @@ def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[Ticke
             )
         evening.log("retrain", "postponed", run=manifest.run, message=why)
         return
-    able = [day for day in newcomers if _can_join(evening, config, day, manifest)]
+    able = [
+        day
+        for day in newcomers
+        if not evening.is_issued(day) and _can_join(evening, config, day)
+    ]
     evening.on_step(f"training {config.recipe().name} anew ({config.retrain}) …")
     joined = able if len(manifest.tickers) > 1 else []
     # Those with a run of their own come before the host: after a crash it is still due.
@@ -133,7 +156,7 @@ def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[Ticke
         try:
             _train(evening, config, [ticker_day])
         except LstmError as error:
-            _wait(evening, ticker_day, manifest, f" A training failed: {error}")
+            _stays(evening, ticker_day, f"A training of it failed: {error}")
     try:
         _train(evening, config, [*own, *joined], replaces=manifest.run)
     except LstmError as error:
@@ -141,21 +164,26 @@ def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[Ticke
             raise
         # Nobody loses a training because of those who join.
         for ticker_day in joined:
-            _wait(evening, ticker_day, manifest, f" A training with it failed: {error}")
+            _stays(evening, ticker_day, f"A training with it failed: {error}")
         _train(evening, config, own, replaces=manifest.run)
 
 
-def _can_join(evening: Evening, config: RunConfig, ticker_day: TickerDay, host: Manifest) -> bool:
-    """Return whether the bars of a ticker can be learnt from; else it waits."""
+def _can_join(evening: Evening, config: RunConfig, ticker_day: TickerDay) -> bool:
+    """Return whether the bars of a ticker can be learnt from."""
     try:
         panel = evening.session.panel([ticker_day.ticker], [config]).panel
         if len(config.recipe().prepare(panel).origins()):
             return True
-        why = f" Its {len(panel.sessions()):,} sessions are too few to learn from."
+        why = f"Its {len(panel.sessions()):,} sessions are too few to learn from."
     except LstmError as error:
-        why = f" It cannot be learnt from: {error}"
-    _wait(evening, ticker_day, host, why)
+        why = f"It cannot be learnt from: {error}"
+    _stays(evening, ticker_day, why)
     return False
+
+
+def _stays(evening: Evening, ticker_day: TickerDay, why: str) -> None:
+    """Note why a ticker joins no training: the run that ships goes on forecasting it."""
+    evening.day.notes.append(f"{ticker_day.ticker}: {why} It stays with the network that ships.")
 
 
 def _train(

@@ -255,6 +255,7 @@ class _Update:
             exchange=delivery.exchange,
             timezone=delivery.timezone,
             currency=delivery.currency,
+            kind=delivery.kind,
             label=delivery.label,
             allowed_jumps=tuple(sorted(self.allow_jumps)),
             # A later start than before does not delete the bars that are stored already.

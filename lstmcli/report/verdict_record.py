@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,11 +121,36 @@ def short_verdict(stored: Mapping[str, Any] | None) -> str:
         return f"An older version found {recipe}: {word} against {name}."
     if not parts:
         return stored_paragraphs(stored)[0]
+    unseen = stored.get("unseen")
+    if unseen:
+        return _verdict_on_unseen(unseen, stored, parts)
     sessions = stored.get("origins")
     tested = f" on {sessions:,} sessions that it had not seen" if sessions else ""
+    return f"Tested{tested}: {recipe} {'; it '.join(parts)}.{_held(stored)}"
+
+
+def _verdict_on_unseen(
+    unseen: Mapping[str, Any], stored: Mapping[str, Any], parts: Sequence[str]
+) -> str:
+    """Return the verdict on a network that was judged on tickers that it never saw.
+
+    Args:
+        unseen: `trained_on` and `tickers` (how many), `fit_end` (of what forecasts) and
+            `fit_ends` (of the fits that were judged), as ISO dates.
+        parts: what it beats, and what not.
+    """
+    ends = joined([end[:4] for end in unseen["fit_ends"]])
+    return (
+        f"Trained on {unseen['trained_on']:,} US shares to {unseen['fit_end']}. The same training "
+        f"to {ends}, tested on {unseen['tickers']:,} shares that it never saw, "
+        f"{'; it '.join(parts)}.{_held(stored)} These weights are judged by your ledger from now "
+        "on."
+    )
+
+
+def _held(stored: Mapping[str, Any]) -> str:
     inside = [row["coverage"] for row in stored.get("coverage") or [] if row["nominal"] == 0.8]
-    held = f" Its 80 % range held {100 * np.mean(inside):.0f} % of the outcomes." if inside else ""
-    return f"Tested{tested}: {recipe} {'; it '.join(parts)}.{held}"
+    return f" Its 80 % range held {100 * np.mean(inside):.0f} % of the outcomes." if inside else ""
 
 
 _PHRASES = {

@@ -22,6 +22,30 @@ def recipe_of(name: str) -> tuple[str, bool]:
     return name.removesuffix(CALIBRATED), name.endswith(CALIBRATED)
 
 
+def note_on_untested(ticker: str) -> str:
+    """Return what to know of a network tested on US shares where it forecasts something else."""
+    return (
+        f"{ticker}: the network was tested on US shares alone. How well it forecasts anything else "
+        "is not known yet."
+    )
+
+
+def note_on_short_history(ticker: str, sessions: int, needed: int) -> str:
+    """Return what to know of a forecast from fewer sessions than the network reads."""
+    return (
+        f"{ticker}: {sessions} sessions are too few for the network, which reads {needed}. "
+        "The ranges follow EWMA volatility."
+    )
+
+
+def note_on_seen(made_on: str, fit_end: str) -> str:
+    """Return what to know of a forecast by weights that were fitted on later sessions."""
+    return (
+        f"these weights have seen the years to {fit_end}, and this forecast is from {made_on}: "
+        "a picture, no score"
+    )
+
+
 def untrained_members(best_epochs: Sequence[int]) -> str:
     """Return how many members of a network no epoch has made better, as a sentence."""
     left = list(best_epochs).count(0)

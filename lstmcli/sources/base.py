@@ -33,6 +33,7 @@ class Delivery:
     exchange: str | None = None
     timezone: str | None = None
     currency: str | None = None
+    kind: str | None = None  # of security, as Yahoo calls it: EQUITY, ETF, INDEX
     first_trade: date | None = None  # of the security, whatever range was asked for
     label: str | None = None
     notes: tuple[str, ...] = ()

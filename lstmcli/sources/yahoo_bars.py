@@ -91,6 +91,7 @@ def details(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "exchange": metadata.get("exchangeName"),
         "timezone": metadata.get("exchangeTimezoneName"),
         "currency": metadata.get("currency"),
+        "kind": metadata.get("instrumentType"),
         "first_trade": _first_trade(metadata),
     }
 

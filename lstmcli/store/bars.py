@@ -41,6 +41,7 @@ class BarsMeta(Section):
     calendar: str
     timezone: str | None = None
     currency: str | None = None
+    kind: str | None = None  # of security, as Yahoo calls it: EQUITY, ETF, INDEX
     label: str | None = None
     start: date | None = None  # what was asked for; None: all there is
     allowed_jumps: tuple[date, ...] = ()  # sessions whose jump is real, as the user said

@@ -68,6 +68,7 @@ class Manifest(Record):
         crps: a log return, of what is published, over the tickers and steps of the test block;
             None of a run up to version 0.2.
         files: SHA-256 of every other file of the run.
+        any_ticker: whether it forecasts tickers that it was not fitted on.
     """
 
     format: int
@@ -87,6 +88,7 @@ class Manifest(Record):
     verdict: dict[str, Any] | None = None
     crps: float | None = None
     files: dict[str, str] = Field(default_factory=dict)
+    any_ticker: bool = False
 
     @field_validator("verdict")
     @classmethod

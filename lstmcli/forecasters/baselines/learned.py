@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, filtered_simulation
+from lstmcli.forecasters.ridge import Products
 from lstmcli.forecasters.volatility.clock import FittedClock, clock_regressors, fit_panel_clock
 from lstmcli.forecasters.volatility.regressors import (
     har_regressors,
@@ -23,9 +24,6 @@ from lstmcli.panel import Panel
 
 BLOCKS = 4
 """Stretches of training dates, each predicted by a fit that has not seen it."""
-
-PENALTY = 0.01
-"""Of a squared standardised coefficient, in units of one row's squared error."""
 
 ANCHORS = (1, 5, 20)
 """Steps that are boosted; log variance is interpolated between them."""
@@ -216,12 +214,11 @@ def _columns(
 
 
 def _ridge(x: np.ndarray, y: np.ndarray) -> Regressor:
-    from sklearn.linear_model import Ridge
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    # Cholesky needs only the products of columns, which rows by the hundred thousand do not slow.
-    return make_pipeline(StandardScaler(), Ridge(PENALTY * len(x), solver="cholesky")).fit(x, y)
+    # scikit-learn would do the same, and takes half a second to import before each forecast.
+    columns = range(x.shape[1])
+    products = Products(columns, y.shape[1], 1)
+    products.add(x, y, np.zeros(len(x), int))
+    return products.ridge(columns, [0])
 
 
 def _boosted(x: np.ndarray, y: np.ndarray) -> Regressor:

@@ -314,9 +314,9 @@ def _market_columns(view: View) -> pd.DataFrame:
         of_index[f"index_variance_{span}"] = np.log(variance.rolling(span).mean()) - usual
         moved = returns.rolling(span).sum() / (sigma * np.sqrt(span))
         of_index[f"index_return_{span}"] = moved
-    columns = {name: view.at_close(VIX, each) for name, each in of_vix.items()}
-    columns |= {name: view.at_close(INDEX, each) for name, each in of_index.items()}
-    return pd.DataFrame(columns)[names]
+    each = {VIX: pd.DataFrame(of_vix), INDEX: pd.DataFrame(of_index)}
+    found = [view.at_close(name, columns) for name, columns in each.items()]
+    return pd.concat(found, axis=1)[names]
 
 
 def _clock_columns(

@@ -21,7 +21,7 @@ from lstmcli.forecasters.panel_network.modes import (
     ridge_columns,
 )
 from lstmcli.forecasters.panel_network.network import STEPS
-from lstmcli.forecasters.panel_network.ridge import Products, Ridge
+from lstmcli.forecasters.ridge import Products, Ridge
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.panel_network.volatility import log_variances_in

@@ -26,6 +26,10 @@ from lstmcli.forecasters.volatility.ewma import (
 from lstmcli.frames import QUANTILES
 from lstmcli.panel import Panel
 
+READ = 1500
+"""Sessions before the first origin that are read: a level of 1,000, the lags and reports before
+it, and the run-in of the network."""
+
 if TYPE_CHECKING:
     from lstmcli.forecasters.panel_network.recipe import PanelRecipe
 
@@ -70,7 +74,15 @@ class FittedPanel:
         if not self.recipe.alone:
             return self._forecast(panel, origins)
         # So a ticker has the same digits whichever others are asked for.
-        return join_forecasts([self._forecast(panel.only([name]), origins) for name in panel])
+        each = [self._recent(panel.only([name]), origins) for name in panel]
+        return join_forecasts([self._forecast(one, origins) for one in each])
+
+    def _recent(self, panel: Panel, origins: pd.DatetimeIndex) -> Panel:
+        """Return the panel of one ticker without bars that say nothing of the origins any more."""
+        sessions = panel.sessions()
+        first = min(origins.min(), self.learns_from) if len(origins) else self.learns_from
+        start = sessions.searchsorted(first) - READ
+        return panel.since(sessions[start]) if start > 0 else panel
 
     def _forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         columns = Columns(panel)
@@ -161,7 +173,7 @@ class FittedPanel:
     def stored_state(self) -> bytes:
         first, last = str(self.learns_from.date()), str(self.fit_end.date())
         stored = StoredPanel(
-            blocks={"train": (first, last)},
+            blocks={} if self.recipe.alone else {"train": (first, last)},
             fit_end=last,
             best_epochs=self.best_epochs,
             tickers=self.tickers,

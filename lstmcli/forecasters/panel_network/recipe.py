@@ -30,6 +30,10 @@ from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.panel import Panel, View
 
 
+NETWORK_READS = LONG_WARM_UP + 1
+"""Sessions without which a ticker has no level of variance."""
+
+
 @dataclass(frozen=True)
 class PanelRecipe:
     """A network that corrects a wide regression of volatility, learnt across tickers.
@@ -68,7 +72,7 @@ class PanelRecipe:
     @property
     def lookback(self) -> int:
         """Sessions before the first forecast: the level of a ticker's variance needs them."""
-        return EWMA_WARM_UP + 1 if self.alone else LONG_WARM_UP + 1
+        return EWMA_WARM_UP + 1 if self.alone else NETWORK_READS
 
     @property
     def alone(self) -> bool:

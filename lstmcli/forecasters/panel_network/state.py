@@ -11,7 +11,7 @@ import numpy as np
 from lstmcli.forecasters.panel_network.inputs import Standardisation
 from lstmcli.forecasters.panel_network.modes import MODES, Mode
 from lstmcli.forecasters.panel_network.network import Weights
-from lstmcli.forecasters.panel_network.ridge import Ridge
+from lstmcli.forecasters.ridge import Ridge
 from lstmcli.forecasters.volatility.clock import FittedClock
 
 

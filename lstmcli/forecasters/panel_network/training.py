@@ -69,8 +69,8 @@ class PanelNetworkConfig(Section):
     """Width of the two dense layers behind it."""
     dropout: Dropout = 0.1
     """Share of the values that training leaves out at random."""
-    batches: int = Field(1500, ge=1, le=1_000_000)
-    """Steps of a training; it does not stop early."""
+    batches: int = Field(1500, ge=0, le=1_000_000)
+    """Steps of a training; it does not stop early. 0: the run that it starts from, as it is."""
     tickers: int = Field(96, ge=1, le=10_000)
     """Tickers of a batch."""
     span: int = Field(192, ge=65, le=10_000)

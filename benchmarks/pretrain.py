@@ -1,0 +1,157 @@
+"""Make the network that ships with the program.
+
+    python benchmarks/pretrain.py pool600.parquet market30.csv.gz ^VIX.csv ^GSPC.csv
+
+Writes lstmcli/pretrained.lstm: the panel network, trained on 500 tickers of the first file to
+the end of 2023. Its scores are those of results/panel.csv: the same recipe, trained to 2015 and
+to 2019, judged on the 100 tickers that are never trained on. Fits and losses are those of
+panel.py, which goes first, kept in its workspace. The same fits and files give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import panel as benchmark
+import pandas as pd
+
+from lstmcli.config import RunConfig, config_sha, load_config
+from lstmcli.evaluation.verdict import judge
+from lstmcli.forecasters.baselines import LADDER
+from lstmcli.forecasters.panel_network import FittedPanel
+from lstmcli.forecasters.panel_network.files import ARRAYS
+from lstmcli.pipeline.market import series_key
+from lstmcli.pipeline.versions import versions
+from lstmcli.report.verdict_record import verdict_json
+from lstmcli.store.records import to_csv
+from lstmcli.store.run_file import RunFile, to_bytes
+from lstmcli.store.runs import FORMAT, Manifest
+from lstmcli.store.shipped import PATH, PRETRAINED
+
+CUT = 2023
+JUDGED = "judges"
+MADE = datetime(2026, 11, 26, tzinfo=UTC)
+"""When this network was made; its name begins so."""
+
+SCORES = (
+    *("judged", "first", "last", "recipe", "step", "forecasts", "dates", "crps"),
+    *("coverage50", "worst50", "coverage80", "worst80", "coverage95", "worst95"),
+)
+"""What of results/panel.csv is shipped, with the skill against each rival."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("pool", "market30", "vix", "index"):
+        parser.add_argument(name)
+    parser.add_argument("--workspace", type=Path, default=Path("data/panel"))
+    parser.add_argument("--output", type=Path, default=PATH)
+    arguments = parser.parse_args()
+    universe = benchmark.stored(arguments)
+    content = to_bytes(run_file(universe, sys.argv[1:]))
+    arguments.output.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    print(f"{arguments.output}: {len(content):,} bytes, SHA-256 {digest}")
+
+
+def run_file(universe: benchmark.Universe, arguments: Sequence[str]) -> RunFile:
+    """Return the run that ships."""
+    network = benchmark.as_shipped(benchmark.fitted(universe, arguments, f"panel-pool-{CUT}"))
+    config = load_config(PRETRAINED)
+    losses = judged_losses(universe, arguments)
+    with np.load(io.BytesIO(network.files()[ARRAYS]), allow_pickle=False) as arrays:
+        panel = {name: arrays[name] for name in arrays.files}
+    return RunFile(
+        manifest=manifest_of(universe, network, config, losses),
+        provenance=provenance_of(universe, network),
+        texts={
+            "config.yaml": config.to_yaml(),
+            "state.json": network.stored_state().decode(),
+            "history.csv": to_csv(network.history.assign(seconds=0.0)).decode(),
+        },
+        arrays={"panel": panel},
+    )
+
+
+def judged_losses(universe: benchmark.Universe, arguments: Sequence[str]) -> pd.DataFrame:
+    """Return the losses of the network and of each rung on tickers that it never saw."""
+    parts = []
+    for cut in benchmark.CUTS:
+        panel = universe.part(JUDGED)
+        network = partial(benchmark.fitted, universe, arguments, f"panel-pool-{cut}")
+        forecasters = {PRETRAINED: partial(benchmark.pretrained, network, market=True)}
+        forecasters |= {name: partial(benchmark.yearly, name) for name in LADDER}
+        for name, forecast in forecasters.items():
+            parts.append(benchmark.losses_of(universe, name, JUDGED, cut, panel, forecast))
+    return pd.concat(parts, ignore_index=True)
+
+
+def manifest_of(
+    universe: benchmark.Universe, network: FittedPanel, config: RunConfig, losses: pd.DataFrame
+) -> Manifest:
+    own = losses[losses["recipe"] == PRETRAINED]
+    sha = config_sha(config)
+    verdict = judge(losses, [PRETRAINED], LADDER, calibrated=True, fits=len(benchmark.CUTS))
+    unseen = {
+        "tickers": own["ticker"].nunique(),
+        "trained_on": len(network.tickers),
+        "fit_ends": [f"{cut}-12-31" for cut in benchmark.CUTS],
+        "fit_end": f"{network.fit_end:%Y-%m-%d}",
+    }
+    return Manifest(
+        format=FORMAT,
+        run=f"{MADE:%Y%m%dT%H%M%SZ}-{PRETRAINED}-{sha[:8]}",
+        created_at=MADE,
+        variant=config.model.name,
+        tickers=network.tickers,
+        features=config.features,
+        config_sha=sha,
+        bars=hashes_of(universe, network.tickers),
+        labels={},
+        test=(f"{own['made_on'].min():%Y-%m-%d}", f"{own['made_on'].max():%Y-%m-%d}", 1),
+        parameters=network.parameters,
+        seconds=0.0,
+        threads={},
+        versions=versions(),
+        verdict={**verdict_json(verdict[PRETRAINED]), "unseen": unseen},
+        crps=float(own.groupby("step")["crps"].mean().mean()),
+        any_ticker=True,
+    )
+
+
+def hashes_of(universe: benchmark.Universe, tickers: Sequence[str]) -> dict[str, str]:
+    """Return the SHA-256 of the bars of each ticker, and of the market series."""
+    bars, market = universe.workspace.bars, universe.workspace.market
+    found = {ticker: bars.read(ticker)[1].sha256 for ticker in tickers}
+    return found | {series_key(name): market.read(name)[1].sha256 for name in market.tickers()}
+
+
+def provenance_of(universe: benchmark.Universe, network: FittedPanel) -> dict[str, Any]:
+    """Return what the network learnt from, how, and its scores in results/panel.csv."""
+    table = pd.read_csv(benchmark.OUTPUT)
+    years = len(benchmark.CUTS) * benchmark.YEARS
+    whole = table[table["last"] - table["first"] + 1 == years]
+    own = whole[whole["recipe"].str.startswith(PRETRAINED)]
+    skills = [f"{what}_{rival}" for rival in benchmark.RIVALS for what in ("skill", "t")]
+    panel = universe.part("pool")
+    return {
+        "command": "python benchmarks/pretrain.py",
+        "universe": f"{len(network.tickers)} US shares",
+        "first_session": f"{panel.sessions()[0]:%Y-%m-%d}",
+        "last_session": f"{network.fit_end:%Y-%m-%d}",
+        "trained_as": load_config("panel").to_yaml(),
+        "scores": own[[*SCORES, *skills]].to_dict("records"),
+    }
+
+
+if __name__ == "__main__":
+    main()
