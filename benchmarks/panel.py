@@ -6,7 +6,8 @@ Writes results/panel.csv. The network is trained on 500 tickers of the first fil
 2015 and of 2019, and judged over the four years after on the tickers of the second file and on the
 100 of the first that it never sees: those whose names have the smallest SHA-256. It forecasts them
 as a panel, and alone, one at a time, with the market series and without; and as the network that
-ships with the program does. The rivals are fitted anew each year on the panel that is judged. Configs trained on the second file alone stand beside.
+ships with the program does. The rivals are fitted anew each year on the panel that is judged.
+Configs trained on the second file alone stand beside.
 
 Each piece is kept in the workspace: interrupted, the command goes on after the last that is
 finished.

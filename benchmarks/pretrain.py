@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import panel as benchmark
 import pandas as pd
+import panel as benchmark
 
 from lstmcli.config import RunConfig, config_sha, load_config
 from lstmcli.evaluation.verdict import judge

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from lstmcli.pipeline.look import Look
     from lstmcli.pipeline.predict import Prediction
-    from lstmcli.pipeline.session import Session
 
 
 def predict(
@@ -82,7 +81,6 @@ def predict(
         )
     with spinner("loading the network", quiet=quiet):
         from lstmcli.pipeline import predict as pipeline
-        from lstmcli.pipeline.first_fetch import first_fetch
         from lstmcli.pipeline.look import look_at
         from lstmcli.pipeline.prices import with_baseline
         from lstmcli.pipeline.session import Session
@@ -91,8 +89,10 @@ def predict(
         session = Session(Workspace(workspace))
         named, origin = named_tickers(tickers, universe), parse_origin(as_of)
         not_fetched = {}
-        if not offline:
-            not_fetched = first_fetch(session, named, run=run, say=partial(say, quiet=quiet))
+        if not offline and (new := pipeline.without_bars(session, named)):
+            from lstmcli.pipeline.first_fetch import first_fetch
+
+            not_fetched = first_fetch(session, new, run=run, say=partial(say, quiet=quiet))
         there = [ticker for ticker in named if ticker not in not_fetched]
         done, failed = (
             pipeline.predict(session, there, run=run, as_of=origin, with_earlier=not as_csv)

@@ -140,6 +140,11 @@ def _print_plan(plan: TrainPlan) -> None:
         said = (
             f"{horizon} origins before each boundary are dropped: no target straddles two blocks."
         )
+    elif plan.recipe.alone:
+        said = (
+            f"The training goes on from {plan.config.start}. The test block has only sessions that "
+            "this run has not seen."
+        )
     else:
         said = (
             "The training dates are cut into blocks, each forecast by networks that have not seen "

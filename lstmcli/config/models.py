@@ -43,7 +43,10 @@ def panel_faults(config: RunConfig) -> Iterator[tuple[Path, str]]:
                 path = (section, name) if section else (name,)
                 yield path, "leave it out: a panel network does not read it"
     if not (config.model.batches or config.start):
-        yield ("model", "batches"), "Expected 1 or more: there is no run to start from. Received: 0."
+        yield (
+            ("model", "batches"),
+            "Expected 1 or more: there is no run to start from. Received: 0.",
+        )
     for name in config.market:
         if name not in (VIX, INDEX):
             yield (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -163,7 +163,9 @@ def forecast_fold(fitted: Fitted, panel: Panel, fold: Fold, steps: tuple[int, ..
     return rows[np.isin(rows["step"], steps)].reset_index(drop=True)
 
 
-def calibrate_folds(rows: pd.DataFrame, panel: Panel, folds: Sequence[Fold]) -> pd.DataFrame:
+def calibrate_folds(
+    rows: pd.DataFrame, panel: Panel, folds: Sequence[Fold], *, alone: Collection[str] = ()
+) -> pd.DataFrame:
     """Return the realised forecasts on the origins of all folds, raw and calibrated.
 
     Each recipe is calibrated by itself. Calibration goes through the dates in their order,
@@ -173,12 +175,16 @@ def calibrate_folds(rows: pd.DataFrame, panel: Panel, folds: Sequence[Fold]) -> 
     Args:
         rows: of every fold, as `forecast_fold` returns them.
         panel: the whole panel.
+        alone: recipes that are calibrated ticker by ticker; see `FittedCalibrated`.
     """
     origins = pd.DatetimeIndex(np.concatenate([fold.origins for fold in folds]))
     known = [taking_part(panel, fold) for fold in folds]
     parts = []
-    for _, raw in rows.groupby("recipe", sort=False):
-        both = pd.concat([raw, calibrate(raw, panel, origins)], ignore_index=True)
+    for recipe, raw in rows.groupby("recipe", sort=False):
+        by_itself = recipe in alone
+        pools = [own for _, own in raw.groupby("ticker", sort=False)] if by_itself else [raw]
+        moved = [calibrate(pool, panel, origins, moves=not by_itself) for pool in pools]
+        both = pd.concat([raw, *moved], ignore_index=True)
         parts += [
             realise(both[both["made_on"].isin(fold.origins)], bars).assign(fold=fold.number)
             for fold, bars in zip(folds, known, strict=True)
@@ -193,8 +199,14 @@ def check_span(configs: dict[str, BacktestConfig]) -> None:
         ConfigError: the configs would be judged on different origins.
     """
     if len(set(configs.values())) > 1:
+        # What begins last is the shortest span, which any of them can be judged on.
+        shortest = max(configs.values(), key=lambda each: each.start or date.min)
+        settings = shortest.model_dump(mode="json")
+        others = [each.model_dump(mode="json") for each in configs.values()]
+        differ = [name for name in settings if len({str(each[name]) for each in others}) > 1]
+        sets = " ".join(f"--set backtest.{name}={settings[name]}" for name in differ)
         raise ConfigError(
             "Expected the same `backtest:` section in every config that is compared. "
             f"Received: {', '.join(configs)} differ, and would be judged on other days.",
-            hint="--set backtest.folds=4 sets it for all",
+            hint=f"{sets.replace('=None', '=null')} sets it for all",
         )

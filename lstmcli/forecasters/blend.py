@@ -42,6 +42,7 @@ class Blend:
     library: ClassVar[str] = NetworkRecipe.library
     optional_series: ClassVar[tuple[str, ...]] = NetworkRecipe.optional_series
     reads_others: ClassVar[bool] = NetworkRecipe.reads_others
+    alone: ClassVar[bool] = NetworkRecipe.alone
     volatility_alone: ClassVar[bool] = NetworkRecipe.volatility_alone
 
     @property

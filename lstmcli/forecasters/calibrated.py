@@ -48,7 +48,8 @@ class Calibrated:
         return self.recipe.name
 
     def fit(self, panel: Panel, until: pd.Timestamp) -> FittedCalibrated:
-        return FittedCalibrated(self.recipe.fit(panel, until))
+        alone = getattr(self.recipe, "alone", False)
+        return FittedCalibrated(self.recipe.fit(panel, until), alone=alone)
 
 
 @dataclass(frozen=True)

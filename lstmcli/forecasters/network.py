@@ -67,6 +67,7 @@ class NetworkRecipe:
     library: ClassVar[str] = "TensorFlow"
     optional_series: ClassVar[tuple[str, ...]] = ()
     reads_others: ClassVar[bool] = False
+    alone: ClassVar[bool] = False
     volatility_alone: ClassVar[bool] = False
 
     @property

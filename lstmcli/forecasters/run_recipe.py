@@ -180,6 +180,11 @@ class RunRecipe(Recipe, Protocol):
         ...
 
     @property
+    def alone(self) -> bool:
+        """Whether each ticker is forecast and calibrated by itself, whatever else is known."""
+        ...
+
+    @property
     def volatility_alone(self) -> bool:
         """Whether it forecasts no direction: its median is that of past errors."""
         ...

@@ -13,6 +13,7 @@ from lstmcli.executors import Failure, open_executor, run_tasks, task_error
 from lstmcli.forecasters.calibrated import Calibrated, FittedCalibrated
 from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.start import recipe_for_simulations
 from lstmcli.pipeline.training_plan import plan_training
 
 SIMULATIONS, THOROUGH = 20, 200
@@ -50,6 +51,8 @@ def audit(
         NoDataError: no bars, or too few for the blocks.
     """
     asked, config = config, light(config)
+    if config.start:
+        asked = asked.model_copy(update={"start": session.manifest(config.start).run})
     plan = plan_training(session, config, tickers)
     panel, recipe = plan.panel, plan.recipe
     horizon = recipe.horizon
@@ -61,7 +64,7 @@ def audit(
 
     on_stage("fitting on the bars given")
     yield leaks.check_fit(recipe, panel, plan.until, seed=config.seed)
-    fitted = FittedCalibrated(recipe.fit(panel, plan.until))
+    fitted = FittedCalibrated(recipe.fit(panel, plan.until), alone=recipe.alone)
     test = plan.scored["test"].origins
     some = [test[0], test[len(test) // 2], test[-1]]
     yield leaks.check_forecast(fitted, panel, some, seed=config.seed)
@@ -70,15 +73,17 @@ def audit(
     yield leaks.describe_copying(rows)
 
     # The config's own split, in shares: these bars have another number of sessions.
-    published, market = Calibrated(config.recipe()), tuple(config.market)
+    simulated, market = recipe_for_simulations(session, config), tuple(config.market)
+    published = Calibrated(simulated)
     on_stage("fitting on shuffled sessions")
-    yield simulated_checks.check_permuted(config.recipe(), panel, seed=config.seed)
-    on_stage("fitting on a planted signal")
-    patient = Calibrated(light(asked, epochs=PLANTED_EPOCHS).recipe())
-    check = simulated_checks.check_planted
-    if recipe.volatility_alone:
-        check = simulated_checks.check_planted_volatility
-    yield check(patient, horizon, seed=config.seed, market=market)
+    yield simulated_checks.check_permuted(simulated, panel, seed=config.seed)
+    if recipe.work.most:
+        on_stage("fitting on a planted signal")
+        patient = recipe_for_simulations(session, light(asked, epochs=PLANTED_EPOCHS))
+        check = simulated_checks.check_planted
+        if recipe.volatility_alone:
+            check = simulated_checks.check_planted_volatility
+        yield check(Calibrated(patient), horizon, seed=config.seed, market=market)
     on_stage("fitting on simulated GARCH")
     yield simulated_checks.check_oracle(published, horizon, seed=config.seed, market=market)
 

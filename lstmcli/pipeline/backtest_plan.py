@@ -20,6 +20,7 @@ from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.run_recipe import UNTRAINED
 from lstmcli.pipeline.session import Loaded, Session
+from lstmcli.pipeline.start import check_unseen_folds, recipe_of
 from lstmcli.pipeline.training_plan import sessions_needed
 from lstmcli.pipeline.versions import versions
 from lstmcli.store.backtests import BacktestRecord
@@ -75,6 +76,8 @@ def plan_backtest(
     sessions = panel.sessions()
     least = max(sessions_needed(config) for config in configs.values())
     folds = cut_folds(sessions, first.backtest, horizon=horizon, least=least)
+    for config in configs.values():
+        check_unseen_folds(session, config, folds)
     left_out = {
         str(fold.number): tuple(sorted(set(panel) - set(taking_part(panel, fold))))
         for fold in folds
@@ -90,6 +93,7 @@ def plan_backtest(
         # With one thread per network, the digits do not depend on the number of workers.
         label: config.model_copy(
             update={
+                "start": config.start and session.manifest(config.start).run,
                 "tickers": tuple(panel),
                 "training": config.training.model_copy(
                     update={"threads": config.training.threads or 1}
@@ -100,7 +104,7 @@ def plan_backtest(
     }
     recipes: list[Recipe] = [
         # The label is the name in every table, also where the config has a name of its own.
-        *(c.model_copy(update={"name": label}).recipe() for label, c in settled.items()),
+        *(recipe_of(session, c.model_copy(update={"name": label})) for label, c in settled.items()),
         *(baseline(horizon) for baseline in BASELINES.values()),
     ]
     steps = judged_steps(horizon)

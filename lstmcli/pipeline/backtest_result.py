@@ -150,7 +150,8 @@ def _realised(
         on_stage(f"calibrating {recipe}")
         pieces = [workspace.backtests.piece(name, task.key) for task in tasks]
         raw = pd.concat(pieces, ignore_index=True)
-        rows = calibrate_folds(raw, plan.loaded.panel, plan.folds)
+        alone = [label for label, config in plan.configs.items() if config.recipe().alone]
+        rows = calibrate_folds(raw, plan.loaded.panel, plan.folds, alone=alone)
         rows = rows[pd.MultiIndex.from_frame(rows[KEYS]).isin(shared)].reset_index(drop=True)
         yield rows.assign(usual_sign=_usual_signs(rows, plan))
 

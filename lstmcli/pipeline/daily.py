@@ -189,9 +189,7 @@ def _forecast(evening: Evening) -> None:
 def _is_too_young(evening: Evening, ticker_day: TickerDay, error: LstmError) -> bool:
     """Return whether a ticker has too few bars for any run: the evenings will bring more."""
     run = ticker_day.run
-    return isinstance(error, NoDataError) and bool(
-        run and evening.session.manifest(run).any_ticker
-    )
+    return isinstance(error, NoDataError) and bool(run and evening.session.manifest(run).any_ticker)
 
 
 def _recall(evening: Evening, ticker_day: TickerDay) -> None:

@@ -27,6 +27,7 @@ from lstmcli.report.prices import PriceBasis
 from lstmcli.report.verdict_record import hardest_baseline
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
+from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
 
 
@@ -135,7 +136,7 @@ def predict(
             state = calibration_of(session, name, panel)
             before = _sessions_before(asked, fitted, state) if with_earlier else {}
             named = [inputs.ticker for inputs in asked]
-            alone = asked[0].manifest.any_ticker
+            alone = fitted.recipe.alone
             raw, published = FittedCalibrated(fitted, state, alone=alone).with_inner(
                 panel,
                 here.union([*before.values()]),
@@ -188,6 +189,16 @@ def predict(
         [done[ticker] for ticker in tickers if ticker in done],
         [failed[ticker] for ticker in tickers if ticker in failed],
     )
+
+
+def without_bars(session: Session, tickers: Sequence[str]) -> list[str]:
+    """Return the tickers that have no stored bars.
+
+    Raises:
+        ConfigError: a name cannot be a ticker.
+    """
+    stored = session.workspace.bars.tickers()
+    return [name for name in dict.fromkeys(map(check_ticker, tickers)) if name not in stored]
 
 
 def default_tickers(session: Session, run: str | None) -> list[str]:
@@ -312,7 +323,9 @@ def _prediction(
         raise NoDataError(
             f"{inputs.ticker}: Expected {fitted.recipe.lookback} sessions with every feature "
             f"before {inputs.origin:%Y-%m-%d}. Received: {len(inputs.bars)} bars"
-            + ("." if inputs.manifest.any_ticker else ", the first of which only warm features up."),
+            + (
+                "." if inputs.manifest.any_ticker else ", the first of which only warm features up."
+            ),
             hint=f"lstm fetch {shell_word(inputs.ticker)} --start 2000-01-01",
         )
     check_forecast(forecast)

@@ -145,9 +145,7 @@ def _retrain_run(evening: Evening, manifest: Manifest, newcomers: Sequence[Ticke
         evening.log("retrain", "postponed", run=manifest.run, message=why)
         return
     able = [
-        day
-        for day in newcomers
-        if not evening.is_issued(day) and _can_join(evening, config, day)
+        day for day in newcomers if not evening.is_issued(day) and _can_join(evening, config, day)
     ]
     evening.on_step(f"training {config.recipe().name} anew ({config.retrain}) …")
     joined = able if len(manifest.tickers) > 1 else []

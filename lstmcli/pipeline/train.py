@@ -32,6 +32,7 @@ from lstmcli.pipeline.versions import versions
 from lstmcli.report.verdict_record import verdict_json
 from lstmcli.store.checkpoints import Checkpoints
 from lstmcli.store.runs import FORMAT, Manifest
+from lstmcli.store.shipped import PRETRAINED
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +79,16 @@ def start_run(session: Session, plan: TrainPlan) -> str:
     """Make the run's folder with its config and return its name.
 
     Raises:
+        ConfigError: there is nothing to train.
         DiskError: the workspace cannot be written.
     """
+    if not plan.recipe.work.most:
+        raise ConfigError(
+            f"Expected model.batches of 1 or more. Received: 0, by which {plan.recipe.name} stays "
+            "as it is: there is nothing to train.",
+            hint=f"lstm predict {' '.join(map(shell_word, plan.panel))} needs no training; "
+            f"lstm train --from {PRETRAINED} trains it on",
+        )
     return session.workspace.runs.start(
         at=clock.now(),
         variant=plan.recipe.name,
@@ -160,7 +169,8 @@ def _train(
     # By what will forecast, the calibration is learnt, too.
     final = final.exported(on_stage)
     on_stage("calibrating")
-    calibration = learnt_by(session, plan, final)
+    # What forecasts each ticker alone learns from the misses since its start, whenever it does.
+    calibration = None if plan.recipe.alone else learnt_by(session, plan, final)
     on_stage("saving")
     on_test = summary(scores[scores["block"] == "test"])
     test = plan.scored["test"]
@@ -190,7 +200,7 @@ def _train(
         fitted=final.files(),
         history=history,
         scores=scores,
-        calibration=calibration.to_bytes(),
+        calibration=None if calibration is None else calibration.to_bytes(),
         outcomes=came,
     )
     return TrainResult(
@@ -220,14 +230,16 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
         except NoDataError:
             # HAR needs a longer history than a network may do with.
             log.info("%s: too few sessions, left out of the table", name)
-    validation = plan.scored["validation"].origins
     others = (scored.untrained(), *baselines)
-    forecasts = (fitted.forecast(panel, validation) for fitted in (scored, *others))
-    # Without names for what a universe makes large: the next block needs the room.
-    scores = [score(_realised(list(forecasts), panel)).assign(block="validation")]
+    scores = []
+    if "validation" in plan.scored:
+        validation = plan.scored["validation"].origins
+        forecasts = (fitted.forecast(panel, validation) for fitted in (scored, *others))
+        # Without names for what a universe makes large: the next block needs the room.
+        scores = [score(_realised(list(forecasts), panel)).assign(block="validation")]
 
     test = plan.scored["test"].origins
-    raw, published = FittedCalibrated(scored).with_inner(panel, test)
+    raw, published = FittedCalibrated(scored, alone=plan.recipe.alone).with_inner(panel, test)
     beside = (fitted.forecast(panel, test) for fitted in others)
     rows = _realised([raw, published, *beside], panel)
     scores.append(score(rows).assign(block="test"))

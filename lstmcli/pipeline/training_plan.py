@@ -11,9 +11,10 @@ import pandas as pd
 from lstmcli.config import RunConfig, config_sha
 from lstmcli.errors import NoDataError, shell_word
 from lstmcli.evaluation.simulation import simulated
-from lstmcli.forecasters.run_recipe import Prepared, RunRecipe
+from lstmcli.forecasters.run_recipe import FittedRun, Prepared, RunRecipe
 from lstmcli.panel import Panel
 from lstmcli.pipeline.session import Loaded, Session
+from lstmcli.pipeline.start import start_of, unseen_block
 from lstmcli.splits import Block, split_origins
 from lstmcli.store.runs import Plan
 from lstmcli.trading import missing_before
@@ -63,7 +64,11 @@ class TrainPlan:
         before = self.recipe.prepare(self.panel.until(self.until)).origins()
         return [
             ("scored", "train", before),
-            *(("scored", name, self.scored[name].origins) for name in ("validation", "test")),
+            *(
+                ("scored", name, self.scored[name].origins)
+                for name in ("validation", "test")
+                if name in self.scored
+            ),
             ("final", "train", self.prepared.origins()),
         ]
 
@@ -83,6 +88,11 @@ def plan_training(session: Session, config: RunConfig, tickers: Sequence[str]) -
     """
     loaded = session.panel_to_learn_from(tickers or config.tickers, [config])
     config = config.model_copy(update={"tickers": tuple(loaded.panel)})
+    start = start_of(session, config)
+    if start is not None:
+        return _plan_from(
+            start, config.model_copy(update={"start": session.manifest(config.start).run}), loaded
+        )
     recipe = config.recipe()
     horizon = recipe.horizon
     prepared = recipe.prepare(loaded.panel)
@@ -105,8 +115,38 @@ def plan_training(session: Session, config: RunConfig, tickers: Sequence[str]) -
     )
 
 
+def _plan_from(start: FittedRun, config: RunConfig, loaded: Loaded) -> TrainPlan:
+    """Return the plan of a training that starts from another run.
+
+    Only sessions that the start has not seen judge, or teach calibration.
+    """
+    recipe = config.recipe().starting_from(start)
+    prepared = recipe.prepare(loaded.panel)
+    origins, sessions = prepared.origins(), loaded.panel.sessions()
+    config = config.model_copy(update={"split": config.split.resolve(len(origins))})
+    test = unseen_block(origins, config.split, start)
+    scored, final = {"test": test}, {}
+    if recipe.work.keeps_best:
+        scored = split_origins(origins, config.split, recipe.horizon, test=True)
+        final = split_origins(origins, config.split, recipe.horizon, test=False)
+        for block in (scored["calibration"], final["calibration"]):
+            unseen_block(block.origins, config.split, start)
+        recipe.check_training(prepared, scored["train"].origins)
+    return TrainPlan(
+        config=config,
+        loaded=loaded,
+        recipe=recipe,
+        prepared=prepared,
+        scored=scored,
+        final=final,
+        until=sessions[sessions.get_loc(scored["test"].first) - 1],
+    )
+
+
 def sessions_needed(config: RunConfig) -> int:
     """Return the fewest sessions without a hole on which a config can be trained."""
+    if config.start:
+        return config.recipe().lookback
     return config.split.origins_needed(config.recipe().horizon) + _unlabelled(config)
 
 

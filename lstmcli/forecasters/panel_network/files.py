@@ -11,8 +11,8 @@ import numpy as np
 from lstmcli.forecasters.panel_network.inputs import Standardisation
 from lstmcli.forecasters.panel_network.modes import MODES, Mode, har_ridge_columns, ridge_columns
 from lstmcli.forecasters.panel_network.network import Weights
-from lstmcli.forecasters.ridge import Ridge
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
+from lstmcli.forecasters.ridge import Ridge
 from lstmcli.forecasters.run_recipe import FitSummary
 from lstmcli.forecasters.volatility.clock import FittedClock
 

@@ -21,10 +21,10 @@ from lstmcli.forecasters.panel_network.modes import (
     ridge_columns,
 )
 from lstmcli.forecasters.panel_network.network import STEPS
-from lstmcli.forecasters.ridge import Products, Ridge
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.panel_network.volatility import log_variances_in
+from lstmcli.forecasters.ridge import Products, Ridge
 from lstmcli.forecasters.volatility.clock import FittedClock, every_nth, fit_clock, learnt_rows
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.frames import QUANTILES, cumulative_returns

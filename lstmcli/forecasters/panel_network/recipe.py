@@ -29,7 +29,6 @@ from lstmcli.forecasters.training import Silent, Watch, member_seed
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.panel import Panel, View
 
-
 NETWORK_READS = LONG_WARM_UP + 1
 """Sessions without which a ticker has no level of variance."""
 
@@ -63,7 +62,7 @@ class PanelRecipe:
     threads: int | None = None
     label: str = ""
     starts: bool = False
-    start: FittedPanel | None = field(default=None, repr=False)
+    start: FittedPanel | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:

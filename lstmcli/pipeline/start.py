@@ -1,0 +1,90 @@
+"""What a training starts from: nothing, or the weights of another run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from lstmcli.config import RunConfig
+from lstmcli.errors import ConfigError
+from lstmcli.evaluation.backtest import Fold
+from lstmcli.forecasters.panel_network import FittedPanel
+from lstmcli.forecasters.run_recipe import FittedRun, RunRecipe
+from lstmcli.pipeline.session import Session
+from lstmcli.splits import MIN_BLOCK, Block, SplitConfig
+
+LONG_AGO = pd.Timestamp(1900, 1, 1)
+"""A day before all bars."""
+
+
+def start_of(session: Session, config: RunConfig) -> FittedRun | None:
+    """Return the fit that a training starts from; None where it starts from nothing.
+
+    Raises:
+        NoDataError: there is no such run.
+        DataError: it is damaged.
+    """
+    if not config.start:
+        return None
+    return session.fitted(session.manifest(config.start).run, with_keras=True)
+
+
+def recipe_of(session: Session, config: RunConfig) -> RunRecipe:
+    """Return the recipe of a config, with the fit that it starts from.
+
+    Raises:
+        NoDataError, DataError: see `start_of`.
+        ConfigError: the recipe cannot start from it.
+    """
+    start = start_of(session, config)
+    return config.recipe() if start is None else config.recipe().starting_from(start)
+
+
+def recipe_for_simulations(session: Session, config: RunConfig) -> RunRecipe:
+    """Return the recipe of a config for bars that no fit has seen, whatever their dates."""
+    start = start_of(session, config)
+    if isinstance(start, FittedPanel):
+        start = replace(start, fit_end=LONG_AGO, learns_from=LONG_AGO)
+    return config.recipe() if start is None else config.recipe().starting_from(start)
+
+
+def check_unseen_folds(session: Session, config: RunConfig, folds: Sequence[Fold]) -> None:
+    """Check that a backtest forecasts no session that the start of a config has seen.
+
+    Raises:
+        ConfigError: it would; the message has the last one.
+    """
+    start = start_of(session, config)
+    if start is None or folds[0].origins[0] > start.fit_end:
+        return
+    after = start.fit_end + pd.Timedelta(1, "D")
+    raise ConfigError(
+        f"Expected folds that begin after {start.fit_end:%Y-%m-%d}: {start.name} has seen the "
+        f"sessions before. Received: a first origin of {folds[0].origins[0]:%Y-%m-%d}.",
+        hint=f"--set backtest.start={after:%Y-%m-%d} --set backtest.folds=1",
+    )
+
+
+def unseen_block(origins: pd.DatetimeIndex, split: SplitConfig, start: FittedRun) -> Block:
+    """Return the test block of a training: sessions that the start has not seen.
+
+    Args:
+        origins: sessions with a label, ascending.
+        split: sizes in sessions; of the test block at most so many.
+
+    Raises:
+        ConfigError: there are too few.
+    """
+    after = start.fit_end
+    unseen = origins[origins > after]
+    if len(unseen) < MIN_BLOCK:
+        last = f"{origins[-1]:%Y-%m-%d}" if len(origins) else "none"
+        raise ConfigError(
+            f"Expected {MIN_BLOCK} sessions or more after {after:%Y-%m-%d} to judge, with their "
+            f"outcomes: {start.name}, from which the training starts, has seen the others. "
+            f"Received: {len(unseen)}, the last {last}.",
+            hint="--config best.yaml starts from nothing; lstm fetch brings new sessions",
+        )
+    return Block("test", unseen[-int(split.test) :])
