@@ -56,7 +56,7 @@ def to_arrays(state: PanelState) -> bytes:
             for part, array in enumerate(network.arrays()):
                 arrays[f"network-{number}-{member}-{part}"] = array
     for name, by_mode in (("smearing", state.smearing), ("shape", state.shapes)):
-        arrays |= {f"{name}-{_key(mode)}": array for mode, array in by_mode.items()}
+        arrays |= {f"{name}-{_key(mode)}": by_mode[mode] for mode in MODES if mode in by_mode}
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **arrays)
     return stream.getvalue()

@@ -180,7 +180,7 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
     anchors = [steps.index(step) for step in STEPS]
     for ticker, bars in panel.items():
         found = columns.of(ticker, clocks)
-        ahead = _log_variance_ahead(bars, steps) - found.level[:, None]
+        ahead = log_variance_ahead(bars, steps) - found.level[:, None]
         moved = cumulative_returns(bars, STEPS[-1])[:, np.array(STEPS) - 1]
         level = np.exp(found.level[:, None] / 2) * np.sqrt(STEPS)
         table.put(ticker, found, ahead[:, anchors], moved / level)
@@ -205,7 +205,7 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
     last = Stretch(wide[-1], har[-1], ())
     if not wide[-1] or any(not each for each in wide):
         raise _too_few(panel, max(steps))
-    table.finish(standardisation, lambda values: _predicted(last, values, anchors))
+    table.finish(standardisation, lambda values: predicted(last, values, anchors))
     of_session = blocks.pieces(table.sessions)
     return Prepared(
         steps=steps,
@@ -219,7 +219,7 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
     )
 
 
-def _predicted(last: Stretch, values: np.ndarray, anchors: Sequence[int]) -> np.ndarray:
+def predicted(last: Stretch, values: np.ndarray, anchors: Sequence[int]) -> np.ndarray:
     """Return what the wide ridge predicts in each mode (T, M, A), at the network's steps."""
     each = [last.wide[last.served(mode)].predict(values)[:, anchors] for mode in MODES]
     return np.stack(each, axis=1)
@@ -267,7 +267,7 @@ def _too_few(panel: Panel, longest: int, tickers: int = 1) -> NoDataError:
     )
 
 
-def _log_variance_ahead(bars: pd.DataFrame, steps: Sequence[int]) -> np.ndarray:
+def log_variance_ahead(bars: pd.DataFrame, steps: Sequence[int]) -> np.ndarray:
     """Return the log of mean Garman–Klass variance over the next sessions, (T, A)."""
     variance = garman_klass_variance(bars)
     ahead = [variance.rolling(h).mean().shift(-h) for h in steps]
@@ -294,7 +294,7 @@ def with_shapes(state: PanelState, panel: Panel) -> PanelState:
         for ticker, each in found.items():
             rows = each.modes == MODES.index(mode)
             rows &= each.sessions.to_numpy() <= state.ends[-1]
-            ahead = _log_variance_ahead(panel[ticker], state.steps)
+            ahead = log_variance_ahead(panel[ticker], state.steps)
             sizes.append((ahead - each.log_variance)[rows])
             moved = cumulative_returns(panel[ticker], max(state.steps))[:, at]
             errors.append((moved / np.sqrt(state.steps) / np.exp(each.log_variance / 2))[rows])

@@ -15,7 +15,7 @@ from lstmcli.forecasters.filtered_simulation import filtered_simulation
 from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.files import ARRAYS, StoredPanel, to_arrays
 from lstmcli.forecasters.panel_network.modes import COLUMNS, MODES
-from lstmcli.forecasters.panel_network.state import PanelState, Stretch
+from lstmcli.forecasters.panel_network.state import PanelState
 from lstmcli.forecasters.panel_network.volatility import TickerVolatility, log_variances
 from lstmcli.forecasters.run_recipe import UNTRAINED, Stage
 from lstmcli.forecasters.volatility.ewma import (
@@ -64,6 +64,11 @@ class FittedPanel:
     def best_epochs(self) -> tuple[int, ...]:
         """The last epoch of each member: there is no early stopping."""
         return tuple(self.history.groupby("member")["epoch"].max().tolist())
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it is a start, and what was tuned from it for later sessions."""
+        return self.recipe.starts and len(self.state.stretches) > 1
 
     def sigma(self, panel: Panel) -> dict[str, np.ndarray]:
         """Return the volatility of the cumulative returns, (T, H), of each ticker and its peers."""
@@ -133,11 +138,10 @@ class FittedPanel:
         return np.array([np.interp(ahead, known, unit) for unit in np.eye(len(known))])
 
     def untrained(self) -> UntrainedPanel:
-        """Return the ridges without the network: where training starts."""
-        bare = tuple(Stretch(each.wide, each.har, ()) for each in self.state.stretches)
+        """Return where training starts: the ridges without a network, or the start of a tuning."""
         return UntrainedPanel(
             self.recipe,
-            replace(self.state, stretches=bare),
+            self.state.untuned() if self.tuned else self.state.bare(),
             self.tickers,
             self.fit_end,
             self.learns_from,
@@ -193,7 +197,7 @@ class FittedPanel:
 
 @dataclass(frozen=True)
 class UntrainedPanel(FittedPanel):
-    """A panel network at epoch 0, which corrects nothing."""
+    """A panel network at epoch 0: it corrects nothing, or what it was tuned from did."""
 
     @property
     def name(self) -> str:

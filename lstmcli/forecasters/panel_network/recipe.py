@@ -24,6 +24,7 @@ from lstmcli.forecasters.panel_network.fitted import FittedPanel
 from lstmcli.forecasters.panel_network.modes import COLUMNS, INDEX, VIX
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.training import PanelNetworkConfig, train_member
+from lstmcli.forecasters.panel_network.tuning import least_tuned, tune
 from lstmcli.forecasters.run_recipe import FittedRun, UnexpectedContent, Work
 from lstmcli.forecasters.training import Silent, Watch, member_seed
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
@@ -112,6 +113,8 @@ class PanelRecipe:
         return TrainingPanel(panel, max(ridge_steps(self.horizon)))
 
     def least_train(self, tickers: int) -> int:
+        if self.starts and self.model.batches:
+            return least_tuned(self.model)
         return least_sessions(max(ridge_steps(self.horizon)), tickers)
 
     def check_training(self, prepared: TrainingPanel, origins: pd.DatetimeIndex) -> None:
@@ -139,7 +142,7 @@ class PanelRecipe:
         del prepared
         past = panel.until(until)
         if self.starts:
-            return self._from_start(past)
+            return self._from_start(past, watch or Silent(), fit)
         ready = prepare(past, self.horizon)
         stretches, history = self._train(ready, watch or Silent(), fit)
         state = PanelState(
@@ -190,16 +193,18 @@ class PanelRecipe:
             )
         return replace(self, start=start)
 
-    def _from_start(self, past: Panel) -> FittedPanel:
-        """Return what a panel forecasts by the start.
+    def _from_start(self, past: Panel, watch: Watch, fit: str) -> FittedPanel:
+        """Return the start, tuned to a panel where batches are asked for.
 
         Raises:
             ConfigError: the start has seen sessions after the panel.
+            NoDataError: too few sessions to tune it.
         """
         if self.start is None:
             raise ValueError("Expected a fit to start from: see starting_from.")
         check_unseen(self.start, past.sessions()[-1])
-        return self.start.shipped(self)
+        shipped = self.start.shipped(self)
+        return tune(shipped, past, watch, fit) if self.model.batches else shipped
 
     def _train(
         self, ready: Prepared, watch: Watch, fit: str

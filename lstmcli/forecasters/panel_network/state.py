@@ -47,7 +47,8 @@ class PanelState:
         steps: (A,) that ridges are fitted at.
         clocks: by what their shocks are counted from.
         stretches: B blocks of training dates, each forecast by what was fitted on the others,
-            and the last, fitted on all, for later sessions.
+            and the last, fitted on all, for later sessions. Of a tuning the start, and what was
+            tuned from it.
         ends: (B,) datetime64, the last session of each block.
         smearing: by mode, (A,) logarithms of the mean of exp(error) of log variance, out of
             sample.
@@ -73,6 +74,15 @@ class PanelState:
             smearing=_alone(self.smearing),
             shapes=_alone(self.shapes),
         )
+
+    def bare(self) -> PanelState:
+        """Return the ridges without networks."""
+        bare = tuple(replace(each, networks=()) for each in self.stretches)
+        return replace(self, stretches=bare)
+
+    def untuned(self) -> PanelState:
+        """Return what forecasts all sessions as the first stretch does."""
+        return replace(self, stretches=self.stretches[:1], ends=self.ends[:0])
 
 
 def _alone(by_mode: Mapping[Mode, Any]) -> dict[Mode, Any]:

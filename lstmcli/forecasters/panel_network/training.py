@@ -33,6 +33,10 @@ COMMON = 0.05
 """Weight of what all tickers of a date have in common: of the market's variance the ridge says
 what there is to say, and dates are few."""
 
+COMMON_RATIO = 0.2
+"""Variance of what tickers have in common, in units of what each has of its own: with it the
+weight of 96 tickers' mean is `COMMON`."""
+
 CRPS = 3.0
 """Weight of the second head's loss."""
 
@@ -111,18 +115,33 @@ class PanelNetworkConfig(Section):
 class Member:
     """A network in training: one step a batch.
 
-    Equation: L = Σ_h [mean (e − ē_d)² + 0.05·mean ē_d²]/var_h + 3·Σ_h pinball_h/unit_h,
-    e = residual − p, ē_d its mean over the batch's tickers on a date; pinball of the error
-    against exp((p + δ)/2)·z_h, in which p is held fixed.
+    Equation: L = Σ_h [mean (e − ē_d)² + c·mean ē_d²]/var_h + 3·Σ_h pinball_h/unit_h,
+    e = residual − p, ē_d its mean over the n tickers of a date; pinball of the error against
+    exp((p + δ)/2)·z_h, in which p is held fixed. c = 0.05; of few tickers c = 1/(1 + 0.2·n),
+    the weight by generalised least squares where errors of a date share a fifth of the variance
+    that each has of its own. Of one ticker e is all common, and c = 0.83.
+
+    Args:
+        start: what the network has learnt before, to go on with few tickers; else its weights
+            are random.
     """
 
-    def __init__(self, config: PanelNetworkConfig, scales: Scales, *, seed: int) -> None:
+    def __init__(
+        self,
+        config: PanelNetworkConfig,
+        scales: Scales,
+        *,
+        seed: int,
+        start: Weights | None = None,
+    ) -> None:
         import keras
         import tensorflow as tf
 
         keras.utils.set_random_seed(seed)
         self._config = config
         self._network = build(INPUTS, config.units, config.hidden, config.dropout)
+        if start is not None:
+            self._network.set_weights(start.arrays())
         self._optimizer = keras.optimizers.AdamW(
             learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
@@ -135,7 +154,7 @@ class Member:
         )
         self._optimizer.exclude_from_weight_decay(var_names=["bias"])
         self._optimizer.build(self._network.trainable_variables)
-        self._scales = scales
+        self._scales, self._few = scales, start is not None
         self._step = tf.function(self._train, autograph=False, reduce_retracing=True)
         self._evaluate = tf.function(self._validate, autograph=False, reduce_retracing=True)
 
@@ -169,7 +188,8 @@ class Member:
         between = (left - common) * weight
         unit = self._scales.variance
         loss = tf.reduce_sum(between**2 / unit) / rows
-        loss += COMMON * tf.reduce_sum(tickers * common**2 / unit) / rows
+        share = 1 / (1 + COMMON_RATIO * tickers) if self._few else COMMON
+        loss += tf.reduce_sum(share * tickers * common**2 / unit) / rows
         half = tf.clip_by_value((tf.stop_gradient(p) + delta) / 2, -MAX_CORRECTION, MAX_CORRECTION)
         beyond = error[..., None] - tf.exp(half)[..., None] * self._scales.quantiles
         pinball = tf.reduce_mean(tf.maximum(LEVELS * beyond, (LEVELS - 1) * beyond), axis=-1)
@@ -274,6 +294,8 @@ def train_member(
     member: int,
     members: int,
     watch: Watch,
+    scales: Scales | None = None,
+    start: Weights | None = None,
 ) -> tuple[Weights, pd.DataFrame]:
     """Return the weights of one trained network, and its history.
 
@@ -284,11 +306,14 @@ def train_member(
         learnt: (S,) which sessions of the table it may learn from.
         held: (S,) those whose loss is shown as that of validation; it decides nothing.
         threads: cores to use; None: all.
+        scales: of the loss; None: of the rows that are learnt from.
+        start: see `Member`.
     """
     load_tensorflow(Threads.choose(threads))
     batches = Batches(table, config, learnt, seed=seed)
     validation = None if held is None else Batches(table, config, held, seed=seed)
-    trained = Member(config, table.scales(learnt), seed=seed)
+    scales = scales or table.scales(learnt)
+    trained = Member(config, scales, seed=seed, start=start)
     key, epochs = f"{fit}-{member}", config.epochs
 
     def evaluate(some: Batches | None) -> float:

@@ -1,0 +1,114 @@
+"""Tuning: the networks of a fit go on learning from a few tickers, each read alone.
+
+All else stays as the start has it: ridges, clocks, standardisation, smearing and shapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.errors import NoDataError, shell_word
+from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
+from lstmcli.forecasters.panel_network.fit import log_variance_ahead, predicted
+from lstmcli.forecasters.panel_network.network import STEPS
+from lstmcli.forecasters.panel_network.table import TrainingTable
+from lstmcli.forecasters.panel_network.training import (
+    EVERY,
+    Batches,
+    PanelNetworkConfig,
+    train_member,
+)
+from lstmcli.forecasters.training import Watch, member_seed
+from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
+from lstmcli.frames import cumulative_returns
+from lstmcli.panel import Panel
+
+if TYPE_CHECKING:
+    from lstmcli.forecasters.panel_network.fitted import FittedPanel
+
+
+def tune(start: FittedPanel, past: Panel, watch: Watch, fit: str) -> FittedPanel:
+    """Return a start whose networks have gone on learning from a panel.
+
+    Sessions up to the end of the panel are forecast by the start, later ones by what was tuned:
+    so errors since the end of the start's fit are out of sample.
+
+    Args:
+        start: as its recipe, the one that tunes, ships it: it reads each ticker alone.
+
+    Raises:
+        NoDataError: no ticker has sessions enough to fill a span.
+    """
+    recipe, state = start.recipe, start.state
+    [before] = state.stretches
+    table = _table(start, past)
+    learnt = np.ones(len(table.sessions), bool)
+    if not Batches(table, recipe.model, learnt, seed=recipe.seed):
+        raise _too_few(past, recipe.model)
+    networks, parts = [], []
+    for member in range(1, recipe.members + 1):
+        weights, history = train_member(
+            recipe.model,
+            table,
+            learnt,
+            held=None,
+            threads=recipe.threads,
+            seed=member_seed(recipe.seed, member),
+            fit=fit,
+            member=member,
+            members=recipe.members,
+            watch=watch,
+            start=before.networks[(member - 1) % len(before.networks)],
+        )
+        networks.append(weights)
+        parts.append(history)
+    last = past.sessions()[-1]
+    return replace(
+        start,
+        state=replace(
+            state,
+            stretches=(before, replace(before, networks=tuple(networks))),
+            ends=np.array([last], "datetime64[ns]"),
+        ),
+        tickers=tuple(past),
+        fit_end=last,
+        history=pd.concat(parts, ignore_index=True),
+    )
+
+
+def least_tuned(model: PanelNetworkConfig) -> int:
+    """Return the fewest sessions with a level that are enough for a span, wherever it starts."""
+    return model.span + EVERY
+
+
+def _table(start: FittedPanel, past: Panel) -> TrainingTable:
+    """Return the rows of some tickers as the start reads them, each alone."""
+    state = start.state
+    anchors = [state.steps.index(step) for step in STEPS]
+    table = TrainingTable(
+        {ticker: pd.DatetimeIndex(bars.index) for ticker, bars in past.items()},
+        {ticker: calendar_of(past, ticker) for ticker in past},
+    )
+    for ticker, bars in past.items():
+        found = Columns(past.only([ticker])).of(ticker, state.clocks)
+        level = found.level[:, None]
+        moved = cumulative_returns(bars, STEPS[-1])[:, np.array(STEPS) - 1]
+        in_level = moved / (np.exp(level / 2) * np.sqrt(STEPS))
+        table.put(ticker, found, log_variance_ahead(bars, STEPS) - level, in_level)
+        table.release()
+    last = state.stretches[-1]
+    table.finish(state.standardisation, lambda values: predicted(last, values, anchors))
+    return table
+
+
+def _too_few(past: Panel, model: PanelNetworkConfig) -> NoDataError:
+    ticker = max(past, key=lambda name: len(past[name]))
+    return NoDataError(
+        f"{ticker}: Expected at least {LONG_WARM_UP + least_tuned(model)} sessions without holes "
+        f"to tune a panel network. Received: {len(past[ticker])}.",
+        hint=f"lstm fetch {shell_word(ticker)} --start 2000-01-01",
+    )
