@@ -59,9 +59,9 @@ def array_of(content: bytes) -> np.ndarray:
     dtype, shape = np.dtype(header[1]), tuple(map(int, re.findall(r"\d+", header[3])))
     if math.prod(shape) * dtype.itemsize != len(content) - start:
         raise ValueError("its shape is not that of its content")
-    order = "F" if header[2] == "True" else "C"
+    flat = np.frombuffer(content, dtype, offset=start)
     try:
-        array = np.frombuffer(content, dtype, offset=start).reshape(shape, order=order)
+        array = flat.reshape(shape[::-1]).T if header[2] == "True" else flat.reshape(shape)
     except ValueError as error:  # nothing, of a shape that is too large
         raise ValueError("its shape is not that of its content") from error
     _check_values(array, content, start)

@@ -202,12 +202,12 @@ def _proof(content: bytes) -> dict[str, Any]:
 
 
 def _readable(head: Mapping[str, Any]) -> bytes:
-    text = json.dumps(head, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(head, indent=2, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
 
 def _canonical(head: Mapping[str, Any]) -> bytes:
-    options: dict[str, Any] = {"separators": (",", ":"), "sort_keys": True, "allow_nan": False}
+    options: dict[str, Any] = {"separators": (",", ":"), "allow_nan": False}
     return json.dumps(head, ensure_ascii=False, **options).encode()
 
 
