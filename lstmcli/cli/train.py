@@ -14,12 +14,12 @@ from lstmcli.cli.terminal import (
     DISCLAIMER,
     INTERRUPTED,
     AsJson,
-    Config,
     Quiet,
     Set,
     Tickers,
     Universe,
     WorkspaceFolder,
+    check_name_given,
     check_one,
     interrupts,
     named_tickers,
@@ -42,7 +42,21 @@ DEFAULT_CONFIG = "best.yaml"
 
 def train(
     tickers: Tickers = None,
-    config: Config = DEFAULT_CONFIG,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", "-c", metavar="FILE", help="A path, or a name: lstm models.  [best.yaml]"
+        ),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            callback=check_name_given,
+            help="Go on from the weights of a run, or of pretrained.",
+        ),
+    ] = None,
     overrides: Set = None,
     universe: Universe = None,
     dry_run: Annotated[
@@ -65,6 +79,7 @@ def train(
     lstm train MRK
     lstm train MRK MDT PFE --set training.members=1
     lstm train MRK --config stacked.yaml --set model.units=[64,32]
+    lstm train MRK --from pretrained
     lstm train MRK -q --json | jq -r .run
     lstm train --dry-run
     """
@@ -74,12 +89,13 @@ def train(
     from lstmcli.config import load_config
     from lstmcli.pipeline import train as pipeline
     from lstmcli.pipeline.session import Session
+    from lstmcli.pipeline.start import config_from
     from lstmcli.pipeline.training_plan import plan_training
     from lstmcli.store import Workspace
 
     session = Session(Workspace(workspace))
     if resume:
-        if tickers or universe or overrides:
+        if tickers or universe or overrides or config or from_:
             raise ConfigError(
                 "Expected --resume alone: a run goes on with its own tickers and settings. "
                 "Received: more.",
@@ -88,7 +104,11 @@ def train(
         run, plan = pipeline.resume_run(session)
         say(f"going on with {run}", quiet=quiet)
     else:
-        chosen = load_config(config, overrides=overrides or [])
+        chosen = (
+            config_from(session, from_, config, overrides or [])
+            if from_
+            else load_config(config or DEFAULT_CONFIG, overrides=overrides or [])
+        )
         run, plan = None, plan_training(session, chosen, named_tickers(tickers, universe))
     if dry_run:
         _print_plan(plan)

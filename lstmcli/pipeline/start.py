@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import pandas as pd
 
-from lstmcli.config import RunConfig
+from lstmcli.config import RunConfig, load_config, parse_config
 from lstmcli.errors import ConfigError
 from lstmcli.evaluation.backtest import Fold
 from lstmcli.forecasters.panel_network import FittedPanel
 from lstmcli.forecasters.run_recipe import FittedRun, RunRecipe
 from lstmcli.pipeline.session import Session
 from lstmcli.splits import MIN_BLOCK, Block, SplitConfig
+
+TUNED = "tuned"
+"""The config of a training that starts from the run that ships."""
 
 LONG_AGO = pd.Timestamp(1900, 1, 1)
 """A day before all bars."""
@@ -29,6 +32,29 @@ def start_of(session: Session, config: RunConfig) -> FittedRun | None:
     if not config.start:
         return None
     return session.fitted(session.manifest(config.start).run, with_keras=True)
+
+
+def config_from(
+    session: Session, run: str, config: str | None, overrides: Sequence[str]
+) -> RunConfig:
+    """Return the config of a training that starts from a run.
+
+    Args:
+        run: its name, or a beginning that only it has.
+        config: that of the training; None: of the run, or `tuned` from the run that ships.
+
+    Raises:
+        NoDataError: there is no such run.
+        DataError: it is damaged.
+        ConfigError: a setting is wrong.
+    """
+    manifest = session.manifest(run)
+    if config is not None or manifest.any_ticker:
+        found = load_config(config or TUNED, overrides=overrides)
+    else:
+        path = session.workspace.runs.config_path(manifest.run)
+        found = parse_config(session.files(manifest.run).config, str(path), overrides)
+    return found.model_copy(update={"start": manifest.run})
 
 
 def recipe_of(session: Session, config: RunConfig) -> RunRecipe:
