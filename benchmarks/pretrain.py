@@ -4,8 +4,9 @@
 
 Writes lstmcli/pretrained.lstm: the panel network, trained on 500 tickers of the first file to
 the end of 2023. Its scores are those of results/panel.csv: the same recipe, trained to 2015 and
-to 2019, judged on the 100 tickers that are never trained on. Fits and losses are those of
-panel.py, which goes first, kept in its workspace. The same fits and files give the same bytes.
+to 2019, judged on the 100 tickers that are never trained on; these two runs are kept in
+tests/runs. Fits and losses are those of panel.py, which goes first, kept in its workspace. The
+same fits and files give the same bytes.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ from lstmcli.store.shipped import PATH, PRETRAINED
 
 CUT = 2023
 JUDGED = "judges"
+KEPT = Path(__file__).parent.parent / "tests" / "runs"
+"""Where the runs that were judged are kept, for tests."""
+
 MADE = datetime(2026, 11, 26, tzinfo=UTC)
 """When this network was made; its name begins so."""
 
@@ -57,22 +61,37 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=PATH)
     arguments = parser.parse_args()
     universe = benchmark.stored(arguments)
-    content = to_bytes(run_file(universe, sys.argv[1:]))
-    arguments.output.write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    print(f"{arguments.output}: {len(content):,} bytes, SHA-256 {digest}")
+    losses = judged_losses(universe, sys.argv[1:])
+    write(arguments.output, run_file(universe, sys.argv[1:], CUT, losses))
+    for cut in benchmark.CUTS:
+        path = KEPT / f"{PRETRAINED}-{cut}{PATH.suffix}"
+        write(path, run_file(universe, sys.argv[1:], cut))
 
 
-def run_file(universe: benchmark.Universe, arguments: Sequence[str]) -> RunFile:
-    """Return the run that ships."""
-    network = benchmark.as_shipped(benchmark.fitted(universe, arguments, f"panel-pool-{CUT}"))
+def write(path: Path, found: RunFile) -> None:
+    content = to_bytes(found)
+    path.write_bytes(content)
+    print(f"{path}: {len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}")
+
+
+def run_file(
+    universe: benchmark.Universe,
+    arguments: Sequence[str],
+    cut: int,
+    losses: pd.DataFrame | None = None,
+) -> RunFile:
+    """Return the network that was trained up to the end of a year.
+
+    Args:
+        losses: of its recipe and of each rung, for the verdict and the scores of what ships.
+    """
+    network = benchmark.as_shipped(benchmark.fitted(universe, arguments, f"panel-pool-{cut}"))
     config = load_config(PRETRAINED)
-    losses = judged_losses(universe, arguments)
     with np.load(io.BytesIO(network.files()[ARRAYS]), allow_pickle=False) as arrays:
         panel = {name: arrays[name] for name in arrays.files}
     return RunFile(
         manifest=manifest_of(universe, network, config, losses),
-        provenance=provenance_of(universe, network),
+        provenance={} if losses is None else provenance_of(universe, network),
         texts={
             "config.yaml": config.to_yaml(),
             "state.json": network.stored_state().decode(),
@@ -96,17 +115,24 @@ def judged_losses(universe: benchmark.Universe, arguments: Sequence[str]) -> pd.
 
 
 def manifest_of(
-    universe: benchmark.Universe, network: FittedPanel, config: RunConfig, losses: pd.DataFrame
+    universe: benchmark.Universe,
+    network: FittedPanel,
+    config: RunConfig,
+    losses: pd.DataFrame | None,
 ) -> Manifest:
-    own = losses[losses["recipe"] == PRETRAINED]
-    sha = config_sha(config)
-    verdict = judge(losses, [PRETRAINED], LADDER, calibrated=True, fits=len(benchmark.CUTS))
-    unseen = {
-        "tickers": own["ticker"].nunique(),
-        "trained_on": len(network.tickers),
-        "fit_ends": [f"{cut}-12-31" for cut in benchmark.CUTS],
-        "fit_end": f"{network.fit_end:%Y-%m-%d}",
-    }
+    sha, test, verdict, crps = config_sha(config), ("", "", 0), None, None
+    if losses is not None:
+        own = losses[losses["recipe"] == PRETRAINED]
+        judged = judge(losses, [PRETRAINED], LADDER, calibrated=True, fits=len(benchmark.CUTS))
+        unseen = {
+            "tickers": own["ticker"].nunique(),
+            "trained_on": len(network.tickers),
+            "fit_ends": [f"{cut}-12-31" for cut in benchmark.CUTS],
+            "fit_end": f"{network.fit_end:%Y-%m-%d}",
+        }
+        verdict = {**verdict_json(judged[PRETRAINED]), "unseen": unseen}
+        test = (f"{own['made_on'].min():%Y-%m-%d}", f"{own['made_on'].max():%Y-%m-%d}", 1)
+        crps = float(own.groupby("step")["crps"].mean().mean())
     return Manifest(
         format=FORMAT,
         run=f"{MADE:%Y%m%dT%H%M%SZ}-{PRETRAINED}-{sha[:8]}",
@@ -117,13 +143,13 @@ def manifest_of(
         config_sha=sha,
         bars=hashes_of(universe, network.tickers),
         labels={},
-        test=(f"{own['made_on'].min():%Y-%m-%d}", f"{own['made_on'].max():%Y-%m-%d}", 1),
+        test=test,
         parameters=network.parameters,
         seconds=0.0,
         threads={},
         versions=versions(),
-        verdict={**verdict_json(verdict[PRETRAINED]), "unseen": unseen},
-        crps=float(own.groupby("step")["crps"].mean().mean()),
+        verdict=verdict,
+        crps=crps,
         any_ticker=True,
     )
 

@@ -140,8 +140,9 @@ def forecast(
     the baseline. Nothing is written.
 
     Args:
-        tickers: none is every ticker of the run.
-        run: its name; None is, for each ticker, the newest one that was fitted on it.
+        tickers: none is every ticker of the run, or every stored one.
+        run: its name; None is, for each ticker, the newest one that was fitted on it, or the
+            one that ships with the program, `pretrained`.
         as_of: forecast from the last session up to this date; None is the last settled one.
 
     Returns:
@@ -153,7 +154,7 @@ def forecast(
         are reinvested: the close is lower by those that go ex up to `target_on`.
 
     Raises:
-        NoDataError: a ticker has no bars, too few, or no run; the first such ticker.
+        NoDataError: a ticker has no bars, or too few; the first such ticker.
         DataError: a file is damaged, a market series is stale, or a ticker is suspended.
         ConfigError: a ticker cannot be one, or `as_of` is no date.
 

@@ -48,6 +48,11 @@ SIGMA_FLOOR = 1e-4
 """Least volatility of one session where no tick is known: nothing may divide by zero."""
 
 
+def has_shares(ticker: str) -> bool:
+    """Return whether a ticker can split: an index, a rate or a currency cannot."""
+    return not (ticker.startswith("^") or ticker.upper().endswith(("=X", "=F")))
+
+
 @dataclass(frozen=True)
 class Suspension:
     """A suspension that has not ended.

@@ -14,8 +14,9 @@ from lstmcli.config import load_config
 from lstmcli.forecasters.calibrated import FittedCalibrated, learnt_from
 from lstmcli.forecasters.calibration import calibrate
 from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS
-from lstmcli.pipeline.predecessor import calibration_of, lineage
+from lstmcli.pipeline.predecessor import lineage
 from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.stored_calibration import calibration_of
 from lstmcli.splits import SplitConfig
 from lstmcli.store import Workspace
 

@@ -24,7 +24,7 @@ from lstmcli.cli.terminal import (
     highest,
     named_tickers,
     parse_day,
-    prepare,
+    prepare_forecast,
     print_json,
     say,
     say_next,
@@ -68,7 +68,7 @@ def predict(
     lstm predict --json | jq '.forecasts[0].steps[0].q50'
     lstm predict MRK --as-of 2016-06-30
     """
-    prepare(quiet=quiet)
+    prepare_forecast(quiet=quiet)
     chosen = [
         name
         for name, given in (("--json", as_json), ("--csv", as_csv), ("--details", details))

@@ -12,7 +12,7 @@ from lstmcli.cli.terminal import (
     Quiet,
     WorkspaceFolder,
     highest,
-    prepare,
+    prepare_forecast,
     say,
     say_next,
 )
@@ -35,7 +35,7 @@ def report(
     lstm report --open
     lstm report --output ~/forecasts.html
     """
-    prepare(quiet=quiet)
+    prepare_forecast(quiet=quiet)
     say("drawing …", quiet=quiet)
     from lstmcli.pipeline.report import report_now
     from lstmcli.pipeline.session import Session

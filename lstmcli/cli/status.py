@@ -98,9 +98,10 @@ def _age_of(series: SeriesStatus) -> list[str]:
 def _run_of(ticker: TickerStatus) -> str:
     """Return the newest run without its time, for which 80 columns are too few, and its age."""
     from lstmcli import clock
+    from lstmcli.store.shipped import PRETRAINED
 
     if ticker.run is None or ticker.trained_at is None:
-        return ""
+        return PRETRAINED
     return f"{ticker.run[17:]}, {(clock.now() - ticker.trained_at).days:,} d"
 
 

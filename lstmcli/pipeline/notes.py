@@ -5,10 +5,9 @@ from __future__ import annotations
 from lstmcli.forecasters.panel_network import NETWORK_READS
 from lstmcli.pipeline.inputs import Inputs
 from lstmcli.report.wording import note_on_short_history, note_on_untested
-from lstmcli.sources import has_shares
-from lstmcli.sources.exchanges import DEFAULT
+from lstmcli.trading import has_shares
 
-US_SHARES = DEFAULT
+US_SHARES = "XNYS"
 """The calendar of the shares that the shipped network was judged on."""
 
 SHARE = "EQUITY"

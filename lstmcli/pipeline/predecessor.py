@@ -10,17 +10,14 @@ from lstmcli.forecasters.base import Fitted
 from lstmcli.forecasters.calibrated import learnt_from
 from lstmcli.forecasters.calibration import learn
 from lstmcli.forecasters.calibration_state import CalibrationState
-from lstmcli.panel import Panel
 from lstmcli.pipeline.market import optional_series, series_key
 from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.stored_calibration import calibration_of
 from lstmcli.pipeline.training_plan import TrainPlan
 from lstmcli.splits import SplitConfig
 from lstmcli.store.runs import Manifest
 
 log = logging.getLogger(__name__)
-
-KNOWN = 0.5
-"""Share of the tickers that a state must know: what it lacks starts without any history."""
 
 
 def lineage(config: RunConfig) -> str:
@@ -30,36 +27,6 @@ def lineage(config: RunConfig) -> str:
     sessions, and perhaps another ticker.
     """
     return config_sha(config.model_copy(update={"tickers": (), "split": SplitConfig()}))
-
-
-def calibration_of(session: Session, run: str, panel: Panel) -> CalibrationState | None:
-    """Return what a run keeps of its calibration, or None: then it is learnt anew.
-
-    A ticker whose bars have changed since is left out, and said: its errors were those of
-    other bars. It starts with the errors of the other tickers.
-
-    Raises:
-        DataError: the run is damaged.
-    """
-    state = session.calibration(run)
-    if state is None:
-        return None
-    sessions = panel.sessions()
-    if len(sessions) and sessions[-1] < state.before:
-        return None  # of a past origin: its state has seen what came after
-    changed = state.changed(panel)
-    known = state.only(set(state.tickers) - set(changed))
-    anew = len(set(known.tickers) & set(panel)) < KNOWN * len(panel)
-    if changed:
-        what = "calibration is learnt anew" if anew else "their calibration starts anew"
-        log.warning(
-            "bars before %s have changed since %s: %s; %s",
-            f"{state.before:%Y-%m-%d}",
-            run,
-            " ".join(changed),
-            what,
-        )
-    return None if anew else known
 
 
 def learnt_by(session: Session, plan: TrainPlan, fitted: Fitted) -> CalibrationState:

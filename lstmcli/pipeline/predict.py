@@ -20,9 +20,9 @@ from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
 from lstmcli.pipeline.market import check_market, notes_on_stale
 from lstmcli.pipeline.notes import notes_on
-from lstmcli.pipeline.predecessor import calibration_of
 from lstmcli.pipeline.prices import in_prices, price_basis, with_baseline
 from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.stored_calibration import calibration_of
 from lstmcli.report.prices import PriceBasis
 from lstmcli.report.verdict_record import hardest_baseline
 from lstmcli.sessions import sessions_behind

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from lstmcli.errors import LstmError, NoDataError
+from lstmcli.frames import SCORE_COLUMNS
 from lstmcli.store.bars import BarsMeta, BarsStore, as_read
 from lstmcli.store.runs import Manifest, RunFiles, RunStore
 from lstmcli.store.shipped import PATH, PRETRAINED, shipped_run
@@ -80,6 +81,13 @@ class RunsReadOnce(RunStore):
 
     def read(self, manifest: Manifest) -> RunFiles:
         return shipped_run().files if _ships(manifest.run) else super().read(manifest)
+
+    def scores(self, manifest: Manifest) -> pd.DataFrame:
+        if _ships(manifest.run):
+            return pd.DataFrame(
+                columns=["block", *SCORE_COLUMNS]
+            )  # they are of other tickers, and stand in its verdict
+        return super().scores(manifest)
 
     def path(self, name: str) -> Path:
         return PATH if _ships(name) else super().path(name)

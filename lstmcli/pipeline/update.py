@@ -25,7 +25,6 @@ from lstmcli.sources import (
     calendar_for,
     check_series,
     has_one_scale,
-    has_shares,
     joined,
     likely_calendar,
     names_exchange,
@@ -35,7 +34,7 @@ from lstmcli.sources import (
     without_open_sessions,
 )
 from lstmcli.store.bars import BarsMeta, BarsStore
-from lstmcli.trading import check_moves, trading_notes, without_filled_days
+from lstmcli.trading import check_moves, has_shares, trading_notes, without_filled_days
 
 Status = Literal["new", "updated", "up to date", "restated", "replaced", "failed"]
 

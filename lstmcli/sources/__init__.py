@@ -14,7 +14,7 @@ from lstmcli.sources.base import Delivery, SourceConfig
 from lstmcli.sources.checks.holes import likely_calendar
 from lstmcli.sources.checks.validation import check_series
 from lstmcli.sources.csv import CsvSource
-from lstmcli.sources.exchanges import calendar_for, has_shares, names_exchange
+from lstmcli.sources.exchanges import calendar_for, names_exchange
 from lstmcli.sources.joining import has_one_scale, why_not_joined
 from lstmcli.sources.sample import SampleSource
 from lstmcli.sources.update import joined, restatement, same, update_start, without_open_sessions
@@ -39,7 +39,6 @@ __all__ = [
     "calendar_for",
     "check_series",
     "has_one_scale",
-    "has_shares",
     "joined",
     "likely_calendar",
     "names_exchange",

@@ -182,11 +182,6 @@ def yahoo_name(symbol: str) -> str:
     return f"{base}{dot}{suffix}" if known is None else f"{base}{known}"
 
 
-def has_shares(ticker: str) -> bool:
-    """Return whether a ticker can split: an index, a rate or a currency cannot."""
-    return not (ticker.startswith("^") or ticker.upper().endswith(("=X", "=F")))
-
-
 def in_hundredths(ticker: str) -> bool:
     """Return whether shares of this exchange are quoted in pence, cents or agorot."""
     return ticker.upper().endswith((".L", ".JO", ".TA"))

@@ -38,7 +38,7 @@ def shipped_run() -> ShippedRun:
     """
     try:
         found = from_bytes(PATH.read_bytes())
-        return ShippedRun(found.manifest, _files(found))
+        return ShippedRun(found.manifest, files_of(found))
     except (OSError, RunFileError, KeyError) as error:
         raise DataError(
             f"{PATH} is damaged ({_reason(error)}): it is the network that ships with lstm.",
@@ -46,7 +46,12 @@ def shipped_run() -> ShippedRun:
         ) from error
 
 
-def _files(found: RunFile) -> RunFiles:
+def files_of(found: RunFile) -> RunFiles:
+    """Return the files of a run that a file holds.
+
+    Raises:
+        KeyError: one is missing.
+    """
     return RunFiles(
         config=found.texts["config.yaml"],
         state=found.texts["state.json"].encode(),
