@@ -14,8 +14,9 @@ from lstmcli.forecasters.baselines.har import FittedHar
 from lstmcli.forecasters.fitted_network import FittedNetwork
 from lstmcli.forecasters.network import NetworkRecipe
 from lstmcli.forecasters.network_state import state_bytes
-from lstmcli.forecasters.run_recipe import Stage, Work
+from lstmcli.forecasters.run_recipe import FittedRun, Stage, Work
 from lstmcli.forecasters.training import Watch
+from lstmcli.forecasters.volatility.har import FittedHarVolatility
 from lstmcli.frames import QUANTILE_COLUMNS
 from lstmcli.panel import Panel, View
 from lstmcli.windows import Windows
@@ -69,6 +70,15 @@ class Blend:
     def series(self) -> tuple[str, ...]:
         return self.network.series
 
+    def starting_from(self, start: FittedRun) -> Blend:
+        """Return the blend whose network starts from that of another run.
+
+        Raises:
+            ConfigError: see `NetworkRecipe.starting_from`.
+        """
+        network = self.network.starting_from(start)
+        return replace(self, recipes=(network, *self.recipes[1:]))
+
     def columns(self, view: View) -> pd.DataFrame:
         return self.network.columns(view)
 
@@ -92,6 +102,9 @@ class Blend:
     ) -> FittedBlend:
         """Return the fitted parts; see `RunRecipe.fit`."""
         network = self.network.fit(panel, until, watch=watch, fit=fit, prepared=prepared)
+        if self.network.start is not None and network.state.volatility is not None:
+            # The HAR that the network's targets are divided by stays; a run keeps one.
+            return FittedBlend(self, (network, _har_of(network, network.state.volatility)))
         others = (recipe.fit(panel, network.trained_until) for recipe in self.recipes[1:])
         return FittedBlend(self, (network, *others))
 
@@ -107,8 +120,7 @@ class Blend:
         volatility = network.state.volatility
         if volatility is None:
             raise ValueError("its state lacks the HAR of its blend")
-        har = FittedHar(volatility, network.trained_until, network.learns_from)
-        return FittedBlend(self, (network, har))
+        return FittedBlend(self, (network, _har_of(network, volatility)))
 
 
 @dataclass(frozen=True)
@@ -176,6 +188,10 @@ class FittedBlend:
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         forecasts = [part.forecast(panel, origins) for part in self.parts]
         return _average(forecasts, self.recipe.weights)
+
+
+def _har_of(network: FittedNetwork, volatility: FittedHarVolatility) -> FittedHar:
+    return FittedHar(volatility, network.trained_until, network.learns_from)
 
 
 def _average(forecasts: Sequence[pd.DataFrame], weights: Sequence[float]) -> pd.DataFrame:

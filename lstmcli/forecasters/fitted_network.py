@@ -90,9 +90,14 @@ class FittedNetwork:
         return network_files(self.networks, self.lite)
 
     def untrained(self) -> UntrainedNetwork:
-        """Return what the network was at epoch 0: its baseline, where training starts."""
+        """Return what the network was at epoch 0: its baseline, or what training started from.
+
+        A restored run no longer knows what it started from.
+        """
         kept = {name.name: getattr(self, name.name) for name in fields(self)}
-        return UntrainedNetwork(**kept | {"networks": (), "lite": None})
+        start = self.recipe.start
+        networks = () if start is None else start.networks
+        return UntrainedNetwork(**kept | {"networks": networks, "lite": None})
 
     @property
     def parameters(self) -> int:
@@ -181,14 +186,15 @@ class FittedNetwork:
 
 @dataclass(frozen=True)
 class UntrainedNetwork(FittedNetwork):
-    """A network at epoch 0, which needs no network: the base quantiles times the volatility."""
+    """A network at epoch 0: the base quantiles times the volatility, or what it started from."""
 
     @property
     def name(self) -> str:
         return f"{self.recipe.name}{UNTRAINED}"
 
     def scaled_quantiles(self, windows: Windows, rows: np.ndarray) -> np.ndarray:
-        """Return the base quantiles of each row, (N, H, Q)."""
-        del windows
+        """Return the base quantiles of each row, (N, H, Q), where it had no start."""
+        if self.networks:
+            return super().scaled_quantiles(windows, rows)
         base = np.asarray(self.state.base_quantiles)
         return np.broadcast_to(base, (len(rows), *base.shape))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -20,8 +20,9 @@ from lstmcli.features import (
 )
 from lstmcli.forecasters.fitted_network import FittedNetwork
 from lstmcli.forecasters.network_files import load_export, load_members
+from lstmcli.forecasters.network_start import check_start, check_unseen, network_of, unseen
 from lstmcli.forecasters.network_state import NetworkState
-from lstmcli.forecasters.run_recipe import UnexpectedContent, Work
+from lstmcli.forecasters.run_recipe import FittedRun, UnexpectedContent, Work
 from lstmcli.forecasters.training import (
     Silent,
     TrainingConfig,
@@ -52,6 +53,7 @@ class NetworkRecipe:
             with lags and the earnings cycle, fitted on the training block.
         future: what the network reads of each session forecast; see `features.events`.
         label: the name of the config, by which recipes are told apart; else the variant's.
+        start: what training starts from, in whose units it goes on; else from its baseline.
     """
 
     model: ModelConfig
@@ -63,6 +65,7 @@ class NetworkRecipe:
     scale: Scale = "ewma"
     future: tuple[str, ...] = ()
     label: str = ""
+    start: FittedNetwork | None = field(default=None, repr=False, compare=False)
 
     library: ClassVar[str] = "TensorFlow"
     optional_series: ClassVar[tuple[str, ...]] = ()
@@ -138,6 +141,16 @@ class NetworkRecipe:
         scales = (volatility or self._har.untrained()).sigma(panel)
         return {ticker: scale / root for ticker, scale in scales.items()}
 
+    def starting_from(self, start: FittedRun) -> NetworkRecipe:
+        """Return the recipe with the networks that its members start from.
+
+        Raises:
+            ConfigError: they are of another kind or shape, or read other columns.
+        """
+        network = network_of(start)
+        check_start(self, network)
+        return replace(self, start=network)
+
     def fit(
         self,
         panel: Panel,
@@ -147,10 +160,18 @@ class NetworkRecipe:
         fit: str = "final",
         prepared: Windows | None = None,
     ) -> FittedNetwork:
-        """Return fitted networks; see `RunRecipe.fit`."""
-        from sklearn.preprocessing import StandardScaler
+        """Return fitted networks; see `RunRecipe.fit`.
 
+        With a start, its standardisation, base quantiles and HAR stay: weights are in their
+        units. Forecasts count as out of sample after its end alone.
+
+        Raises:
+            ConfigError: the start has seen sessions after `until`.
+        """
         past = panel.until(until)
+        start = self.start
+        if start is not None:
+            check_unseen(start, past.sessions()[-1])
         windows = self.windows(past) if prepared is None else prepared.until(until)
         origins = windows.origins()
         split = self.split.resolve(len(origins))
@@ -159,13 +180,19 @@ class NetworkRecipe:
         volatility = None
         if self.scale == "har":
             # The blocks follow from which windows there are, and the fit from the blocks.
-            volatility = self._har.fit(past, blocks["train"].last)
+            volatility = (
+                self._har.fit(past, blocks["train"].last)
+                if start is None
+                else start.state.volatility
+            )
             windows = windows.with_sigma(self.sigma(past, volatility))
 
-        inside = np.isfinite(windows.values).all(axis=1)
-        inside &= windows.session <= blocks["train"].last.to_datetime64()
-        scaler = StandardScaler().fit(windows.values[inside].astype(np.float64))
-        data = training_data(windows, scaler.mean_, scaler.scale_, train, blocks)
+        if start is None:
+            mean, scale = _moments(windows, blocks["train"].last)
+        else:
+            mean, scale = np.asarray(start.state.mean), np.asarray(start.state.scale)
+        base = None if start is None else np.asarray(start.state.base_quantiles)
+        data = training_data(windows, mean, scale, train, blocks, base=base)
         members = [
             train_member(
                 self.model,
@@ -175,21 +202,23 @@ class NetworkRecipe:
                 fit=fit,
                 member=member,
                 watch=watch or Silent(),
+                start=None if start is None else start.networks[member - 1].get_weights(),
             )
             for member in range(1, self.training.members + 1)
         ]
+        dates = {
+            name: (str(block.first.date()), str(block.last.date()))
+            for name, block in blocks.items()
+        }
         history = pd.concat([rows for _, rows in members], ignore_index=True)
         best = history.loc[history.groupby("member")["validation_loss"].idxmin(), "epoch"]
         state = NetworkState(
             tickers=tuple(past),
             features=self.features,
-            mean=tuple(scaler.mean_.tolist()),
-            scale=tuple(scaler.scale_.tolist()),
+            mean=tuple(mean.tolist()),
+            scale=tuple(scale.tolist()),
             base_quantiles=tuple(map(tuple, data.base_quantiles.tolist())),
-            blocks={
-                name: (str(block.first.date()), str(block.last.date()))
-                for name, block in blocks.items()
-            },
+            blocks=dates | ({} if start is None else {"calibration": unseen(start, dates)}),
             fit_end=str(past.sessions()[-1].date()),
             best_epochs=tuple(best.tolist()),
             volatility=volatility,
@@ -221,3 +250,13 @@ class NetworkRecipe:
                 f"Expected networks with {len(known.features)} feature columns. Received: {width}."
             )
         return FittedNetwork(self, networks, known, history, lite)
+
+
+def _moments(windows: Windows, last: pd.Timestamp) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and scale (F,) of the features over the sessions up to the last to train on."""
+    from sklearn.preprocessing import StandardScaler
+
+    inside = np.isfinite(windows.values).all(axis=1)
+    inside &= windows.session <= last.to_datetime64()
+    scaler = StandardScaler().fit(windows.values[inside].astype(np.float64))
+    return scaler.mean_, scaler.scale_

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -139,18 +139,23 @@ def training_data(
     scale: np.ndarray,
     train: np.ndarray,
     blocks: Mapping[str, Block],
+    *,
+    base: np.ndarray | None = None,
 ) -> Data:
     """Return training data: standardised features, base quantiles and loss weights.
 
     Column by column and step by step: of a universe, no (N, H) array fits twice.
+
+    Args:
+        base: (H, Q) quantiles that a network was trained with before; else those of its rows.
     """
     levels = np.asarray(QUANTILES)
-    base = np.empty((windows.horizon, len(QUANTILES)))
+    known, base = base, np.empty((windows.horizon, len(QUANTILES)))
     baseline = np.empty(windows.horizon)
     for h in range(windows.horizon):
         sigma = windows.sigma[train, min(h, windows.sigma.shape[1] - 1)]
         scaled = windows.y(train, h + 1) / (sigma * np.sqrt(h + 1))  # (N,)
-        base[h] = base_quantiles(scaled, h + 1)
+        base[h] = base_quantiles(scaled, h + 1) if known is None else known[h]
         losses = [
             np.maximum(level * (scaled - z), (level - 1) * (scaled - z)).mean()
             for level, z in zip(levels, base[h], strict=True)
@@ -178,12 +183,16 @@ def train_member(
     fit: str,
     member: int,
     watch: Watch,
+    start: Sequence[np.ndarray] | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Return one trained network with its best weights, and its history.
 
-    The untrained network is epoch 0 and may win: then the forecast is the
-    baseline's. Each epoch's order follows from (seed, member, epoch), so that a
-    resumed fit walks the same path as an uninterrupted one.
+    The network before training is epoch 0 and may win: then the forecast is the baseline's, or
+    that of the weights it starts from. Each epoch's order follows from (seed, member, epoch), so
+    that a resumed fit walks the same path as an uninterrupted one.
+
+    Args:
+        start: weights of a network of this shape, as Keras lists them.
     """
     load_tensorflow(Threads.choose(training.threads, training.shards))
     import keras
@@ -192,6 +201,8 @@ def train_member(
 
     keras.utils.set_random_seed(member_seed(seed, member))
     network = model.build(data.shape, data.base_quantiles)
+    if start is not None:
+        network.set_weights(start)
     network.compile(
         optimizer=Adam(training.learning_rate, global_clipnorm=1.0),
         loss=QuantileLoss(data.step_weights),
