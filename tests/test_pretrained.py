@@ -78,6 +78,7 @@ def test_the_verdict_that_ships_is_on_shares_that_it_never_saw():
 
 
 @pytest.mark.market
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("cut", [2015, 2019])
 def test_the_runs_that_were_judged_give_their_scores_again(cut, market_data, tmp_path):
     """On the thirty shares; the hundred others lie in a larger file."""
