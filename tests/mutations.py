@@ -104,7 +104,7 @@ def changed_json(content: bytes, chance: random.Random) -> bytes:
     """Change a value of `run.json`; zip's own checksums are right, the hash is not."""
     members = members_of(content)
     head = json.loads(members["run.json"])
-    _change(head, chance)
+    change_one_value(head, chance)
     members["run.json"] = (json.dumps(head, indent=2, ensure_ascii=False) + "\n").encode()
     return repacked(members)
 
@@ -161,13 +161,13 @@ def repacked(members: dict[str, bytes]) -> bytes:
     return bytes(content + directory + end)
 
 
-def _change(value: dict | list, chance: random.Random) -> None:
+def change_one_value(value: dict | list, chance: random.Random) -> None:
     """Change one value somewhere below."""
     keys = list(value) if isinstance(value, dict) else list(range(len(value)))
     key = chance.choice(keys)
     below = value[key]
     if isinstance(below, dict | list) and below:
-        _change(below, chance)
+        change_one_value(below, chance)
         return
     others = [None, True, -1, 2, 1e300, "", "x", "\u202e", [], {}, [[]], "2024-03-08", 10**30]
     value[key] = chance.choice([other for other in others if other != below])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstmcli.cli.listing import DATE, print_csv, print_listing
+from lstmcli.cli.run_facts import Name, print_facts, run_answer
 from lstmcli.cli.screen import wrapped
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
@@ -22,19 +23,19 @@ from lstmcli.cli.terminal import (
     print_json,
     say_next,
 )
+from lstmcli.cli.travel import export, import_
 
 if TYPE_CHECKING:
     from lstmcli.pipeline.runs import RunDetails, RunLine
 
 runs = typer.Typer(rich_markup_mode=None, cls=ListsByDefault)
 
-Name = Annotated[str, typer.Argument(metavar="RUN", help="A name, or its beginning.")]
 Names = Annotated[list[str], typer.Argument(metavar="RUN", help="Names, or their beginnings.")]
 
 
 @runs.callback()
 def _runs() -> None:
-    """List or compare trainings.
+    """List or compare trainings, or take one elsewhere.
 
     Without a command: list. A run may be named by the beginning of its name, or
     by its config: lstm runs show stacked.
@@ -43,6 +44,8 @@ def _runs() -> None:
     lstm runs list
     lstm runs show 20261126T18
     lstm runs compare stacked lstm
+    lstm runs export stacked stacked.lstmrun
+    lstm runs import stacked.lstmrun
     """
 
 
@@ -67,7 +70,7 @@ def list_(
 
     finished, interrupted, errors = pipeline.runs(Session(Workspace(workspace)))
     if as_json:
-        print_json({"runs": [_answer(line) for line in finished], "interrupted": interrupted})
+        print_json({"runs": [run_answer(line) for line in finished], "interrupted": interrupted})
         return highest(errors, as_json=True)
     if as_csv:
         _print_csv(finished)
@@ -123,16 +126,6 @@ def _print_csv(finished: Sequence[RunLine]) -> None:
     )
 
 
-def _answer(line: RunLine) -> dict[str, Any]:
-    return {
-        **line.manifest.model_dump(mode="json"),
-        "config": line.manifest.config_name,
-        "trained_to": line.trained_to,
-        "crps": line.crps,
-        "verdict_in_words": line.verdict,
-    }
-
-
 @runs.command("show")
 def show(
     run: Name,
@@ -166,7 +159,7 @@ def _details(details: RunDetails) -> dict[str, Any]:
     from lstmcli.cli.scores import scores_answer
 
     return {
-        **_answer(details.line),
+        **run_answer(details.line),
         "folder": str(details.folder),
         "settings": details.config.model_dump(mode="json"),
         "blocks": details.state.blocks,
@@ -203,10 +196,7 @@ def _print_details(details: RunDetails) -> None:
         ("folder", str(details.folder)),
         *(("NOTE", label) for label in dict.fromkeys(manifest.labels.values())),
     ]
-    width = max(len(name) for name, _ in facts)
-    for name, value in facts:
-        indent = " " * (width + 2)
-        print(textwrap.fill(f"{name:<{width}}  {value}", 79, subsequent_indent=indent))
+    print_facts(facts)
     print()
     print_block_scores(
         details.validation,
@@ -255,3 +245,7 @@ def compare(
     else:
         print_comparison(found)
     return 0
+
+
+runs.command("export")(export)
+runs.command("import")(import_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from lstmcli.forecasters.volatility.har import FittedHarVolatility
 from lstmcli.frames import QUANTILE_COLUMNS
 from lstmcli.panel import Panel, View
 from lstmcli.windows import Windows
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,9 @@ class Blend:
             return FittedBlend(self, (network, _har_of(network, network.state.volatility)))
         others = (recipe.fit(panel, network.trained_until) for recipe in self.recipes[1:])
         return FittedBlend(self, (network, *others))
+
+    def build(self, state: bytes) -> keras.Model:
+        return self.network.build(state)
 
     def restore(
         self,

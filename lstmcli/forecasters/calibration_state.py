@@ -160,7 +160,7 @@ class CalibrationState:
                 sessions = pd.DatetimeIndex(arrays[f"sessions_{number}"].astype("datetime64[ns]"))
                 returns[ticker] = pd.Series(arrays[f"returns_{number}"].astype(float), sessions)
             plain = ("steps", "theta", "ticker", "waiting", "quantiles", "reach")
-            return cls(
+            state = cls(
                 before=pd.Timestamp(arrays["before"].item()),
                 tickers=tickers,
                 made_on=arrays["made_on"].astype("datetime64[ns]"),
@@ -169,8 +169,36 @@ class CalibrationState:
                 returns={name: seen for name, seen in returns.items() if len(seen)},
                 **{name: arrays[name] for name in plain},
             )
-        except (KeyError, OSError, EOFError, BadZipFile) as error:
+        except (KeyError, TypeError, OSError, EOFError, BadZipFile) as error:
             raise ValueError("this is no state of a calibration") from error
+        if not state._fits():
+            raise ValueError("the arrays of this calibration do not fit together")
+        return state
+
+    def _fits(self) -> bool:
+        """Return whether all arrays are of the same tickers, steps and origins."""
+        k, s, n, p = map(len, (self.tickers, self.steps, self.ticker, self.waiting))
+        many = -1  # as many as there are
+        shapes = (
+            (self.theta, "f", (k, s, 2, many)),
+            (self.ticker, "iu", (n,)),
+            (self.made_on, "M", (n,)),
+            (self.target_on, "M", (n, s)),
+            (self.errors, "f", (n, s, many)),
+            (self.waiting, "iu", (p,)),
+            (self.quantiles, "f", (p, s, self.errors.shape[-1] if self.errors.ndim else 0)),
+            (self.reach, "f", (p, s, 2, self.theta.shape[-1] if self.theta.ndim else 0)),
+        )
+        for array, kinds, shape in shapes:
+            same = array.ndim == len(shape) and all(
+                wanted in (many, found) for wanted, found in zip(shape, array.shape, strict=True)
+            )
+            if not same or array.dtype.kind not in kinds:
+                return False
+        numbers = ((self.ticker, k), (self.waiting, n))
+        return all(
+            not len(of) or bool((of >= 0).all() and (of < bound).all()) for of, bound in numbers
+        )
 
 
 def returns_between(bars: pd.DataFrame, first: pd.Timestamp, before: pd.Timestamp) -> pd.Series:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
 from lstmcli.errors import ConfigError
 from lstmcli.features import (
+    channels_ahead,
     ewma_volatility,
     feature_matrix,
     find_feature,
@@ -31,10 +32,14 @@ from lstmcli.forecasters.training import (
     training_data,
 )
 from lstmcli.forecasters.volatility.har import FittedHarVolatility, HarVolatility
-from lstmcli.models import ModelConfig
+from lstmcli.frames import QUANTILES
+from lstmcli.models import ModelConfig, WindowShape
 from lstmcli.panel import Panel, View
 from lstmcli.splits import MIN_TRAIN, SplitConfig, split_origins
 from lstmcli.windows import WindowConfig, Windows, cut_windows
+
+if TYPE_CHECKING:
+    import keras
 
 Scale = Literal["ewma", "har"]
 """The volatility by which a network's target is divided."""
@@ -225,6 +230,24 @@ class NetworkRecipe:
         )
         networks = tuple(network for network, _ in members)
         return FittedNetwork(self, networks, state, history, prepared=prepared)
+
+    def build(self, state: bytes) -> keras.Model:
+        """Return a member before its first epoch; see `BuildsNetworks`."""
+        known = NetworkState.model_validate_json(state)
+        sizes = {len(known.mean), len(known.scale), len(known.features), len(self.features)}
+        levels = {len(row) for row in known.base_quantiles}
+        if (
+            len(sizes) > 1
+            or len(known.base_quantiles) != self.horizon
+            or levels != {len(QUANTILES)}
+        ):
+            raise ValueError("its state is not one of its config")
+        base = np.array(known.base_quantiles)
+        if not all(np.isfinite(numbers).all() for numbers in (known.mean, known.scale, base)):
+            raise ValueError("its state holds values that are not finite")
+        future = channels_ahead(self.future)
+        shape = WindowShape(self.lookback, len(self.features), self.horizon, future)
+        return self.model.build(shape, base)
 
     def restore(
         self,

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_KERAS = ".keras"
-_LITE = "forecast.tflite"
+KERAS = ".keras"
+"""Ends the file of a member."""
+
+LITE = "forecast.tflite"
+"""The file of the export."""
 
 
 def export_members(networks: Sequence[keras.Model], on_stage: Stage) -> LiteNetwork | None:
@@ -36,10 +39,10 @@ def export_members(networks: Sequence[keras.Model], on_stage: Stage) -> LiteNetw
 def network_files(networks: Sequence[keras.Model], lite: LiteNetwork | None) -> dict[str, bytes]:
     """Return the files of members and of their export, by name."""
     files = {
-        f"network-{member:02d}{_KERAS}": network_bytes(network)
+        f"network-{member:02d}{KERAS}": network_bytes(network)
         for member, network in enumerate(networks, start=1)
     }
-    return files if lite is None else {**files, _LITE: lite.content}
+    return files if lite is None else {**files, LITE: lite.content}
 
 
 def load_export(files: Mapping[str, bytes]) -> LiteNetwork | None:
@@ -48,10 +51,10 @@ def load_export(files: Mapping[str, bytes]) -> LiteNetwork | None:
     Raises:
         ValueError: it does not load.
     """
-    if _LITE not in files:
+    if LITE not in files:
         return None
     try:
-        return LiteNetwork(files[_LITE])
+        return LiteNetwork(files[LITE])
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"its export does not load: {type(error).__name__}") from error
 
@@ -62,7 +65,7 @@ def load_members(files: Mapping[str, bytes]) -> tuple[keras.Model, ...]:
     Raises:
         ValueError: one does not load.
     """
-    names = sorted(name for name in files if name.endswith(_KERAS))
+    names = sorted(name for name in files if name.endswith(KERAS))
     try:
         return tuple(load_network(files[name]) for name in names)
     except ValueError as error:

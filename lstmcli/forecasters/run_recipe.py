@@ -8,7 +8,7 @@ scored, audited and kept by the same code.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -16,6 +16,9 @@ from lstmcli.forecasters.base import Fitted, Recipe
 from lstmcli.forecasters.training import Watch
 from lstmcli.frames import Section
 from lstmcli.panel import Panel, View
+
+if TYPE_CHECKING:
+    import keras
 
 Stage = Callable[[str], None]
 """Is told what begins, in a few words."""
@@ -259,5 +262,21 @@ class RunRecipe(Recipe, Protocol):
         Raises:
             ValueError: one of them is damaged; the message is a clause that says which.
             UnexpectedContent: they are those of another recipe; the message is a sentence.
+        """
+        ...
+
+
+@runtime_checkable
+class BuildsNetworks(Protocol):
+    """A recipe whose members are Keras networks, one for each file `network-NN.keras`."""
+
+    def build(self, state: bytes) -> keras.Model:
+        """Return a member before its first epoch.
+
+        Args:
+            state: what `FittedRun.stored_state` returned.
+
+        Raises:
+            ValueError: the state is not one of this recipe.
         """
         ...

@@ -62,8 +62,8 @@ def array_of(content: bytes) -> np.ndarray:
     flat = np.frombuffer(content, dtype, offset=start)
     try:
         array = flat.reshape(shape[::-1]).T if header[2] == "True" else flat.reshape(shape)
-    except ValueError as error:  # nothing, of a shape that is too large
-        raise ValueError("its shape is not that of its content") from error
+    except ValueError as error:  # a shape that holds nothing may still be too large
+        raise ValueError("its shape is too large") from error
     _check_values(array, content, start)
     return array
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from lstmcli.errors import DataError, NoDataError, shell_word
 from lstmcli.frames import Section
 from lstmcli.store import recipe_names
 from lstmcli.store.checkpoints import Checkpoints
+from lstmcli.store.files import write_atomically
 from lstmcli.store.records import (
     MANIFEST,
     PLAN,
@@ -30,15 +32,15 @@ from lstmcli.store.records import (
 
 FORMAT = 1
 
-_CONFIG = "config.yaml"
-_STATE = "state.json"
-_HISTORY = "history.csv"
-_SCORES = "scores.csv"
-_CALIBRATION = "calibration.npz"
-_OUTCOMES = "outcomes.parquet"
+CONFIG = "config.yaml"
+STATE = "state.json"
+HISTORY = "history.csv"
+SCORES = "scores.csv"
+CALIBRATION = "calibration.npz"
+OUTCOMES = "outcomes.parquet"
 _RESUME = "resume"
 
-_OWN = (_CONFIG, _STATE, _HISTORY, _SCORES, _CALIBRATION, _OUTCOMES, PLAN, MANIFEST)
+OWN = (CONFIG, STATE, HISTORY, SCORES, CALIBRATION, OUTCOMES, PLAN, MANIFEST)
 """Files that every run has, whatever was fitted."""
 
 
@@ -134,7 +136,7 @@ class RunStore(RecordStore[Manifest]):
     def start(self, *, at: datetime, variant: str, config: str, plan: Plan) -> str:
         """Make the folder of a new run and return its name."""
         label = f"{variant}-{plan.config_sha[:8]}"
-        return self._begin(label, {_CONFIG: config.encode(), PLAN: to_json(plan)}, at=at)
+        return self._begin(label, {CONFIG: config.encode(), PLAN: to_json(plan)}, at=at)
 
     def plan(self, run: str) -> tuple[str, Plan]:
         """Return the config text and the plan of an interrupted run.
@@ -145,7 +147,7 @@ class RunStore(RecordStore[Manifest]):
         folder = self.path(run)
         try:
             plan = Plan.model_validate_json((folder / PLAN).read_bytes())
-            return (folder / _CONFIG).read_text("utf-8"), plan
+            return (folder / CONFIG).read_text("utf-8"), plan
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{folder} is damaged (its plan cannot be read).",
@@ -176,28 +178,43 @@ class RunStore(RecordStore[Manifest]):
             DiskError: a file cannot be written; the run stays interrupted.
             ValueError: `fitted` has a file of a name that every run has.
         """
-        files = {_STATE: state, _HISTORY: to_csv(history), _SCORES: to_csv(scores)}
-        taken = sorted({*_OWN} & {*fitted})
+        files = {STATE: state, HISTORY: to_csv(history), SCORES: to_csv(scores)}
+        taken = sorted({*OWN} & {*fitted})
         if taken:
             raise ValueError(f"Expected files of other names than a run's own. Received: {taken}.")
         files |= fitted
         if calibration is not None:
-            files[_CALIBRATION] = calibration
+            files[CALIBRATION] = calibration
         if outcomes is not None:
-            files[_OUTCOMES] = to_parquet(outcomes)
-        config = (self.path(manifest.run) / _CONFIG).read_bytes()
-        hashes = {name: _sha256(content) for name, content in {**files, _CONFIG: config}.items()}
+            files[OUTCOMES] = to_parquet(outcomes)
+        config = (self.path(manifest.run) / CONFIG).read_bytes()
+        hashes = {name: _sha256(content) for name, content in {**files, CONFIG: config}.items()}
         whole = manifest.model_copy(update={"files": hashes})
         self._finish(manifest.run, files, whole, leftover=_RESUME)
 
     def read(self, manifest: Manifest) -> RunFiles:
-        """Return the files of a run; each is what was written.
+        """Return what a run keeps to forecast again; each file is what was written.
+
+        Raises:
+            DataError: naming the first that is not.
+        """
+        files = self.contents(manifest)
+        return RunFiles(
+            config=files[CONFIG].decode(),
+            state=files[STATE],
+            fitted={name: content for name, content in files.items() if name not in OWN},
+            history=pd.read_csv(io.BytesIO(files[HISTORY])),
+            calibration=files.get(CALIBRATION),
+        )
+
+    def contents(self, manifest: Manifest) -> dict[str, bytes]:
+        """Return the files of a run by name, without its manifest; each is what was written.
 
         Raises:
             DataError: naming the first that is not.
         """
         folder, files = self.path(manifest.run), {}
-        unlisted = [name for name in (_CONFIG, _STATE, _HISTORY) if name not in manifest.files]
+        unlisted = [name for name in (CONFIG, STATE, HISTORY) if name not in manifest.files]
         if unlisted:
             raise self.damaged(folder / MANIFEST, f"it does not list {unlisted[0]}")
         for name, expected in manifest.files.items():
@@ -208,13 +225,31 @@ class RunStore(RecordStore[Manifest]):
                 raise self.damaged(path, "it cannot be read") from error
             if _sha256(files[name]) != expected:
                 raise self.damaged(path, "its content does not match its hash")
-        return RunFiles(
-            config=files[_CONFIG].decode(),
-            state=files[_STATE],
-            fitted={name: content for name, content in files.items() if name not in _OWN},
-            history=pd.read_csv(io.BytesIO(files[_HISTORY])),
-            calibration=files.get(_CALIBRATION),
-        )
+        return files
+
+    def add(self, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
+        """Write a finished run that was made elsewhere, the manifest last.
+
+        Args:
+            files: all of it by name, as `contents` returns them.
+
+        Returns:
+            The manifest as it is written, with the hashes of these files.
+
+        Raises:
+            DiskError: a file cannot be written; nothing of the run is left.
+        """
+        hashes = {name: _sha256(content) for name, content in files.items()}
+        whole = manifest.model_copy(update={"files": hashes})
+        folder = self.path(manifest.run)
+        try:
+            for name, content in files.items():
+                write_atomically(folder / name, content)
+            write_atomically(folder / MANIFEST, to_json(whole))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return whole
 
     def latest(self, tickers: Iterable[str] = ()) -> Manifest:
         """Return the newest run that knows all of `tickers`.
@@ -243,7 +278,7 @@ class RunStore(RecordStore[Manifest]):
         Raises:
             DataError: they are damaged or missing.
         """
-        path = self.path(manifest.run) / _SCORES
+        path = self.path(manifest.run) / SCORES
         try:
             return recipe_names.decode(pd.read_csv(path))
         except (OSError, ValueError, KeyError) as error:
@@ -257,9 +292,9 @@ class RunStore(RecordStore[Manifest]):
         Raises:
             DataError: the file is damaged.
         """
-        if _OUTCOMES not in manifest.files:
+        if OUTCOMES not in manifest.files:
             return None
-        path = self.path(manifest.run) / _OUTCOMES
+        path = self.path(manifest.run) / OUTCOMES
         try:
             return pd.read_parquet(path)
         except (OSError, ValueError) as error:
@@ -271,7 +306,7 @@ class RunStore(RecordStore[Manifest]):
         Raises:
             DataError: it cannot be read.
         """
-        path = self.path(manifest.run) / _STATE
+        path = self.path(manifest.run) / STATE
         try:
             return path.read_bytes()
         except OSError as error:
@@ -283,7 +318,7 @@ class RunStore(RecordStore[Manifest]):
 
     def config_path(self, run: str) -> Path:
         """Return where the config of a run is kept."""
-        return self.path(run) / _CONFIG
+        return self.path(run) / CONFIG
 
     def damaged(self, path: Path, reason: str) -> DataError:
         return DataError(
