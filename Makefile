@@ -27,17 +27,18 @@ $(READY): requirements.lock pyproject.toml
 
 # A folder of its own: bars of past years would be stale in `lstm daily` every evening.
 demo: export LSTM_WORKSPACE := demo
-demo: $(READY) ## sample bars → training → forecast → chart → page, without network
+demo: $(READY) ## sample bars → training → page → forecast of the shipped network, without network
 	$(BIN)/lstm fetch '$(SAMPLE)' --source sample
 	$(BIN)/lstm train '$(SAMPLE)' --config smoke.yaml
-	$(BIN)/lstm predict '$(SAMPLE)'
-	$(BIN)/lstm plot '$(SAMPLE)'
 	$(BIN)/lstm plot --kind training
 	$(BIN)/lstm report
+	$(BIN)/lstm predict '$(SAMPLE)' --run pretrained
+	$(BIN)/lstm plot '$(SAMPLE)' --run pretrained
 	@printf '%s\n' '' 'That was a sample of past years, in demo/: delete it when you like.' \
-		'Now a ticker of yours, with bars from Yahoo, in data/:' '' \
+		'The network that ships has seen these years: the last forecast is a picture, no score.' \
+		'Now shares of today, with bars from Yahoo, in data/. No training is needed:' '' \
 		'  export PATH="$$PWD/$(BIN):$$PATH"' \
-		'  lstm fetch MRK' '  lstm train MRK' '  lstm predict MRK' '' \
+		'  lstm predict AAPL MSFT MRK' '' \
 		'docs/tutorial.md goes on from there.'
 
 # Each core takes tests from the others when its own are done.

@@ -349,20 +349,76 @@ def panel() -> str:
     return table([*head, "vs har_ridge_clock", "vs gjr", "80 % cone held, %"], rows)
 
 
-def panel_sentence() -> str:
-    """Return what the panel network gains on companies that it never saw, in a sentence."""
+def pretrained() -> str:
+    """Return the skill of the network that ships, on shares that it never saw, and its cones."""
     of = {
         row["step"]: row
         for row in results("panel.csv")
         if (row["judged"], row["recipe"], row["first"], row["last"])
-        == ("judges", "panel", "2016", "2023")
+        == ("judges", "pretrained", "2016", "2023")
     }
-    skills = [_number(of[step]["skill_har_ridge"], ".2f") for step in ("1", "5", "20")]
-    return (
-        "`panel`, trained on 500 other companies, beats the HAR ridge on 100 that it never saw, "
-        f"2016 to 2023:\nby {skills[0]}, {skills[1]} and {skills[2]} % at 1, 5 and 20 sessions. "
-        "It is for those who have many tickers to train on."
-    )
+    steps = [of[step] for step in ("1", "5", "20")]
+    rows = [
+        [f"skill against `{rival}`", *(_number(row[f"skill_{rival}"]) for row in steps)]
+        for rival in ("gjr", "har_ridge", "har_ridge_clock")
+    ]
+    held = [f"{100 * float(row['coverage80']):.1f} %" for row in steps]
+    head = ["`pretrained`, 100 shares", "1 session", "5 sessions", "20 sessions"]
+    return table(head, [*rows, ["80 % range held", *held]])
+
+
+def pretrained_by_rival() -> str:
+    """Return the skill of the network that ships, against each rival and in each half."""
+    of = {
+        (row["judged"], row["recipe"], row["first"], row["last"], row["step"]): row
+        for row in results("panel.csv")
+    }
+    whole = ("2016", "2023")
+    wanted = [
+        (judged, recipe, whole, rival)
+        for judged in ("judges", "market30")
+        for recipe in PRETRAINED
+        for rival in ("har_ridge_01", "har_ridge", "har_ridge_clock", "gjr")
+    ]
+    halves = (("2016", "2019"), ("2020", "2023"))
+    wanted[4:4] = [("judges", "pretrained", half, "har_ridge") for half in halves]
+    rows = []
+    for judged, recipe, span, rival in wanted:
+        steps = [of[judged, recipe, *span, step] for step in ("1", "5", "10", "20")]
+        skill, t = ((f"skill_{rival}", "+.2f"), (f"t_{rival}", "+.1f"))
+        cells = [_SLASH.join(_number(row[name], f) for row in steps) for name, f in (skill, t)]
+        years = f", {'-'.join(span)}" if span != whole else ""
+        rows.append([f"{_judged(judged, recipe)}{years}", f"`{rival}`", *cells])
+    return table(["judged on", "against", "skill, 1 / 5 / 10 / 20 sessions", "t"], rows)
+
+
+def pretrained_coverage() -> str:
+    """Return how often the cones of the network that ships held, 2016 to 2023."""
+    rows = []
+    for judged in ("judges", "market30"):
+        for recipe in PRETRAINED:
+            steps = [
+                row
+                for row in results("panel.csv")
+                if (row["judged"], row["recipe"]) == (judged, recipe)
+                and (row["first"], row["last"]) == ("2016", "2023")
+            ]
+            cells = [
+                _SLASH.join(f"{100 * float(row[f'coverage{level}']):.1f}" for row in steps)
+                for level in (50, 80, 95)
+            ]
+            cells.append(_SLASH.join(f"{float(row['worst80']):.1f}" for row in steps))
+            rows.append([_judged(judged, recipe), *cells])
+    head = ["judged on", "50 %, 1 / 5 / 10 / 20 sessions", "80 %", "95 %"]
+    return table([*head, "80 %, worst share, points off"], rows)
+
+
+def _judged(judged: str, recipe: str) -> str:
+    name = {"judges": "100 judges", "market30": "30 others"}[judged]
+    return name + recipe.removeprefix("pretrained")
+
+
+PRETRAINED = ("pretrained", "pretrained, no market")
 
 
 def panel_by_training() -> str:

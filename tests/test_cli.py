@@ -416,6 +416,19 @@ def test_plot_compares_tickers_in_one_picture(lstm, workspace):
         assert words in picture, words
 
 
+@pytest.mark.parametrize("line", [("GOOG",), ("GOOG", "SIM", "--kind", "compare")])
+def test_a_picture_says_that_its_network_has_seen_the_years_after(lstm, workspace, line):
+    words = "these weights have seen the years to 2023-12-29", "a picture, no score"
+    for run, seen in (("smoke", False), ("pretrained", True)):
+        answer = lstm("plot", *line, "--run", run, "-o", f"{run}.svg")
+        assert (answer.code, answer.out) == (0, f"{run}.svg\n")
+        texts = re.findall(r">([^<>]+)<", Path(f"{run}.svg").read_text())
+        picture = " ".join(" ".join(texts).split())
+        assert [part in picture for part in words] == [seen, seen]
+        if len(line) == 1:
+            assert ("on shares it had not seen" in picture) == seen
+
+
 def test_past_forecasts_are_drawn_from_the_ledger(lstm, workspace, monkeypatch):
     nothing = lstm("plot", "GOOG", "--kind", "past")
     assert nothing.code == 3

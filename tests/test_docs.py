@@ -29,7 +29,7 @@ PAGES = [str(page.relative_to(ROOT)) for page in docs.pages()]
 EMPTY = ("README.md", "docs/tutorial.md")
 """Pages whose examples begin with nothing; others begin with a trained ticker."""
 
-LISTED = ("MRK", "MDT", "PFE", "PEP", "^VIX")
+LISTED = ("MRK", "MDT", "PFE", "PEP", "^VIX", "^GSPC", "AAPL", "MSFT")
 RUN = ("sh", "python", "yaml")
 QUICK = {"epochs": 1, "batch_size": 256, "learning_rate": 1e-3, "members": 1}
 
@@ -110,6 +110,59 @@ def test_a_page_marks_its_blocks(page):
         assert block.language in {*RUN, "text", "{toctree}", "{eval-rst}"}
         if block.above.startswith("not run"):
             assert re.fullmatch("not run: .+", block.above)
+
+
+FLOORS = {
+    "har_ridge_01": {"1": 0.25, "5": 0.25, "10": 0.2, "20": 0.12},
+    "har_ridge_clock": {"1": 0.12, "5": 0.1, "10": 0.08, "20": 0.03},
+    "gjr": {"1": 1.2, "5": 1.0, "20": 0.9},
+}
+"""Skill in % that was to be reached, by rival and step, as docs/how-we-know.md tells it."""
+
+BELOW = {
+    ("judges", "pretrained"): set(),
+    ("market30", "pretrained"): {("gjr", "1")},
+    ("judges", "pretrained, no market"): {(rival, "1") for rival in FLOORS},
+    ("market30", "pretrained, no market"): {(rival, "1") for rival in FLOORS}
+    | {("gjr", "5"), ("har_ridge_clock", "10")},
+}
+
+
+@pytest.mark.parametrize(("judged", "recipe"), BELOW)
+def test_the_shipped_network_misses_the_floors_that_the_docs_name(judged, recipe):
+    rows = {
+        row["step"]: row
+        for row in tables.results("panel.csv")
+        if (row["judged"], row["recipe"]) == (judged, recipe)
+        and (row["first"], row["last"]) == ("2016", "2023")
+    }
+    below = {
+        (rival, step)
+        for rival, floors in FLOORS.items()
+        for step, floor in floors.items()
+        if float(rows[step][f"skill_{rival}"]) < floor
+    }
+    assert below == BELOW[judged, recipe]
+    for step in ("1", "5"):
+        held = float(rows[step]["t_har_ridge_01"]) >= 3
+        assert held == (("har_ridge_01", step) not in below)
+    for row in rows.values():
+        for level in (50, 80, 95):
+            assert abs(100 * float(row[f"coverage{level}"]) - level) <= 1
+
+
+def test_figures_in_sentences_are_those_of_the_table():
+    of = {
+        row["step"]: row
+        for row in tables.results("panel.csv")
+        if (row["judged"], row["recipe"]) == ("judges", "pretrained")
+        and (row["first"], row["last"]) == ("2016", "2023")
+    }
+    one, five, twenty = (f"{float(of[step]['skill_har_ridge']):.2f}" for step in ("1", "5", "20"))
+    changes = " ".join((ROOT / "CHANGELOG.md").read_text("utf-8").split())
+    assert f"by {one}, {five} and {twenty} % of CRPS at 1, 5 and 20 sessions" in changes
+    held = " / ".join(f"{100 * float(row['coverage80']):.1f}" for row in of.values())
+    assert f"hold {held} %" in (ROOT / "EXPERIMENTS.md").read_text("utf-8")
 
 
 def test_every_setting_is_described():
@@ -262,6 +315,29 @@ def test_the_demo_ends_with_a_picture_and_a_page(demo):
     page = (demo / "demo" / "report.html").read_text("utf-8")
     assert "sample data: S&amp;P 500" in page
     assert "Stale:" not in page
+
+
+@pytest.mark.process
+def test_the_demo_ends_with_the_shipped_network_and_the_next_step(demo):
+    forecast, picture = (shlex.split(line)[1:] for line in docs.demo()[-2:])
+    assert [forecast, picture] == [
+        [verb, "^GSPC", "--run", "pretrained"] for verb in ("predict", "plot")
+    ]
+    answer = spawn(*forecast, workspace=demo / "demo")
+    assert answer.code == 0
+    assert "these weights have seen the years to 2023-12-29" in answer.err
+    assert "a picture, no score" in answer.err
+    assert list((demo / "demo" / "charts").glob("forecast-*-pretrained-*.png"))
+    lines = subprocess.run(
+        ["make", "--dry-run", "demo", "-o", ".venv/.ready"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    after = lines.rpartition("--run pretrained")[2]
+    assert "  lstm predict AAPL MSFT MRK" in after
+    assert "these years: the last forecast is a picture, no score" in after
 
 
 def screen_cases() -> list:

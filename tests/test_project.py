@@ -126,7 +126,8 @@ def test_a_config_loads_and_opens_with_the_command_that_runs_it(path):
     load_config(str(path))
     text = path.read_text("utf-8")
     header = text[: re.search(r"^[^#]", text, re.MULTILINE).start()]
-    assert re.search(rf"^#  +lstm train .*--config {path.stem}(\.yaml)?\b", header, re.MULTILINE)
+    command = rf"lstm (train|backtest) .*--config {path.stem}(\.yaml)?\b"
+    assert re.search(rf"^#  +{command}", header, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -39,7 +39,8 @@ def new_figure(
     """Return a figure with its header and footer, and room for axes between them.
 
     Args:
-        lines: what is said below the title; each is wrapped, to two lines at most.
+        lines: what is said below the title; each is wrapped, to four lines at most.
+        note: what stands in a box; each of its lines is wrapped.
         body: inches of the axes, else 3. A figure on paper is 4.5 inches high or more.
     """
     from matplotlib.figure import Figure
@@ -56,7 +57,12 @@ def new_figure(
     small: dict[str, Any] = {"fontsize": 8, "color": colours.muted}
     titles = _wrapped(title, heading, room, most=2 if theme.phone else 1)
     said = [row for line in lines for row in _wrapped(line, plain, room, most=4)]
-    notes = _wrapped(note or "", boxed, room - 0.1, most=3 if theme.phone else 2)
+    most = 3 if theme.phone else 2
+    notes = [
+        row
+        for line in (note or "").splitlines()
+        for row in _wrapped(line, boxed, room - 0.1, most=most)
+    ]
     below = _wrapped(footer, small, room, most=9)
 
     above = 1.3 * LINE * len(titles) + LINE * len(said) + (LINE * len(notes) + 0.1) * bool(notes)

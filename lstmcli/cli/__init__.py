@@ -47,10 +47,10 @@ EPILOG = """
 Forecast stocks with LSTM networks, and say how sure the forecast is.
 
 \b
-  lstm fetch MRK        bars from Yahoo into ./data
-  lstm train MRK        fit, score beside baselines, refit
-  lstm predict MRK      the next sessions, with their cone
+  lstm predict MRK      bars from Yahoo into ./data, then the next sessions
   lstm plot MRK         the same as a picture
+  lstm fetch MRK        new bars
+  lstm train MRK        a network of your own, scored beside baselines
   lstm backtest MRK     is it better than a random walk?
   lstm daily            all that, every evening, by cron
 

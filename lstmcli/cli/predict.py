@@ -172,18 +172,10 @@ def _warn_stale(done: Sequence[Prediction], *, quiet: bool) -> None:
         say(f"warning: {who}: stale: {settled} since {whose}", quiet=quiet)
 
 
-def _seen_sentence(prediction: Prediction) -> str:
-    """Return what to know of a forecast from an origin that its weights have seen."""
-    from lstmcli.report.wording import note_on_seen
-
-    fit_end = prediction.fitted.fit_end
-    return note_on_seen(f"{prediction.made_on:%Y-%m-%d}", f"{fit_end:%Y-%m-%d}")
-
-
 def _warn(prediction: Prediction, *, quiet: bool) -> None:
     ticker = prediction.ticker
-    if prediction.seen:
-        say(f"warning: {ticker}: {_seen_sentence(prediction)}", quiet=quiet)
+    if prediction.note_on_seen:
+        say(f"warning: {ticker}: {prediction.note_on_seen}", quiet=quiet)
     if prediction.basis.warning:
         say(f"warning: {ticker}: {prediction.basis.warning}", quiet=quiet)
 

@@ -29,7 +29,7 @@ def report(
     """Draw the page of the last forecasts and their record.
 
     One HTML file that needs no network; more than 30 tickers get a page each.
-    Without a ledger it shows what the newest run forecasts.
+    Without a ledger it shows what the newest run forecasts, or the network that ships.
 
     \b
     lstm report --open

@@ -70,7 +70,7 @@ Run = Annotated[
         "--run",
         metavar="RUN",
         callback=check_name_given,
-        help="Instead of the newest: a name of lstm runs, or its beginning.",
+        help="Instead of the newest: a name of lstm runs, its beginning, or pretrained.",
     ),
 ]
 AsOf = Annotated[

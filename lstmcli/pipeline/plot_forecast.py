@@ -63,6 +63,7 @@ def forecast_figure(
 
 def prediction_figure(prediction: Prediction, theme: Theme) -> Figure:
     """Draw a forecast that was just made."""
+    notes = prediction.label, prediction.note_on_seen, *prediction.notes
     return forecast_figure(
         prediction.bars,
         prediction.prices,
@@ -70,7 +71,7 @@ def prediction_figure(prediction: Prediction, theme: Theme) -> Figure:
         verdict=prediction.manifest.verdict,
         baseline=prediction.baseline,
         basis=prediction.basis,
-        note=" ".join(note for note in (prediction.label, *prediction.notes) if note) or None,
+        note="\n".join(filter(None, notes)) or None,
         theme=theme,
     )
 
@@ -91,14 +92,32 @@ def compare_figure(predictions: Sequence[Prediction], theme: Theme) -> tuple[Fig
         pd.concat(changes, ignore_index=True),
         title=f"How far {len(predictions)} tickers may move",
         lines=[f"Forecasts made on {when}. The calmest ticker is on top."],
-        note="; ".join(dict.fromkeys(p.label for p in predictions if p.label)) or None,
-        remark=f"{'With dividends. ' if total else ''}Run{'s' * (len(runs) > 1)} "
-        f"{', '.join(runs[:3])}{' and more' if len(runs) > 3 else ''}.",
+        note="\n".join(_shared_notes(predictions)) or None,
+        remark=f"{'With dividends. ' if total else ''}Run{'s' * (len(runs) > 1)} {_few(runs)}.",
         theme=theme,
     )
     names = "-".join(prediction.ticker for prediction in predictions[:4])
     more = f"-and-{len(predictions) - 4}-more" if len(predictions) > 4 else ""
     return figure, f"compare-{names}{more}-{made_on[-1]:%Y-%m-%d}"
+
+
+def _shared_notes(predictions: Sequence[Prediction]) -> list[str]:
+    """Return the notes of several forecasts; what concerns several tickers is one note."""
+    labels = "; ".join(dict.fromkeys(p.label for p in predictions if p.label))
+    concerned: dict[str, list[str]] = {}
+    for prediction in predictions:
+        for note in prediction.notes:
+            words = note.removeprefix(f"{prediction.ticker}: ")
+            concerned.setdefault(words, []).append(prediction.ticker)
+    return [
+        *([labels] if labels else []),
+        *dict.fromkeys(p.note_on_seen for p in predictions if p.note_on_seen),
+        *(f"{_few(tickers)}: {words}" for words, tickers in concerned.items()),
+    ]
+
+
+def _few(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:3])}{' and more' if len(names) > 3 else ''}"
 
 
 def attention_figure(prediction: Prediction, theme: Theme) -> Figure:

@@ -25,6 +25,7 @@ from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.stored_calibration import calibration_of
 from lstmcli.report.prices import PriceBasis
 from lstmcli.report.verdict_record import hardest_baseline
+from lstmcli.report.wording import note_on_seen
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.files import check_ticker
@@ -84,6 +85,12 @@ class Prediction:
     @property
     def last_close(self) -> float:
         return float(self.forecast["last_close"].iloc[0])
+
+    @property
+    def note_on_seen(self) -> str | None:
+        """What to know of it where its networks have seen later sessions; else None."""
+        days = f"{self.made_on:%Y-%m-%d}", f"{self.fitted.fit_end:%Y-%m-%d}"
+        return note_on_seen(*days) if self.seen else None
 
 
 @dataclass(frozen=True)

@@ -279,6 +279,14 @@ GLOSSARY: tuple[Term, ...] = (
         ("EWMA", "epoch"),
         ("epoch 0", "stacked-untrained"),
     ),
+    Term(
+        "pretrained",
+        "The network that ships with the program, trained on 500 US shares to the end of 2023. It "
+        "forecasts any ticker that no run of the workspace knows. Its scores are of shares that it "
+        "never saw.",
+        ("panel network", "run", "in sample"),
+        ("shipped network",),
+    ),
     # The verdict.
     Term(
         "verdict",
