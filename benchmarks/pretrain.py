@@ -2,7 +2,7 @@
 
     python benchmarks/pretrain.py pool600.parquet market30.csv.gz ^VIX.csv ^GSPC.csv
 
-Writes lstmcli/pretrained.lstm: the panel network, trained on 500 tickers of the first file to
+Writes lstmcli/pretrained.lstmrun: the panel network, trained on 500 tickers of the first file to
 the end of 2023. Its scores are those of results/panel.csv: the same recipe, trained to 2015 and
 to 2019, judged on the 100 tickers that are never trained on; these two runs are kept in
 tests/runs. Fits and losses are those of panel.py, which goes first, kept in its workspace. The

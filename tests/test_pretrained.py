@@ -83,7 +83,7 @@ def test_the_verdict_that_ships_is_on_shares_that_it_never_saw():
 def test_the_runs_that_were_judged_give_their_scores_again(cut, market_data, tmp_path):
     """On the thirty shares; the hundred others lie in a larger file."""
     network = restored(
-        from_bytes((ROOT / "tests" / "runs" / f"pretrained-{cut}.lstm").read_bytes())
+        from_bytes((ROOT / "tests" / "runs" / f"pretrained-{cut}.lstmrun").read_bytes())
     )
     assert network.fit_end.year == cut
     panel = panel_of(market_data, Workspace(tmp_path))

@@ -178,33 +178,40 @@ def _print_details(details: RunDetails) -> None:
 
     manifest, config = details.manifest, details.config
     some = f"{len(manifest.tickers):,}: " if len(manifest.tickers) > 1 else ""
+    made = f"in {manifest.seconds:,.0f} s, " if manifest.seconds else ""
     best = details.state.best_epochs
     blocks = [f"{name} {first} to {last}" for name, (first, last) in details.state.blocks.items()]
     facts = [
         ("run", manifest.run),
         ("config", manifest.config_name),
         ("network", f"{manifest.variant}, {manifest.parameters:,} parameters a member"),
-        ("tickers", f"{some}{' '.join(manifest.tickers)}"),
+        (
+            "tickers",
+            f"any; it was trained on {len(manifest.tickers):,} US shares"
+            if manifest.any_ticker
+            else f"{some}{' '.join(manifest.tickers)}",
+        ),
         ("trained to", details.line.trained_to),
         (
             "made",
-            f"{manifest.created_at:%Y-%m-%d %H:%M} UTC in {manifest.seconds:,.0f} s, "
+            f"{manifest.created_at:%Y-%m-%d %H:%M} UTC {made}"
             f"by lstm {manifest.versions.get('lstmcli', 'of an unknown version')}",
         ),
-        ("final fit", "; ".join(blocks)),
+        *([("final fit", "; ".join(blocks))] if blocks else []),
         _epochs(best, kept=config.recipe().work.keeps_best),
         ("folder", str(details.folder)),
         *(("NOTE", label) for label in dict.fromkeys(manifest.labels.values())),
     ]
     print_facts(facts)
     print()
-    print_block_scores(
-        details.validation,
-        details.test,
-        horizon=config.window.horizon,
-        span=manifest.test,
-        scored=(details.scored_tickers, len(manifest.tickers)),
-    )
+    if details.scored_tickers:
+        print_block_scores(
+            details.validation,
+            details.test,
+            horizon=config.window.horizon,
+            span=manifest.test,
+            scored=(details.scored_tickers, len(manifest.tickers)),
+        )
     if manifest.verdict:
         print_stored_verdict(manifest.verdict)
     print(f"\nsettings:\n\n{textwrap.indent(config.to_yaml().rstrip(), '  ')}")

@@ -44,9 +44,7 @@ def train(
     tickers: Tickers = None,
     config: Annotated[
         str | None,
-        typer.Option(
-            "--config", "-c", metavar="FILE", help="A path, or a name: lstm models.  [best.yaml]"
-        ),
+        typer.Option("--config", "-c", metavar="FILE", help="A path, or a name: lstm models."),
     ] = None,
     from_: Annotated[
         str | None,
@@ -71,15 +69,16 @@ def train(
 ) -> int:
     """Fit a network and score it beside baselines.
 
-    It is scored on sessions set aside, then fitted again up to the last bar.
-    Several tickers are pooled into one network; no ticker: those of the config,
-    else every stored one.
+    It goes on from the network that ships with the program, or with --config
+    starts from nothing. It is scored on sessions set aside, then fitted again up to
+    the last bar. Several tickers are pooled into one network; no ticker: those of
+    the config, else every stored one.
 
     \b
     lstm train MRK
     lstm train MRK MDT PFE --set training.members=1
     lstm train MRK --config stacked.yaml --set model.units=[64,32]
-    lstm train MRK --from pretrained
+    lstm train MRK --from stacked
     lstm train MRK -q --json | jq -r .run
     lstm train --dry-run
     """
@@ -89,7 +88,7 @@ def train(
     from lstmcli.config import load_config
     from lstmcli.pipeline import train as pipeline
     from lstmcli.pipeline.session import Session
-    from lstmcli.pipeline.start import config_from
+    from lstmcli.pipeline.start import config_from, default_config
     from lstmcli.pipeline.training_plan import plan_training
     from lstmcli.store import Workspace
 
@@ -104,12 +103,16 @@ def train(
         run, plan = pipeline.resume_run(session)
         say(f"going on with {run}", quiet=quiet)
     else:
-        chosen = (
-            config_from(session, from_, config, overrides or [])
-            if from_
-            else load_config(config or DEFAULT_CONFIG, overrides=overrides or [])
-        )
-        run, plan = None, plan_training(session, chosen, named_tickers(tickers, universe))
+        named, settings = named_tickers(tickers, universe), overrides or []
+        if from_:
+            chosen = config_from(session, from_, config, settings)
+        elif config:
+            chosen = load_config(config, overrides=settings)
+        else:
+            chosen, why = default_config(session, named, settings)
+            if why:
+                say(why, quiet=quiet)
+        run, plan = None, plan_training(session, chosen, named)
     if dry_run:
         _print_plan(plan)
         return 0

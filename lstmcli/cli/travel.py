@@ -109,12 +109,13 @@ def _print_imported(done: Imported) -> None:
     if done.already:
         print("This run is here already, and the same in every number.\n")
     some = f"{len(manifest.tickers):,}: " if len(manifest.tickers) > 1 else ""
-    lacking = len(manifest.tickers) - len(done.with_bars)
+    lacking = 0 if manifest.any_ticker else len(manifest.tickers) - len(done.with_bars)
+    named = "any" if manifest.any_ticker else f"{some}{' '.join(manifest.tickers)}"
     print_facts(
         [
             ("run", manifest.run),
             ("config", manifest.config_name),
-            ("tickers", f"{some}{' '.join(manifest.tickers)}"),
+            ("tickers", named),
             ("trained to", done.line.trained_to),
             ("verdict", f"{done.line.verdict}, on {manifest.test[0]} to {manifest.test[1]}"),
             ("made", f"{manifest.created_at:%Y-%m-%d}, by lstm {done.made_by}"),

@@ -12,7 +12,7 @@ from lstmcli.errors import LstmError, NoDataError
 from lstmcli.frames import SCORE_COLUMNS
 from lstmcli.store.bars import BarsMeta, BarsStore, as_read
 from lstmcli.store.runs import Manifest, RunFiles, RunStore
-from lstmcli.store.shipped import PATH, PRETRAINED, shipped_run
+from lstmcli.store.shipped import PATH, PRETRAINED, shipped_run, ships
 
 Key = TypeVar("Key")
 Known = TypeVar("Known")
@@ -69,35 +69,33 @@ class RunsReadOnce(RunStore):
         try:
             return super().find(beginning)
         except NoDataError:
-            if beginning and _ships(beginning):
+            if beginning and ships(beginning):
                 return beginning
             raise
 
     def manifest(self, name: str) -> Manifest:
         read, name = super().manifest, self.find(name)
-        if _ships(name):
+        if ships(name):
             return shipped_run().manifest
         return once(self._manifests, name, lambda: read(name))
 
     def read(self, manifest: Manifest) -> RunFiles:
-        return shipped_run().files if _ships(manifest.run) else super().read(manifest)
+        return shipped_run().files if ships(manifest.run) else super().read(manifest)
 
     def scores(self, manifest: Manifest) -> pd.DataFrame:
-        if _ships(manifest.run):
+        if ships(manifest.run):
             return pd.DataFrame(
                 columns=["block", *SCORE_COLUMNS]
             )  # they are of other tickers, and stand in its verdict
         return super().scores(manifest)
 
+    def state(self, manifest: Manifest) -> bytes:
+        return shipped_run().files.state if ships(manifest.run) else super().state(manifest)
+
     def path(self, name: str) -> Path:
-        return PATH if _ships(name) else super().path(name)
+        return PATH if ships(name) else super().path(name)
 
     def finish(self, manifest: Manifest, **files: Any) -> None:
         super().finish(manifest, **files)
         self._names = None
         self._manifests.pop(manifest.run, None)
-
-
-def _ships(name: str) -> bool:
-    """Return whether a run of this name ships with the program."""
-    return PRETRAINED in name and name == shipped_run().manifest.run

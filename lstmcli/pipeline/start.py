@@ -14,9 +14,13 @@ from lstmcli.forecasters.panel_network import FittedPanel
 from lstmcli.forecasters.run_recipe import FittedRun, RunRecipe
 from lstmcli.pipeline.session import Session
 from lstmcli.splits import MIN_BLOCK, Block, SplitConfig
+from lstmcli.store.shipped import PRETRAINED
 
 TUNED = "tuned"
 """The config of a training that starts from the run that ships."""
+
+FROM_NOTHING = "best"
+"""The config of a training that starts from nothing, where none is named."""
 
 LONG_AGO = pd.Timestamp(1900, 1, 1)
 """A day before all bars."""
@@ -55,6 +59,31 @@ def config_from(
         path = session.workspace.runs.config_path(manifest.run)
         found = parse_config(session.files(manifest.run).config, str(path), overrides)
     return found.model_copy(update={"start": manifest.run})
+
+
+def default_config(
+    session: Session, tickers: Sequence[str], overrides: Sequence[str]
+) -> tuple[RunConfig, str | None]:
+    """Return the config of a training for which none was named, and why it is not `tuned`.
+
+    It goes on from the run that ships, where the bars have sessions that judge it.
+
+    Args:
+        tickers: else every stored one.
+
+    Raises:
+        NoDataError, DataError, ConfigError: see `config_from` and `Session.panel`.
+    """
+    start = session.fitted(PRETRAINED)
+    sessions = session.panel(tickers).panel.sessions()
+    unseen = int((sessions > start.fit_end).sum()) - start.recipe.horizon
+    if unseen >= MIN_BLOCK:
+        return config_from(session, PRETRAINED, None, overrides), None
+    why = (
+        f"the bars end on {sessions[-1]:%Y-%m-%d}, and {PRETRAINED} has seen those to "
+        f"{start.fit_end:%Y-%m-%d}: {FROM_NOTHING} is trained from nothing"
+    )
+    return load_config(FROM_NOTHING, overrides=overrides), why
 
 
 def recipe_of(session: Session, config: RunConfig) -> RunRecipe:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lstmcli.errors import ConfigError, DataError, DiskError, LstmError, shell_word
-from lstmcli.forecasters.run_recipe import Stage, UnexpectedContent
+from lstmcli.forecasters.run_recipe import FitSummary, Stage, UnexpectedContent
 from lstmcli.pipeline.plot import check_folder
 from lstmcli.pipeline.portable import Unpacked, contents_of, pack_run, restore_run, unpack_run
 from lstmcli.pipeline.runs import RunLine
@@ -24,6 +24,7 @@ from lstmcli.store.run_file import (
     to_bytes,
 )
 from lstmcli.store.runs import Manifest, RunStore
+from lstmcli.store.shipped import shipped_run, ships
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,12 @@ def export_run(session: Session, run: str, path: Path, *, force: bool, on_stage:
     _check_output(path, run, force=force)
     manifest = session.manifest(run)
     runs = session.disk.runs
-    contents = runs.contents(manifest)
     on_stage("reading the run")
     try:
-        content = to_bytes(pack_run(manifest, contents))
+        if ships(manifest.run):
+            content = to_bytes(shipped_run().run_file)
+        else:
+            content = to_bytes(pack_run(manifest, runs.contents(manifest)))
     except UnexpectedContent as error:
         folder = runs.path(manifest.run)
         raise DataError(f"{folder}: {error}", hint=runs.train_again(manifest.run)) from error
@@ -106,7 +109,10 @@ def import_run(session: Session, path: Path, *, on_stage: Stage) -> Imported:
         DiskError: the run cannot be written; nothing of it is left.
     """
     try:
-        unpacked = unpack_run(from_bytes(_content(path)))
+        found = from_bytes(_content(path))
+        if ships(found.manifest.run) and same_run(shipped_run().run_file, found):
+            return _ships_already(session, found.manifest)
+        unpacked = unpack_run(found)
         known = _known(session, unpacked, path)
         if known:
             return _imported(session, unpacked, unpacked.manifest, already=True)
@@ -136,6 +142,17 @@ def import_run(session: Session, path: Path, *, on_stage: Stage) -> Imported:
             return _imported(session, unpacked, unpacked.manifest, already=True)
         manifest = session.disk.runs.add(unpacked.manifest, contents)
     return _imported(session, unpacked, manifest, already=False)
+
+
+def _ships_already(session: Session, manifest: Manifest) -> Imported:
+    state = FitSummary.model_validate_json(session.files(manifest.run).state)
+    return Imported(
+        line=RunLine(manifest, state.fit_end, manifest.crps, verdict_in_words(manifest.verdict)),
+        folder=session.workspace.runs.path(manifest.run),
+        already=True,
+        made_by=str(manifest.versions.get("lstmcli")),
+        with_bars=tuple(session.disk.bars.tickers()),
+    )
 
 
 def _content(path: Path) -> bytes:
@@ -198,7 +215,7 @@ def _imported(
         line=RunLine(
             manifest, unpacked.state.fit_end, unpacked.crps, verdict_in_words(manifest.verdict)
         ),
-        folder=session.disk.runs.path(manifest.run),
+        folder=session.workspace.runs.path(manifest.run),
         already=already,
         made_by=str(manifest.versions.get("lstmcli", "of an unknown version")),
         with_bars=tuple(ticker for ticker in manifest.tickers if ticker in stored),

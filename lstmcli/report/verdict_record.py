@@ -19,6 +19,7 @@ from lstmcli.evaluation.ladder import (
     UNCOVERED,
 )
 from lstmcli.evaluation.verdict import Verdict
+from lstmcli.forecasters.baselines import LADDER
 from lstmcli.report.verdict import (
     cone_phrase,
     direction_sentence,
@@ -166,7 +167,8 @@ _PHRASES = {
 def _short_phrases(stored: Mapping[str, Any]) -> list[str]:
     why = {row["baseline"]: row.get("why") for row in stored.get("ladder") or []}
     named: dict[str, list[str]] = {key: [] for key in _PHRASES}
-    for baseline, word in stored["verdict"].items():
+    # A file may have them in another order.
+    for baseline, word in sorted(stored["verdict"].items(), key=lambda pair: _rung(pair[0])):
         key = why.get(baseline) or word
         key = TIES if key == CONSTANT else key
         if key in named:
@@ -177,6 +179,10 @@ def _short_phrases(stored: Mapping[str, Any]) -> list[str]:
         for key, names in named.items()
         if names
     ]
+
+
+def _rung(baseline: str) -> int:
+    return LADDER.index(baseline) if baseline in LADDER else len(LADDER)
 
 
 def _worst_cone(stored: Mapping[str, Any]) -> str:

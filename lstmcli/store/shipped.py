@@ -18,15 +18,19 @@ from lstmcli.store.runs import Manifest, RunFiles
 PRETRAINED = "pretrained"
 """The name by which the run is asked for; its own has a time and a hash."""
 
-PATH = Path(__file__).parent.parent / "pretrained.lstm"
+PATH = Path(__file__).parent.parent / "pretrained.lstmrun"
 
 
 @dataclass(frozen=True)
 class ShippedRun:
     """A run that every workspace knows."""
 
-    manifest: Manifest
+    run_file: RunFile
     files: RunFiles
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.run_file.manifest
 
 
 @cache
@@ -38,12 +42,21 @@ def shipped_run() -> ShippedRun:
     """
     try:
         found = from_bytes(PATH.read_bytes())
-        return ShippedRun(found.manifest, files_of(found))
+        return ShippedRun(found, files_of(found))
     except (OSError, RunFileError, KeyError) as error:
         raise DataError(
             f"{PATH} is damaged ({_reason(error)}): it is the network that ships with lstm.",
             hint="install lstm again, or train one: lstm train",
         ) from error
+
+
+def ships(run: str) -> bool:
+    """Return whether the run of a name ships with the program.
+
+    Raises:
+        DataError: its file is damaged.
+    """
+    return PRETRAINED in run and run == shipped_run().manifest.run
 
 
 def files_of(found: RunFile) -> RunFiles:
