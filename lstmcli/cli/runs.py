@@ -76,7 +76,7 @@ def list_(
         _print_csv(finished)
         return highest(errors)
     if not finished and not interrupted and not errors:
-        print(f"no runs in {workspace}")
+        print(f"no runs in {workspace}; lstm runs show pretrained shows the one that ships")
         say_next("lstm train MRK", quiet=quiet)
     if finished:
         _print_list(finished[::-1])

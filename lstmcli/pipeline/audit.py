@@ -51,8 +51,6 @@ def audit(
         NoDataError: no bars, or too few for the blocks.
     """
     asked, config = config, light(config)
-    if config.start:
-        asked = asked.model_copy(update={"start": session.manifest(config.start).run})
     plan = plan_training(session, config, tickers)
     panel, recipe = plan.panel, plan.recipe
     horizon = recipe.horizon

@@ -20,7 +20,7 @@ from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.run_recipe import UNTRAINED
 from lstmcli.pipeline.session import Loaded, Session
-from lstmcli.pipeline.start import check_unseen_folds, recipe_of
+from lstmcli.pipeline.start import check_unseen_folds, recipe_of, start_name
 from lstmcli.pipeline.training_plan import sessions_needed
 from lstmcli.pipeline.versions import versions
 from lstmcli.store.backtests import BacktestRecord
@@ -93,7 +93,7 @@ def plan_backtest(
         # With one thread per network, the digits do not depend on the number of workers.
         label: config.model_copy(
             update={
-                "start": config.start and session.manifest(config.start).run,
+                "start": start_name(session, config),
                 "tickers": tuple(panel),
                 "training": config.training.model_copy(
                     update={"threads": config.training.threads or 1}

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pandas as pd
 
 from lstmcli.config import RunConfig, load_config, parse_config
-from lstmcli.errors import ConfigError
+from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.backtest import Fold
 from lstmcli.forecasters.panel_network import FittedPanel
 from lstmcli.forecasters.run_recipe import FittedRun, RunRecipe
 from lstmcli.pipeline.session import Session
 from lstmcli.splits import MIN_BLOCK, Block, SplitConfig
+from lstmcli.store.records import label_of
 from lstmcli.store.shipped import PRETRAINED
 
 TUNED = "tuned"
@@ -33,9 +34,24 @@ def start_of(session: Session, config: RunConfig) -> FittedRun | None:
         NoDataError: there is no such run.
         DataError: it is damaged.
     """
-    if not config.start:
-        return None
-    return session.fitted(session.manifest(config.start).run, with_keras=True)
+    name = start_name(session, config)
+    return session.fitted(name, with_keras=True) if name else None
+
+
+def start_name(session: Session, config: RunConfig) -> str:
+    """Return the name of the run that a training starts from; empty where there is none.
+
+    The network of an earlier version of the program is succeeded by that of this one.
+
+    Raises:
+        NoDataError, ConfigError, DataError: see `Session.manifest`.
+    """
+    try:
+        return config.start and session.manifest(config.start).run
+    except NoDataError:
+        if label_of(config.start).rpartition("-")[0] != PRETRAINED:
+            raise
+        return session.manifest(PRETRAINED).run
 
 
 def config_from(

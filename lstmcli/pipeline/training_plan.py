@@ -14,7 +14,7 @@ from lstmcli.evaluation.simulation import simulated
 from lstmcli.forecasters.run_recipe import FittedRun, Prepared, RunRecipe
 from lstmcli.panel import Panel
 from lstmcli.pipeline.session import Loaded, Session
-from lstmcli.pipeline.start import start_of, unseen_block
+from lstmcli.pipeline.start import start_name, start_of, unseen_block
 from lstmcli.splits import Block, split_origins
 from lstmcli.store.runs import Plan
 from lstmcli.trading import missing_before
@@ -91,7 +91,7 @@ def plan_training(session: Session, config: RunConfig, tickers: Sequence[str]) -
     start = start_of(session, config)
     if start is not None:
         return _plan_from(
-            start, config.model_copy(update={"start": session.manifest(config.start).run}), loaded
+            start, config.model_copy(update={"start": start_name(session, config)}), loaded
         )
     recipe = config.recipe()
     horizon = recipe.horizon
