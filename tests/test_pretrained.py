@@ -1,7 +1,10 @@
 """The run that ships: what it holds, and that its scores are those of the results."""
 
+import dataclasses
+import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -98,3 +101,38 @@ def test_the_runs_that_were_judged_give_their_scores_again(cut, market_data, tmp
         assert 100 * means["crps"] == pytest.approx(expected["crps"][step], abs=1e-4)
         assert means["in80"] == pytest.approx(expected["coverage80"][step], abs=1e-4)
         assert len(own) == expected["forecasts"][step]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("network-0-0-0", lambda array: array[:-1]),
+        ("wide-0-alone-slopes", lambda array: array[:, :-1]),
+        ("har-0-market-mean", lambda array: array[1:]),
+        ("shape-alone", lambda array: array.T),
+        ("smearing-market", lambda array: array[:-1]),
+        ("mean", lambda array: array[:-1]),
+        ("scale", lambda array: array.astype(int)),
+        ("network-0-1-8", lambda array: array * np.nan),
+        ("wide-0-alone-mean", None),
+        ("shape-alone", None),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(name, change):
+    found = from_bytes(PATH.read_bytes())
+    panel = dict(found.arrays["panel"])
+    array = panel.pop(name)
+    if change is not None:
+        panel[name] = change(array)
+    with pytest.raises(ValueError, match="its arrays"):
+        restored(dataclasses.replace(found, arrays={"panel": panel}))
+
+
+@pytest.mark.parametrize("part", ["mean", "scale", "coefficients"])
+def test_a_clock_of_another_size_is_refused(part):
+    found = from_bytes(PATH.read_bytes())
+    state = json.loads(found.texts["state.json"])
+    state["clocks"]["own"][part].pop()
+    texts = {**found.texts, "state.json": json.dumps(state)}
+    with pytest.raises(ValueError, match="do not fit together"):
+        restored(dataclasses.replace(found, texts=texts))

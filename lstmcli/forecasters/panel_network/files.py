@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from zipfile import BadZipFile
 
 import numpy as np
 
 from lstmcli.forecasters.panel_network.inputs import Standardisation
-from lstmcli.forecasters.panel_network.modes import MODES, Mode, har_ridge_columns, ridge_columns
+from lstmcli.forecasters.panel_network.modes import (
+    CLOCKS,
+    COLUMNS,
+    MODES,
+    Mode,
+    har_ridge_columns,
+    ridge_columns,
+)
 from lstmcli.forecasters.panel_network.network import Weights
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.ridge import Ridge
 from lstmcli.forecasters.run_recipe import FitSummary
-from lstmcli.forecasters.volatility.clock import FittedClock
+from lstmcli.forecasters.volatility.clock import CLOCK_COLUMNS, FittedClock
+from lstmcli.frames import QUANTILES
 
 ARRAYS = "panel.npz"
 
@@ -62,8 +70,13 @@ def to_arrays(state: PanelState) -> bytes:
     return stream.getvalue()
 
 
-def from_arrays(stored: StoredPanel, content: bytes) -> PanelState:
+def from_arrays(
+    stored: StoredPanel, content: bytes, *, network: Sequence[tuple[int, ...]]
+) -> PanelState:
     """Return the state of a run.
+
+    Args:
+        network: the shape of each part of a network; see `Weights.shapes`.
 
     Raises:
         ValueError: the arrays are damaged, or are not those of a panel network.
@@ -74,10 +87,40 @@ def from_arrays(stored: StoredPanel, content: bytes) -> PanelState:
         state = _state(stored, arrays)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, TypeError) as error:
         raise ValueError(f"its arrays do not load: {type(error).__name__}") from error
-    numbers = [array for array in arrays.values() if array.dtype.kind == "f"]
-    if not all(np.isfinite(array).all() for array in numbers):
+    numbers = [array for name, array in arrays.items() if name != "ends"]
+    if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in numbers):
         raise ValueError("its arrays hold values that are not finite")
+    if not _fits(state, network):
+        raise ValueError("its arrays do not fit together")
     return state
+
+
+def _fits(state: PanelState, network: Sequence[tuple[int, ...]]) -> bool:
+    """Return whether every array has the shape that the others and the columns ask for."""
+    steps = len(state.steps)
+    shapes: list[tuple[np.ndarray, tuple[int, ...]]]
+    shapes = [(state.standardisation.mean, (len(COLUMNS),))]
+    shapes += [(state.standardisation.scale, (len(COLUMNS),))]
+    shapes += [(each, (steps,)) for each in state.smearing.values()]
+    shapes += [(each, (steps, len(QUANTILES))) for each in state.shapes.values()]
+    for stretch in state.stretches:
+        for ridge in (*stretch.wide.values(), *stretch.har.values()):
+            read = len(ridge.columns)
+            shapes += [(ridge.mean, (read,)), (ridge.intercept, (steps,))]
+            shapes += [(ridge.slopes, (read, steps))]
+        for weights in stretch.networks:
+            shapes += list(zip(weights.arrays(), network, strict=True))
+        # The plainest mode serves what no other does.
+        if MODES[-1] not in stretch.wide or {*stretch.wide} != {*stretch.har}:
+            return False
+    for clock in state.clocks.values():
+        parts = (clock.mean, clock.scale, clock.coefficients)
+        shapes += [(np.asarray(each), (CLOCK_COLUMNS,)) for each in parts]
+        if not np.isfinite([*clock.mean, *clock.scale, *clock.coefficients]).all():
+            return False
+    known = {*state.clocks} == {*CLOCKS} and MODES[-1] in state.shapes
+    ascending = steps > 0 and state.steps[0] == 1 and (np.diff(state.steps) > 0).all()
+    return bool(known and ascending and all(each.shape == shape for each, shape in shapes))
 
 
 def _state(stored: StoredPanel, arrays: Mapping[str, np.ndarray]) -> PanelState:

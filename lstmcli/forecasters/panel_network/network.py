@@ -59,6 +59,21 @@ class Weights:
     def arrays(self) -> tuple[np.ndarray, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
 
+    @staticmethod
+    def shapes(inputs: int, units: int, hidden: int) -> tuple[tuple[int, ...], ...]:
+        """Return the shape of each part of a network of F inputs, U units and width W."""
+        return (
+            (inputs, 4 * units),
+            (units, 4 * units),
+            (4 * units,),
+            (inputs + units, hidden),
+            (hidden,),
+            (hidden, hidden),
+            (hidden,),
+            (hidden, 2 * len(STEPS)),
+            (2 * len(STEPS),),
+        )
+
     @property
     def size(self) -> int:
         """Trainable numbers."""

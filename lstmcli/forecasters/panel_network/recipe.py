@@ -21,7 +21,8 @@ from lstmcli.forecasters.panel_network.fit import (
     with_shapes,
 )
 from lstmcli.forecasters.panel_network.fitted import FittedPanel
-from lstmcli.forecasters.panel_network.modes import COLUMNS, INDEX, VIX
+from lstmcli.forecasters.panel_network.modes import COLUMNS, INDEX, INPUTS, VIX
+from lstmcli.forecasters.panel_network.network import Weights
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.training import PanelNetworkConfig, train_member
 from lstmcli.forecasters.panel_network.tuning import least_tuned, tune
@@ -256,7 +257,11 @@ class PanelRecipe:
             raise ValueError(f"{ARRAYS} is missing")
         return FittedPanel(
             recipe=self,
-            state=from_arrays(stored, files[ARRAYS]),
+            state=from_arrays(
+                stored,
+                files[ARRAYS],
+                network=Weights.shapes(INPUTS, self.model.units, self.model.hidden),
+            ),
             tickers=stored.tickers,
             fit_end=pd.Timestamp(stored.fit_end),
             learns_from=pd.Timestamp(stored.learns_from),

@@ -40,6 +40,9 @@ LONGEST_QUARTER = 91.3
 CLOCK_STEPS = (1, 5, 10, 20)
 """Steps over which the clock is averaged, whatever step is regressed."""
 
+CLOCK_COLUMNS = 59
+"""What `clock_columns` reads of a session."""
+
 ROWS = 60_000
 """Sessions to learn from; more change nothing that can be measured."""
 
