@@ -3,6 +3,7 @@
     LstmError                1  a bug, or anything without a more exact name
     ├── ConfigError          2  usage or config: the user's input must change
     ├── NoDataError          3  no bars, no run, too few bars, unknown symbol
+    │   └── TooYoungError    3  a ticker has too few bars yet, for any run
     ├── SourceError          4  network down, or the source answers nonsense
     │   └── RateLimitError   5  the source asks us to wait
     ├── DataError            6  bars or a stored file failed validation
@@ -56,6 +57,10 @@ class NoDataError(LstmError):
     """What was asked for does not exist, or there is too little of it."""
 
     exit_code = 3
+
+
+class TooYoungError(NoDataError):
+    """A ticker has too few bars for any forecast; its next sessions bring more."""
 
 
 class SourceError(LstmError):

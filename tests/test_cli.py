@@ -26,6 +26,7 @@ from lstmcli.pipeline.predict import predict
 from lstmcli.pipeline.session import Session
 from lstmcli.sessions import next_sessions
 from lstmcli.store import Workspace
+from lstmcli.store.shipped import shipped_run
 
 pytestmark = pytest.mark.process
 
@@ -37,7 +38,7 @@ HEAVY |= {"yfinance", "talib", "pyarrow", "exchange_calendars", "rich", "ruamel"
 
 # Every line that train and predict may write to stderr off a terminal.
 OURS = re.compile(
-    r"reading bars …|loading the networks …|loading TensorFlow …|scoring …|"
+    r"reading bars …|loading the network …|loading TensorFlow …|scoring …|"
     r"exporting for fast forecasts …|calibrating …|saving …|saved \S+|fitting up to the last bar …|"
     r"training \d+ networks? of at most \d+ epochs? on \d+ tickers?; "
     r"the (first|second) epoch tells .*|"
@@ -207,8 +208,8 @@ def test_several_tickers_are_a_line_each_that_fits_the_terminal(lstm, workspace,
 
 def test_a_ticker_that_fails_does_not_stop_the_watch_list(lstm, workspace):
     answer = lstm("predict", "GOOG", "NONE", "SIM")
-    assert answer.code == 3
-    assert "There are no bars of NONE" in answer.err
+    assert answer.code == 4  # nothing answers for Yahoo here
+    assert "error: NONE: no network" in answer.err
     assert re.search(r"^GOOG +362\.71 ", answer.out, re.MULTILINE)
     assert re.search(r"^SIM +", answer.out, re.MULTILINE)
     # One that is left is shown as one.
@@ -321,7 +322,7 @@ def test_as_of_takes_the_last_session_up_to_a_date(lstm, workspace):
     answer = lstm("predict", "GOOG", "--as-of", "2008-03-23")  # Easter; Friday was no session
     assert "\nGOOG  last close 433.55 USD, 2008-03-20  " in answer.out
     assert " on 2008-03-24, " in " ".join(answer.out.split())  # a day of the past is a date
-    assert "GOOG: the network has seen bars after 2008-03-20" in answer.err
+    assert "from 2008-03-20: a picture, no score" in answer.err
     (path,) = workspace.glob("forecasts/2008-03-20/GOOG-*.csv")
     assert pd.read_csv(path)["target_on"][0] == "2008-03-24"
     parsed = json.loads(lstm("predict", "GOOG", "--as-of", "2008-03-20", "--json").out)
@@ -499,15 +500,20 @@ def test_a_report_of_many_tickers_is_a_sorted_index_with_a_page_each(lstm, works
         assert page.count("<img") == 1
 
 
-def test_a_report_without_bars_or_without_a_run_says_what_comes_first(lstm, empty):
+def test_a_report_without_bars_says_what_comes_first(lstm, empty):
     answer = lstm("report")
     assert answer.code == 3
     assert hinted(answer)
-    assert lstm("fetch", "GOOG", "--source", "sample", "-q").code == 0
-    answer = lstm("report")
-    assert answer.code == 3
-    assert "lstm train" in answer.hint
     assert not (empty / "report.html").exists()
+
+
+def test_a_report_without_a_run_shows_what_the_shipped_one_forecasts(lstm, empty):
+    assert lstm("fetch", "GOOG", "--source", "sample", "-q").code == 0
+    assert lstm("report").code == 0
+    page = (empty / "report.html").read_text()
+    # Its weights have seen what lies before 2024.
+    assert "a picture, no score" in page
+    assert "pretrained" in page
 
 
 @pytest.mark.parametrize("opens", [True, False])
@@ -619,20 +625,23 @@ def test_status_shows_age_run_and_forecast_of_each_ticker(lstm, workspace, monke
     assert lstm("status", "--workspace", "elsewhere").out == "nothing is stored in elsewhere\n"
 
 
-def test_predict_without_a_ticker_says_which_are_not_shown(lstm, workspace):
+def test_predict_without_a_ticker_shows_every_stored_one(lstm, workspace):
     old = run_folder(workspace).name
     bars, _ = Session(Workspace(workspace)).settled("SIM")
     named = bars[["open", "high", "low", "close", "volume"]].rename_axis("Date")
     named.to_csv("NEW.csv")
     assert lstm("fetch", "NEW", "--source", "csv", "--file", "NEW.csv").code == 0
-    answer = lstm("predict")
-    assert answer.code == 0
-    assert "not shown: NEW, which no run knows; lstm train NEW\n" in answer.err
     assert lstm("train", "SIM", *TINY, "--set", "training.refit=false").code == 0
-    answer = lstm("predict")
-    assert "not shown: GOOG, which an older run knows; lstm predict GOOG\n" in answer.err
-    for line in (["GOOG"], ["--run", old], ["-q"]):
-        assert "not shown" not in lstm("predict", *line).err
+    new = max(path.name for path in (workspace / "runs").iterdir())
+
+    def runs(*line: str) -> dict[str, str]:
+        forecasts = json.loads(lstm("predict", *line, "--json").out)["forecasts"]
+        return {of["ticker"]: of["run"] for of in forecasts}
+
+    shipped = shipped_run().manifest.run
+    assert runs() == {"GOOG": old, "NEW": shipped, "SIM": new}
+    assert runs("--run", old) == {"GOOG": old, "SIM": old}
+    assert runs("--run", "pretrained") == dict.fromkeys(("GOOG", "NEW", "SIM"), shipped)
 
 
 def test_doctor_finds_a_sound_workspace_whole(lstm, workspace):

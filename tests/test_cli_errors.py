@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from command import TINY, hinted, run_folder, stored
 from simulate import simulate_bars
+
+from lstmcli.store.shipped import shipped_run
 
 pytestmark = pytest.mark.process
 
@@ -230,42 +233,46 @@ def test_nothing_fetched_is_said_with_the_command_that_fetches(lstm, empty):
         assert hinted(answer)[0].startswith("lstm fetch")
 
 
-def test_predict_before_train_names_the_command_that_trains(lstm, workspace):
+def test_what_only_a_run_of_the_workspace_has_is_refused_without_one(lstm, workspace):
     shutil.rmtree(workspace / "runs")
-    for line in (["predict", "SIM"], ["predict"], ["plot"], ["plot", "--kind", "training"]):
-        answer = lstm(*line)
-        assert (answer.code, answer.out) == (3, "")
-        assert "There is no finished run" in answer.err
-        assert hinted(answer)[0].startswith("lstm train")
+    answer = lstm("plot", "--kind", "training")
+    assert (answer.code, answer.out) == (3, "")
+    assert "There is no finished run" in answer.err
+    assert hinted(answer)[0].startswith("lstm train")
 
 
 def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(lstm, workspace):
     folder = run_folder(workspace)
     (folder / "manifest.json").unlink()
     (folder / "plan.json").write_text("{}")
-    for line in (["predict"], ["predict", "--run", folder.name]):
-        answer = lstm(*line)
-        assert answer.code == 3
-        assert hinted(answer) == ["lstm train --resume"]
+    answer = lstm("predict", "--run", folder.name)
+    assert answer.code == 3
+    assert hinted(answer) == ["lstm train --resume"]
+    (first, _) = json.loads(lstm("predict", "--json").out)["forecasts"]
+    assert first["run"] == shipped_run().manifest.run
     assert "interrupted: lstm train --resume" in lstm("runs").out
 
 
 def test_a_run_for_other_tickers_is_refused_with_the_command_that_helps(lstm, workspace):
+    of_others = ("--run", run_folder(workspace).name)
     helpful = {
-        (): "lstm fetch MRK",  # which nobody has fetched: that comes first
-        ("--run", run_folder(workspace).name): "lstm train MRK --config lstm.yaml",
+        ("--offline",): "lstm fetch MRK",  # which nobody has fetched: that comes first
+        of_others: "lstm train MRK --config lstm.yaml",
     }
     for extra, command in helpful.items():
         answer = lstm("predict", "MRK", *extra)
         assert answer.code == 3
         assert "MRK" in answer.err
+        assert "fetching" not in answer.err
         assert hinted(answer) == [command]
     bars = simulate_bars(60, last="2008-10-14").rename_axis("Date")
     bars.drop(columns=["dividend", "split"]).to_csv("MRK.csv")
     assert lstm("fetch", "MRK", "--source", "csv", "--file", "MRK.csv").code == 0
-    assert hinted(lstm("predict", "MRK")) == ["lstm train MRK"]
-    answer = lstm("predict", "--run", "nosuch")
-    assert (answer.code, hinted(answer)) == (3, ["lstm runs"])
+    assert lstm("predict", "MRK").code == 0
+    assert lstm("predict", "MRK", *of_others).code == 3
+    for line in ([], ["NOBODY"]):
+        answer = lstm("predict", *line, "--run", "nosuch")
+        assert (answer.code, hinted(answer)) == (3, ["lstm runs"])
 
 
 @pytest.mark.parametrize(

@@ -44,16 +44,19 @@ def test_a_damaged_run_is_refused_by_name(lstm, workspace, name, how):
     path.write_bytes(path.read_bytes()[:-20])
     if how == "gone":
         path.unlink()
+    never_finished = (name, how) == ("manifest.json", "gone")
     for line in (["predict", "GOOG", "SIM"], ["plot", "--kind", "training"]):
+        if never_finished and line[0] == "predict":
+            continue  # by the network that ships
         answer = lstm(*line)
-        if (name, how) == ("manifest.json", "gone"):  # then it was never finished
+        if never_finished:
             assert answer.code == 3
         else:
             assert (answer.code, answer.out) == (6, "")
             assert f"{path.relative_to(workspace.parent)} is damaged" in answer.err
             assert answer.err.count("error: ") == 1
         assert hinted(answer)
-    if (name, how) != ("manifest.json", "gone"):
+    if not never_finished:
         check = lstm("doctor")
         assert check.code == 6
         assert name in check.err
@@ -111,7 +114,7 @@ def test_one_failing_ticker_leaves_the_others_and_the_highest_code(lstm, workspa
     assert answer.code == 6
     assert [each["ticker"] for each in json.loads(answer.out)["forecasts"]] == ["SIM"]
     errors = [json.loads(line) for line in answer.err.splitlines() if line.startswith("{")]
-    assert [(error["schema"], error["exit_code"]) for error in errors] == [(2, 3), (2, 6)]
+    assert [(error["schema"], error["exit_code"]) for error in errors] == [(2, 4), (2, 6)]
     answer = lstm("fetch", "NOSUCH", "GOOG", "--source", "sample")
     assert answer.code == 3
     assert "GOOG: new" in answer.err

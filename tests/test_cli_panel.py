@@ -86,7 +86,7 @@ def test_the_blocks_of_a_dry_run_have_no_validation_of_the_final_fit(folder):
 
 def test_a_forecast_of_a_past_session_blames_no_bars(folder):
     said = lstm(folder, "predict", "SIM", "--as-of", "2008-06-30").stderr
-    assert "the network has seen bars after 2008-06-30" in said
+    assert "from 2008-06-30: a picture, no score" in said
     assert "have changed" not in said
 
 

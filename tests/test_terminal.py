@@ -49,7 +49,7 @@ def test_an_error_is_red_on_a_terminal(empty):
 
 def test_a_warning_is_yellow_on_a_terminal(workspace):
     said = on_terminal("predict", "GOOG", "--as-of", "2008-03-23", workspace=workspace)
-    assert "\x1b[33mwarning:\x1b[0m GOOG: the network has seen bars" in said
+    assert "\x1b[33mwarning:\x1b[0m GOOG: These weights have seen" in said
 
 
 @pytest.mark.parametrize("changes", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

@@ -57,7 +57,7 @@ def new_figure(
     small: dict[str, Any] = {"fontsize": 8, "color": colours.muted}
     titles = _wrapped(title, heading, room, most=2 if theme.phone else 1)
     said = [row for line in lines for row in _wrapped(line, plain, room, most=4)]
-    most = 3 if theme.phone else 2
+    most = 4 if theme.phone else 3
     notes = [
         row
         for line in (note or "").splitlines()

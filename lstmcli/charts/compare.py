@@ -77,12 +77,12 @@ def compare_chart(
         shape = (len(panels), 1) if theme.phone else (1, len(panels))
         drawn = figure.subplots(*shape, squeeze=False).ravel()
         for axes, cones in zip(drawn, panels, strict=True):
-            _draw(axes, cones.loc[order], colours)
+            _draw(axes, cones.loc[order], colours, narrow=not theme.phone)
         settle(figure)
     return figure
 
 
-def _draw(axes: Axes, cones: pd.DataFrame, colours: Palette) -> None:
+def _draw(axes: Axes, cones: pd.DataFrame, colours: Palette, *, narrow: bool) -> None:
     y = np.arange(len(cones))
     axes.use_sticky_edges = False  # the widest bar shall not end at the frame
     for coverage in sorted(COVERAGES, reverse=True):
@@ -99,8 +99,8 @@ def _draw(axes: Axes, cones: pd.DataFrame, colours: Palette) -> None:
     axes.set_yticks(y, list(cones.index))
     axes.set_ylim(len(cones) - 0.4, -0.6)
     axes.grid(axis="x")
-    axes.locator_params(axis="x", nbins=5)
-    number_axis(axes.xaxis, suffix=" %", signed=True)
+    axes.locator_params(axis="x", nbins=4 if narrow else 5)
+    number_axis(axes.xaxis, suffix="" if narrow else " %", signed=True)
     low, high = (100 * cones[column].to_numpy(float) for column in interval_columns(0.8))
     digits = 2 if max(abs(low).max(), abs(high).max()) < 1 else 1
     numbers = axes.twinx()

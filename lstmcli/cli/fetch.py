@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lstmcli.cli.failures import said_once
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsJson,
@@ -23,14 +24,11 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
-from lstmcli.errors import ConfigError, LstmError, RateLimitError, SourceError, shell_word
+from lstmcli.errors import ConfigError, shell_word
 
 if TYPE_CHECKING:
     from lstmcli.pipeline.update import FetchResult
     from lstmcli.sources import AnySource
-
-SHOWN_OTHERS = 5
-"""Tickers that are named of those which failed for the same reason as one before."""
 
 
 def fetch(
@@ -130,34 +128,12 @@ def fetch(
     if as_json:
         print_json({"market" if market else "tickers": [_answer(result) for result in results]})
     failed = [(result.ticker, result.error) for result in results if result.error]
-    code = highest((error for _, error in failed) if as_json else _once(failed), as_json=as_json)
+    code = highest(
+        (error for _, error in failed) if as_json else said_once(failed), as_json=as_json
+    )
     if not code and not market:
         say_next(f"lstm train {shell_word(results[0].ticker)}", quiet=quiet)
     return code
-
-
-def _once(failed: list[tuple[str, LstmError]]) -> list[LstmError]:
-    """Return the errors to show; a failure of the source that several share comes once."""
-    from lstmcli.pipeline.fetch import cause_of
-
-    groups: dict[object, list[tuple[str, LstmError]]] = {}
-    for number, (ticker, error) in enumerate(failed):
-        is_shared = isinstance(error, SourceError)
-        groups.setdefault(cause_of(ticker, error) if is_shared else number, []).append(
-            (ticker, error)
-        )
-    shown = []
-    for group in groups.values():
-        first, others = group[0][1], [ticker for ticker, _ in group[1:]]
-        if others:
-            count = f"{len(others):,} other ticker{'s' * (len(others) > 1)}"
-            listed = " ".join(others[:SHOWN_OTHERS]) + " …" * (len(others) > SHOWN_OTHERS)
-            hint = first.hint if isinstance(first, RateLimitError) else "the same command, later"
-            together = type(first)(f"{first} {count}: the same ({listed}).", hint=hint)
-            together.__cause__ = first  # for --debug
-            first = together
-        shown.append(first)
-    return shown
 
 
 def _columns(stated: list[str] | None) -> dict[str, str] | None:

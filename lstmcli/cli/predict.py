@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstmcli.cli.failures import said_once
 from lstmcli.cli.screen import spinner, wrapped
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
@@ -113,8 +114,8 @@ def predict(
     elif done:
         _print(done, looks, details=details)
         say_next(f"lstm plot {shell_word(done[0].ticker)}", quiet=quiet)
-    errors = [*not_fetched.values(), *(failure.error for failure in failed)]
-    return highest(errors, as_json=as_json)
+    fetched = [*not_fetched.values()] if as_json else said_once([*not_fetched.items()])
+    return highest([*fetched, *(failure.error for failure in failed)], as_json=as_json)
 
 
 def _print(done: Sequence[Prediction], looks: Sequence[Look], *, details: bool) -> None:
@@ -174,8 +175,8 @@ def _warn_stale(done: Sequence[Prediction], *, quiet: bool) -> None:
 
 def _warn(prediction: Prediction, *, quiet: bool) -> None:
     ticker = prediction.ticker
-    if prediction.note_on_seen:
-        say(f"warning: {ticker}: {prediction.note_on_seen}", quiet=quiet)
+    if prediction.seen_note:
+        say(f"warning: {ticker}: {prediction.seen_note}", quiet=quiet)
     if prediction.basis.warning:
         say(f"warning: {ticker}: {prediction.basis.warning}", quiet=quiet)
 

@@ -44,11 +44,13 @@ class _Column:
 
 def print_watch_list(predictions: Sequence[Prediction], looks: Sequence[Look]) -> None:
     """Print what may come of each ticker in a day, a week and a month."""
+    from lstmcli.report.wording import notes_by_ticker
+
     pairs = list(zip(predictions, looks, strict=True))
     print(wrapped(_answer(predictions)))
     for label in dict.fromkeys(of.label for of in predictions if of.label):
         print(wrapped(f"NOTE: {label}"))
-    for note in (note for of in predictions for note in of.notes):
+    for note in notes_by_ticker((of.ticker, note) for of in predictions for note in of.notes):
         print(wrapped(f"NOTE: {note}"))
     print()
     every = list(_columns(pairs))

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from lstmcli.errors import LstmError, NoDataError, SourceError, shell_word
-from lstmcli.pipeline.day import Day, TickerDay, entry_of, write_day
+from lstmcli.errors import LstmError, NoDataError, SourceError, TooYoungError, shell_word
+from lstmcli.pipeline.day import TOO_YOUNG, Day, TickerDay, entry_of, write_day
 from lstmcli.pipeline.evening import Evening, OnStep
 from lstmcli.pipeline.fetch import fetch_each, series_behind
+from lstmcli.pipeline.first_fetch import absent_series, fetch_series, note_on_failed
 from lstmcli.pipeline.hints import point_to_daily
+from lstmcli.pipeline.inputs import find_run
 from lstmcli.pipeline.issue import BESIDE, issue
 from lstmcli.pipeline.predict import Prediction, predict
 from lstmcli.pipeline.report import write_report
@@ -48,7 +50,7 @@ def daily(
     if not wanted and not workspace.bars.tickers():
         raise NoDataError(
             f"There are no bars in {workspace.bars.folder}.",
-            hint="lstm fetch MRK, then lstm train MRK",
+            hint="lstm daily MRK fetches those of a ticker",
         )
     with workspace.lock():
         return _run(Evening(session, wanted or workspace.bars.tickers(), on_step))
@@ -56,8 +58,9 @@ def daily(
 
 def _run(evening: Evening) -> Day:
     """Take the steps. Each takes the tickers that nothing has stopped yet."""
+    stored = evening.workspace.bars.tickers()
     _fetch(evening)
-    _fetch_market(evening)
+    _fetch_market(evening, new=[day for day in evening.ready() if day.ticker not in stored])
     retrain(evening)
     _forecast(evening)
     drawn = evening.news or not _is_drawn(evening)
@@ -91,17 +94,40 @@ def _fetch(evening: Evening) -> None:
         _refuse_stale(evening, ticker_day)
 
 
-def _fetch_market(evening: Evening) -> None:
-    """Bring market series up to date; a run that reads a stale one refuses to forecast."""
-    behind = series_behind(evening.session, evening.day.at)
-    if not behind:
+def _fetch_market(evening: Evening, *, new: Sequence[TickerDay]) -> None:
+    """Bring market series up to date; a run that reads a stale one refuses to forecast.
+
+    Args:
+        new: tickers whose first bars came tonight. The run that ships reads series that it
+            can do without; they are asked for with such a ticker, and not every evening.
+    """
+    session = evening.session
+    behind, absent = series_behind(session, evening.day.at), []
+    if any(_is_for_shipped_run(session, ticker_day) for ticker_day in new):
+        absent = absent_series(session)
+    if not behind and not absent:
         return
-    evening.on_step(f"fetching {len(behind)} market series …")
-    for result in fetch_each(evening.session, behind, store=evening.workspace.market):
-        if result.error is not None:
+    evening.on_step(f"fetching {len(behind) + len(absent)} market series …")
+    for result in fetch_series(session, [*behind, *absent]):
+        if result.error is None:
+            evening.log("fetch", result.status, market=result.ticker, added=result.added)
+        elif result.ticker in behind:
             evening.fail_step("fetch", result.error, market=result.ticker)
         else:
-            evening.log("fetch", result.status, market=result.ticker, added=result.added)
+            evening.day.notes.append(note_on_failed(result))
+            evening.log("fetch", "absent", market=result.ticker, message=str(result.error))
+            session.mark_said(result.ticker)
+
+
+def _is_for_shipped_run(session: Session, ticker_day: TickerDay) -> bool:
+    """Return whether the run that ships forecasts a ticker tonight, out of sample."""
+    try:
+        manifest = find_run(session, None, ticker_day.ticker)
+        first = session.fitted(manifest.run).learns_from
+    except LstmError:
+        return False  # it is reported where the run is used
+    origin = ticker_day.session
+    return manifest.any_ticker and origin is not None and bool(origin >= first)
 
 
 def _is_fresh(evening: Evening, ticker_day: TickerDay) -> bool:
@@ -120,6 +146,9 @@ def _refuse_stale(evening: Evening, ticker_day: TickerDay) -> None:
     """Fail a ticker whose last bar is old: an old forecast must not pass for today's."""
     of_fetch, ticker_day.error = ticker_day.error, None
     if _is_fresh(evening, ticker_day):
+        return
+    if isinstance(of_fetch, TooYoungError):
+        _wait_for_bars(evening, ticker_day, of_fetch)
         return
     errors = [error for error in (of_fetch, ticker_day.error) if error is not None]
     if not errors:
@@ -178,18 +207,18 @@ def _forecast(evening: Evening) -> None:
     done, failed = predict(evening.session, list(left), beside=BESIDE)
     for failure in failed:
         ticker_day = left[failure.ticker]
-        if _is_too_young(evening, ticker_day, failure.error):
-            evening.wait(ticker_day, str(failure.error), str(failure.error.hint))
+        if isinstance(failure.error, TooYoungError):
+            _wait_for_bars(evening, ticker_day, failure.error)
         else:
             evening.fail(ticker_day, "predict", failure.error)
     for prediction in done:
         _issue(evening, left[prediction.ticker], prediction)
 
 
-def _is_too_young(evening: Evening, ticker_day: TickerDay, error: LstmError) -> bool:
-    """Return whether a ticker has too few bars for any run: the evenings will bring more."""
-    run = ticker_day.run
-    return isinstance(error, NoDataError) and bool(run and evening.session.manifest(run).any_ticker)
+def _wait_for_bars(evening: Evening, ticker_day: TickerDay, error: TooYoungError) -> None:
+    """Let a ticker wait that has too few bars for any run: the evenings bring more."""
+    ticker_day.error = None
+    evening.wait(ticker_day, str(error), str(error.hint), outcome=TOO_YOUNG)
 
 
 def _recall(evening: Evening, ticker_day: TickerDay) -> None:

@@ -15,10 +15,13 @@ from lstmcli.errors import LstmError
 from lstmcli.store import Workspace
 from lstmcli.version import __version__
 
-Outcome = Literal["forecast", "up to date", "not trained", "left out", "failed"]
+Outcome = Literal["forecast", "up to date", "not trained", "too young", "left out", "failed"]
 
 NOT_TRAINED: Outcome = "not trained"
 """Of a ticker that no run knows yet: it waits for the next training, and nothing has failed."""
+
+TOO_YOUNG: Outcome = "too young"
+"""Of a ticker that has too few bars for any run: it waits for more, and nothing has failed."""
 
 LEFT_OUT: Outcome = "left out"
 """Of sample data that has ended: no evening brings it a bar, and nothing has failed."""
@@ -27,6 +30,7 @@ _COUNTED: dict[Outcome, tuple[str, str]] = {
     "forecast": ("forecast", "forecasts"),
     "up to date": ("up to date", "up to date"),
     NOT_TRAINED: ("not trained yet", "not trained yet"),
+    TOO_YOUNG: ("too young", "too young"),
     LEFT_OUT: ("left out", "left out"),
     "failed": ("failed", "failed"),
 }

@@ -22,6 +22,7 @@ from lstmcli.pipeline.versions import LIBRARIES
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.bars import BarsStore
+from lstmcli.store.shipped import PRETRAINED
 from lstmcli.version import __version__
 
 
@@ -45,6 +46,7 @@ def doctor(session: Session) -> list[Check]:
     for name in (*LIBRARIES, "yfinance"):
         checks.append(Check(name, importlib.metadata.version(name)))
     checks.append(Check("configs", ", then ".join(map(str, config_folders()))))
+    checks.append(_checked("pretrained", _pretrained, session))
     checks.append(Check("clock", clock.now().isoformat(timespec="seconds")))
     checks.append(_checked("workspace", _writable, workspace))
     if not workspace.root.is_dir():
@@ -77,6 +79,16 @@ def _checked(name: str, check: Callable[..., str], *what: object) -> Check:
         return Check(name, check(*what))
     except LstmError as error:
         return Check(name, "failed", error)
+
+
+def _pretrained(session: Session) -> str:
+    """Return what the run that ships is, once its file is read and found whole."""
+    manifest, fitted = session.manifest(PRETRAINED), session.fitted(PRETRAINED)
+    size = session.workspace.runs.path(manifest.run).stat().st_size
+    return (
+        f"{manifest.run}, fitted on {len(manifest.tickers):,} tickers to "
+        f"{fitted.fit_end:%Y-%m-%d}, {size / 1000:,.0f} kB, whole"
+    )
 
 
 def _writable(workspace: Workspace) -> str:

@@ -7,7 +7,15 @@ from typing import Any
 
 from lstmcli import clock
 from lstmcli.errors import LstmError
-from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, Day, TickerDay, entry_of, last_day
+from lstmcli.pipeline.day import (
+    LEFT_OUT,
+    NOT_TRAINED,
+    Day,
+    Outcome,
+    TickerDay,
+    entry_of,
+    last_day,
+)
 from lstmcli.pipeline.session import Session
 
 OnStep = Callable[[str], None]
@@ -61,12 +69,14 @@ class Evening:
         self.day.add_error(error)
         self.log(step, "failed", message=str(error), **details)
 
-    def wait(self, ticker_day: TickerDay, note: str, hint: str) -> None:
-        """Leave a ticker out because no run knows it yet, which is no failure.
+    def wait(
+        self, ticker_day: TickerDay, note: str, hint: str, *, outcome: Outcome = NOT_TRAINED
+    ) -> None:
+        """Leave a ticker out because no run can forecast it yet, which is no failure.
 
         The log gets its reason once for each session.
         """
-        ticker_day.outcome, ticker_day.note, ticker_day.hint = NOT_TRAINED, note, hint
+        ticker_day.outcome, ticker_day.note, ticker_day.hint = outcome, note, hint
         known = entry_of(self.last, ticker_day.ticker)
         stamp = ticker_day.session and f"{ticker_day.session:%Y-%m-%d}"
         if (known.get("note"), known.get("session")) != (note, stamp):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lstmcli.errors import LstmError
-from lstmcli.pipeline.fetch import fetch_each
+from lstmcli.pipeline.fetch import cause_of, fetch_each
 from lstmcli.pipeline.market import note_without, optional_series
 from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.update import FetchResult
 from lstmcli.store.shipped import PRETRAINED
 
 
@@ -28,16 +29,22 @@ def first_fetch(
 
     Raises:
         LockError: another process works in this workspace.
+        NoDataError: there is no such run.
+        DataError: it is damaged.
     """
-    series = [] if run not in (None, PRETRAINED) else series_to_fetch(session)
+    manifest = session.manifest(run or PRETRAINED)
+    if not manifest.any_ticker:
+        tickers = [name for name in tickers if name in manifest.tickers]  # of others it says so
+        if not tickers:
+            return {}
+    series = absent_series(session) if manifest.any_ticker else []
     with session.workspace.lock():
         say(f"fetching {' '.join([*tickers, *series])} …")
         found = fetch_each(session, tickers)
         came = [result for result in found if result.error is None]
-        market = fetch_each(session, series, store=session.workspace.market) if came else []
-    for result in market:
-        if result.error is not None:
-            session.warn_once(note_without(result.ticker, why=f"failed ({result.error})"))
+        for result in fetch_series(session, series if came else []):
+            if result.error is not None:
+                session.warn_once(note_on_failed(result), about=result.ticker)
     for result in came:
         span = f"{result.first:%Y-%m-%d} to {result.last:%Y-%m-%d}"
         say(f"{result.ticker}: {result.rows:,} sessions, {span}")
@@ -46,9 +53,24 @@ def first_fetch(
     return {result.ticker: result.error for result in found if result.error is not None}
 
 
-def series_to_fetch(session: Session) -> list[str]:
-    """Return the market series of the run that ships that are not stored."""
+def absent_series(session: Session) -> list[str]:
+    """Return the market series that the shipped run reads and that are not stored.
+
+    Raises:
+        DataError: that run is damaged.
+    """
     manifest = session.manifest(PRETRAINED)
     stored = session.workspace.market.tickers()
     series = optional_series(session.config(manifest.run)).values()
     return [ticker for ticker in series if ticker not in stored]
+
+
+def fetch_series(session: Session, series: Sequence[str]) -> list[FetchResult]:
+    """Fetch market series, for a caller that holds the workspace."""
+    return fetch_each(session, series, store=session.workspace.market)
+
+
+def note_on_failed(result: FetchResult) -> str:
+    """Return the note about a market series that could not be fetched."""
+    cause = "" if result.error is None else cause_of(result.ticker, result.error).rstrip(".")
+    return note_without(result.ticker, why=f"could not be fetched ({cause})")

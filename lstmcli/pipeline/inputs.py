@@ -118,5 +118,5 @@ def panel_of_run(session: Session, asked: Sequence[Inputs]) -> Panel:
     market = {n: one for n, one in loaded.panel.market.items() if read.get(n, True)}
     for series in loaded.absent:
         if series_key(series) in manifest.bars:
-            session.warn_once(note_without(series))
+            session.warn_once(note_without(series), about=series)
     return loaded.panel.with_(market=market).until(origin)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from lstmcli.forecasters.panel_network import NETWORK_READS
-from lstmcli.pipeline.inputs import Inputs
-from lstmcli.report.wording import note_on_short_history, note_on_untested
+from lstmcli.report.wording import NOTE_ON_UNTESTED, note_on_short_history
+from lstmcli.store.bars import BarsMeta
+from lstmcli.store.runs import Manifest
 from lstmcli.trading import has_shares
 
 US_SHARES = "XNYS"
@@ -14,15 +17,20 @@ SHARE = "EQUITY"
 """What Yahoo calls a share; funds, indices and currencies are something else."""
 
 
-def notes_on(inputs: Inputs) -> tuple[str, ...]:
-    """Return what to know of a forecast by the run that ships; nothing of other runs."""
-    if not inputs.manifest.any_ticker:
+def notes_on(
+    manifest: Manifest, ticker: str, bars: pd.DataFrame, meta: BarsMeta
+) -> tuple[str, ...]:
+    """Return what to know of a forecast by the run that ships; nothing of other runs.
+
+    Args:
+        bars: that the forecast could read.
+    """
+    if not manifest.any_ticker:
         return ()
     notes = []
-    if len(inputs.bars) < NETWORK_READS:
-        notes.append(note_on_short_history(inputs.ticker, len(inputs.bars), NETWORK_READS))
-    meta = inputs.meta
-    is_share = meta.kind in (None, SHARE) and has_shares(inputs.ticker)
+    if len(bars) < NETWORK_READS:
+        notes.append(note_on_short_history(len(bars), NETWORK_READS))
+    is_share = meta.kind in (None, SHARE) and has_shares(ticker)
     if not is_share or meta.calendar != US_SHARES:
-        notes.append(note_on_untested(inputs.ticker))
+        notes.append(NOTE_ON_UNTESTED)
     return tuple(notes)

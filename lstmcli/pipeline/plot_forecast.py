@@ -15,6 +15,7 @@ from lstmcli.pipeline.predict import Prediction
 from lstmcli.report.caption import answer, verdict_caption
 from lstmcli.report.prices import CLOSE, PriceBasis
 from lstmcli.report.verdict import plain_name
+from lstmcli.report.wording import joined_notes, notes_by_ticker
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ def forecast_figure(
 
 def prediction_figure(prediction: Prediction, theme: Theme) -> Figure:
     """Draw a forecast that was just made."""
-    notes = prediction.label, prediction.note_on_seen, *prediction.notes
+    said = (prediction.label, prediction.seen_note, *prediction.notes)
     return forecast_figure(
         prediction.bars,
         prediction.prices,
@@ -71,7 +72,7 @@ def prediction_figure(prediction: Prediction, theme: Theme) -> Figure:
         verdict=prediction.manifest.verdict,
         baseline=prediction.baseline,
         basis=prediction.basis,
-        note="\n".join(filter(None, notes)) or None,
+        note=joined_notes(*said),
         theme=theme,
     )
 
@@ -87,37 +88,22 @@ def compare_figure(predictions: Sequence[Prediction], theme: Theme) -> tuple[Fig
     made_on = sorted({prediction.made_on for prediction in predictions})
     when = f"{made_on[0]:%d %b %Y}" + (f" to {made_on[-1]:%d %b %Y}" if len(made_on) > 1 else "")
     runs = list(dict.fromkeys(prediction.manifest.run for prediction in predictions))
+    labels = dict.fromkeys(p.label for p in predictions if p.label)
+    seen = dict.fromkeys(p.seen_note for p in predictions if p.seen_note)
+    notes = notes_by_ticker((p.ticker, note) for p in predictions for note in p.notes)
     total = [p.ticker for p in predictions if p.basis.kind != CLOSE]
     figure = charts.compare_chart(
         pd.concat(changes, ignore_index=True),
         title=f"How far {len(predictions)} tickers may move",
         lines=[f"Forecasts made on {when}. The calmest ticker is on top."],
-        note="\n".join(_shared_notes(predictions)) or None,
-        remark=f"{'With dividends. ' if total else ''}Run{'s' * (len(runs) > 1)} {_few(runs)}.",
+        note=joined_notes(*labels, *seen, *notes),
+        remark=f"{'With dividends. ' if total else ''}Run{'s' * (len(runs) > 1)} "
+        f"{', '.join(runs[:3])}{' and more' if len(runs) > 3 else ''}.",
         theme=theme,
     )
     names = "-".join(prediction.ticker for prediction in predictions[:4])
     more = f"-and-{len(predictions) - 4}-more" if len(predictions) > 4 else ""
     return figure, f"compare-{names}{more}-{made_on[-1]:%Y-%m-%d}"
-
-
-def _shared_notes(predictions: Sequence[Prediction]) -> list[str]:
-    """Return the notes of several forecasts; what concerns several tickers is one note."""
-    labels = "; ".join(dict.fromkeys(p.label for p in predictions if p.label))
-    concerned: dict[str, list[str]] = {}
-    for prediction in predictions:
-        for note in prediction.notes:
-            words = note.removeprefix(f"{prediction.ticker}: ")
-            concerned.setdefault(words, []).append(prediction.ticker)
-    return [
-        *([labels] if labels else []),
-        *dict.fromkeys(p.note_on_seen for p in predictions if p.note_on_seen),
-        *(f"{_few(tickers)}: {words}" for words, tickers in concerned.items()),
-    ]
-
-
-def _few(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:3])}{' and more' if len(names) > 3 else ''}"
 
 
 def attention_figure(prediction: Prediction, theme: Theme) -> Figure:

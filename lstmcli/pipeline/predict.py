@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from lstmcli import clock
-from lstmcli.errors import LstmError, NoDataError, shell_word
+from lstmcli.errors import LstmError, NoDataError, TooYoungError, shell_word
 from lstmcli.forecasters.base import Recipe, join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.calibrated import FittedCalibrated
@@ -30,6 +30,9 @@ from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
+
+YAHOO = "yahoo"
+"""The source that delivers every session there is, where no start was asked for."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +86,15 @@ class Prediction:
         return pd.Timestamp(self.forecast["made_on"].iloc[0])
 
     @property
-    def last_close(self) -> float:
-        return float(self.forecast["last_close"].iloc[0])
+    def seen_note(self) -> str | None:
+        """What to know of a forecast from an origin that the networks have seen; else None."""
+        if not self.seen:
+            return None
+        return note_on_seen(f"{self.made_on:%Y-%m-%d}", f"{self.fitted.fit_end:%Y-%m-%d}")
 
     @property
-    def note_on_seen(self) -> str | None:
-        """What to know of it where its networks have seen later sessions; else None."""
-        days = f"{self.made_on:%Y-%m-%d}", f"{self.fitted.fit_end:%Y-%m-%d}"
-        return note_on_seen(*days) if self.seen else None
+    def last_close(self) -> float:
+        return float(self.forecast["last_close"].iloc[0])
 
 
 @dataclass(frozen=True)
@@ -310,6 +314,34 @@ def _fitted_alone(recipe: Recipe, panel: Panel, origins: pd.DatetimeIndex) -> pd
         return join_forecasts([])
 
 
+def _too_few_bars(inputs: Inputs, fitted: FittedRun) -> NoDataError:
+    """Return the error of a ticker whose history is too short for a forecast."""
+    needed, has = fitted.recipe.lookback, len(inputs.bars)
+    ticker, meta = shell_word(inputs.ticker), inputs.meta
+    fetch = f"lstm fetch {ticker} --start 2000-01-01"
+    if inputs.manifest.any_ticker:
+        return TooYoungError(
+            f"{inputs.ticker}: Expected {needed} sessions up to {inputs.origin:%Y-%m-%d} for a "
+            f"forecast. Received: {has}.",
+            hint=_more_sessions(ticker, needed - has)
+            if meta.start is None and meta.source["name"] == YAHOO
+            else f"fetch a longer history: {fetch}",
+        )
+    return NoDataError(
+        f"{inputs.ticker}: Expected {needed} sessions with every feature before "
+        f"{inputs.origin:%Y-%m-%d}. Received: {has} bars, the first of which only warm "
+        "features up.",
+        hint=fetch,
+    )
+
+
+def _more_sessions(ticker: str, count: int) -> str:
+    """Return the next step for a ticker all of whose sessions are stored."""
+    if count == 1:
+        return f"1 more session will do: lstm daily {ticker} goes on when it has settled"
+    return f"{count} more sessions will do: lstm daily {ticker} goes on when they have settled"
+
+
 def _prediction(
     workspace: Workspace,
     inputs: Inputs,
@@ -327,14 +359,7 @@ def _prediction(
     """
     forecast, raw, prices = forecasts.published, forecasts.raw, forecasts.prices
     if forecast is None or raw is None or prices is None or basis is None:
-        raise NoDataError(
-            f"{inputs.ticker}: Expected {fitted.recipe.lookback} sessions with every feature "
-            f"before {inputs.origin:%Y-%m-%d}. Received: {len(inputs.bars)} bars"
-            + (
-                "." if inputs.manifest.any_ticker else ", the first of which only warm features up."
-            ),
-            hint=f"lstm fetch {shell_word(inputs.ticker)} --start 2000-01-01",
-        )
+        raise _too_few_bars(inputs, fitted)
     check_forecast(forecast)
     behind = None
     if as_of is None:
@@ -362,5 +387,5 @@ def _prediction(
             with_baseline(prices, forecasts.baseline), ticker=inputs.ticker, run=inputs.manifest.run
         ),
         earlier=forecasts.earlier,
-        notes=notes_on(inputs),
+        notes=notes_on(inputs.manifest, inputs.ticker, inputs.bars, inputs.meta),
     )

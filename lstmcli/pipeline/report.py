@@ -8,7 +8,7 @@ from typing import Any
 
 from lstmcli import charts, clock
 from lstmcli.errors import LstmError, NoDataError
-from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, last_day
+from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG, last_day
 from lstmcli.pipeline.plot import check_folder
 from lstmcli.pipeline.predict import Failure, Prediction, predict
 from lstmcli.pipeline.report_record import record_of
@@ -168,6 +168,8 @@ def _sentence_of_one(section: Section) -> str:
         return "The forecast is stale."
     if section.line[-1] == NOT_TRAINED:
         return "No run knows it yet."
+    if section.line[-1] == TOO_YOUNG:
+        return "It has too few sessions yet."
     if section.line[-1] == LEFT_OUT:
         return "Its sample data has ended."
     return "The forecast is up to date."
@@ -178,8 +180,9 @@ def _sentence(sections: list[Section], failures: list[str]) -> str:
     failed = [section.ticker for section in sections if section.failed]
     stale = [section.ticker for section in sections if section.stale and not section.failed]
     waiting = [section.ticker for section in sections if section.line[-1] == NOT_TRAINED]
+    young = [section.ticker for section in sections if section.line[-1] == TOO_YOUNG]
     ended = [section.ticker for section in sections if section.line[-1] == LEFT_OUT]
-    fresh = len(sections) - len(failed) - len(stale) - len(waiting) - len(ended)
+    fresh = len(sections) - len(failed) - len(stale) - len(waiting) - len(young) - len(ended)
     if len(sections) == 1 and not failures:
         return _sentence_of_one(sections[0])
     parts = [f"{fresh} of {len(sections) - len(ended)} forecasts are up to date"]
@@ -187,6 +190,7 @@ def _sentence(sections: list[Section], failures: list[str]) -> str:
         ("failed today", failed),
         ("stale", stale),
         ("not trained yet", waiting),
+        ("too young", young),
         ("left out", ended),
     ):
         if tickers:

@@ -12,6 +12,7 @@ from lstmcli.charts import Theme
 from lstmcli.digits import five_digits
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
+from lstmcli.pipeline.notes import notes_on
 from lstmcli.pipeline.plot_forecast import forecast_figure
 from lstmcli.pipeline.predict import Prediction
 from lstmcli.pipeline.report_forecast import (
@@ -28,7 +29,8 @@ from lstmcli.report.caption import answer, verdict_lines
 from lstmcli.report.page import Section, Table, anchor
 from lstmcli.report.pictures import cone_sketch, picture
 from lstmcli.report.prices import CLOSE, TOTAL_RETURN, PriceBasis
-from lstmcli.report.verdict_record import hardest_baseline, stored_paragraphs
+from lstmcli.report.verdict_record import hardest_baseline, stored_paragraphs, trained_on
+from lstmcli.report.wording import joined_notes
 from lstmcli.sessions import sessions_behind
 from lstmcli.store.bars import BarsMeta
 from lstmcli.store.runs import Manifest
@@ -76,6 +78,7 @@ def section_of(
     elif prediction is not None:
         shown = of_prediction(prediction)
         section.unissued = _UNISSUED
+        section.note = joined_notes(section.note, prediction.seen_note)
     else:
         if outcome and outcome.get("note"):
             section.unissued = _with_next_step(outcome["note"], outcome.get("hint"))
@@ -86,7 +89,7 @@ def section_of(
     if not section.failed:
         today = "stale" if section.stale else today or "up to date"
     _add_forecast(section, shown, meta, coverage, today)
-    _add_run(session, section, shown)
+    _add_run(session, section, shown, meta)
     if shown.bars is not None and shown.held and shown.made_on in shown.bars.index:
         _add_chart(session, section, shown)
     if issued and live is not None:
@@ -176,19 +179,29 @@ def _add_forecast(
     section.price_note = basis.sentence
 
 
-def _add_run(session: Session, section: Section, shown: Shown) -> None:
-    """Add the verdict of the run, and what it was trained on."""
+def _add_run(session: Session, section: Section, shown: Shown, meta: BarsMeta | None) -> None:
+    """Add the verdict of the run, what it was trained on, and what to know of its forecast."""
     manifest = _manifest(session, shown.run)
     if manifest is None:
         return
+    if shown.bars is not None and meta is not None:
+        notes = notes_on(manifest, section.ticker, shown.bars, meta)
+        section.note = joined_notes(section.note, *notes)
     verdict = manifest.verdict or {}
     section.verdict = "\n\n".join(stored_paragraphs(verdict)) or None
     if verdict:
         section.verdict_lines = verdict_lines(verdict)
     section.facts += [
         ("run", manifest.run),
-        ("trained", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC on {_names(manifest.tickers)}"),
+        ("trained", _training(manifest)),
     ]
+
+
+def _training(manifest: Manifest) -> str:
+    unseen = (manifest.verdict or {}).get("unseen")
+    if unseen:
+        return f"before it shipped, on {trained_on(unseen)}"
+    return f"{manifest.created_at:%Y-%m-%d %H:%M} UTC on {_names(manifest.tickers)}"
 
 
 def _add_chart(session: Session, section: Section, shown: Shown) -> None:

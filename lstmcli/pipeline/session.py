@@ -142,7 +142,7 @@ class Session:
         for ticker, notes in loaded.unread.items():
             log.warning("%s: %s", ticker, "; ".join(notes))
         for series in loaded.absent:
-            self.warn_once(note_without(series))
+            self.warn_once(note_without(series), about=series)
         return loaded
 
     def with_inputs(self, loaded: Loaded, configs: Sequence[RunConfig]) -> Loaded:
@@ -181,11 +181,20 @@ class Session:
         panel = panel.with_(market=market)
         return replace(loaded, panel=panel, hashes=hashes, absent=tuple(absent))
 
-    def warn_once(self, note: str) -> None:
-        """Log a note that concerns the whole command, the first time that it comes up."""
-        if note not in self._said:
+    def warn_once(self, note: str, *, about: str | None = None) -> None:
+        """Log a note that concerns the whole command, the first time that it comes up.
+
+        Args:
+            about: of notes about one thing the first is enough; None: notes alike are one.
+        """
+        subject = about or note
+        if subject not in self._said:
             log.warning("%s", note)
-        self._said.add(note)
+        self._said.add(subject)
+
+    def mark_said(self, about: str) -> None:
+        """Log no note about something that the user is told in another place."""
+        self._said.add(about)
 
     def dividends(self) -> pd.DataFrame:
         """Return the statements about declared dividends of all tickers, as Events.

@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from lstmcli import clock
-from lstmcli.errors import DataError, LstmError, NoDataError, shell_word
+from lstmcli.errors import DataError, LstmError, NoDataError, TooYoungError, shell_word
 from lstmcli.pipeline.succession import (
     doubts_of,
     lost,
@@ -121,6 +121,8 @@ class _Update:
         delivery = self._deliver(self.start)
         if delivery.bars.empty:
             raise self._nothing(delivery)
+        if self.source.incremental and len(delivery.bars) == 1:
+            raise self._too_young(delivery.bars)
         return self._keep("new", delivery.bars, delivery, added=len(delivery.bars), notes=notes)
 
     def _nothing(self, delivery: Delivery) -> NoDataError:
@@ -130,6 +132,13 @@ class _Update:
             + "".join(f", {note}" for note in delivery.notes[-1:])
             + ".",
             hint=f"lstm fetch {shell_word(self.ticker)} --start 2000-01-01",
+        )
+
+    def _too_young(self, bars: pd.DataFrame) -> TooYoungError:
+        return TooYoungError(
+            f"{self.ticker}: Expected at least two sessions. Received: the first one, "
+            f"{bars.index[0]:%Y-%m-%d}.",
+            hint=f"lstm fetch {shell_word(self.ticker)} again when the next session has settled",
         )
 
     def _extend(self, stored: pd.DataFrame, meta: BarsMeta) -> FetchResult:

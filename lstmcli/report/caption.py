@@ -51,16 +51,18 @@ def verdict_lines(stored: Mapping[str, Any] | None) -> list[str]:
     beaten = [name for name in known if words[name] == BEATS]
     lost = [name for name in known if words[name] == LOSES]
     other = [name for name in known if name not in (*beaten, *lost)]
-    unseen = "shares" if (stored or {}).get("unseen") else "sessions"
     rest = []
     if lost:
         rest.append(f"Worse than {_listed(lost)}.")
     if other:
         rest.append(f"Cannot be told from {_listed(other)}.")
+    judged_on = (
+        "shares it never saw" if (stored or {}).get("unseen") else "sessions it had not seen"
+    )
     return [
-        f"Better than {_listed(beaten)}, on {unseen} it had not seen."
+        f"Better than {_listed(beaten)}, on {judged_on}."
         if beaten
-        else f"Not shown to be better than any baseline, on {unseen} it had not seen.",
+        else f"Not shown to be better than any baseline, on {judged_on}.",
         " ".join(rest) or "No baseline was asked that it did not beat.",
         f"Direction: {'some evidence' if has_edge(stored) else 'no evidence'} of an edge.",
     ]

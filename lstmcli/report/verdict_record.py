@@ -86,7 +86,27 @@ def stored_paragraphs(stored: Mapping[str, Any]) -> list[str]:
     Older versions stored both as one text, broken into lines.
     """
     kept = stored.get("paragraphs") or str(stored.get("headline", "")).split("\n\n")
-    return [" ".join(str(text).split()) for text in kept]
+    answer, *found = (" ".join(str(text).split()) for text in kept)
+    unseen = stored.get("unseen")
+    return [answer, *([_who_was_judged(unseen)] if unseen else []), *found]
+
+
+def _who_was_judged(unseen: Mapping[str, Any]) -> str:
+    """Return which fits have the scores that follow; see `_verdict_on_unseen`."""
+    return (
+        f"These scores are those of the same training to {_years(unseen)}, on "
+        f"{unseen['tickers']:,} shares that it never saw. What forecasts was trained on "
+        f"{trained_on(unseen)}."
+    )
+
+
+def trained_on(unseen: Mapping[str, Any]) -> str:
+    """Return on what a network was trained that was judged on other tickers."""
+    return f"{unseen['trained_on']:,} US shares to {unseen['fit_end']}"
+
+
+def _years(unseen: Mapping[str, Any]) -> str:
+    return joined([end[:4] for end in unseen["fit_ends"]])
 
 
 def has_edge(stored: Mapping[str, Any] | None) -> bool | None:
@@ -140,12 +160,10 @@ def _verdict_on_unseen(
             `fit_ends` (of the fits that were judged), as ISO dates.
         parts: what it beats, and what not.
     """
-    ends = joined([end[:4] for end in unseen["fit_ends"]])
     return (
-        f"Trained on {unseen['trained_on']:,} US shares to {unseen['fit_end']}. The same training "
-        f"to {ends}, tested on {unseen['tickers']:,} shares that it never saw, "
-        f"{'; it '.join(parts)}.{_held(stored)} These weights are judged by your ledger from now "
-        "on."
+        f"Trained on {trained_on(unseen)}. The same training to {_years(unseen)}, tested on "
+        f"{unseen['tickers']:,} shares that it never saw, {'; it '.join(parts)}.{_held(stored)} "
+        "These weights are judged by your ledger from now on."
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lstmcli.evaluation.ladder import NO_VERDICT
 from lstmcli.evaluation.sequences import ALARM, Evidence
 from lstmcli.forecasters.run_recipe import Work
+
+NAMED = 5
+"""Tickers that are named where something concerns many."""
 
 CALIBRATED = "+calibrated"
 """What the name of a calibrated recipe ends in."""
@@ -22,27 +25,50 @@ def recipe_of(name: str) -> tuple[str, bool]:
     return name.removesuffix(CALIBRATED), name.endswith(CALIBRATED)
 
 
-def note_on_untested(ticker: str) -> str:
-    """Return what to know of a network tested on US shares where it forecasts something else."""
-    return (
-        f"{ticker}: the network was tested on US shares alone. How well it forecasts anything else "
-        "is not known yet."
-    )
+NOTE_ON_UNTESTED = (
+    "The network was tested on US shares alone. How well it forecasts anything else is not known."
+)
+"""What to know of a forecast of something else than a US share by the network that ships."""
 
 
-def note_on_short_history(ticker: str, sessions: int, needed: int) -> str:
+def note_on_short_history(sessions: int, needed: int) -> str:
     """Return what to know of a forecast from fewer sessions than the network reads."""
     return (
-        f"{ticker}: {sessions} sessions are too few for the network, which reads {needed}. "
-        "The ranges follow EWMA volatility."
+        f"{sessions} sessions are too few for the network, which reads {needed}. The ranges "
+        "follow EWMA volatility."
     )
+
+
+def joined_notes(*notes: str | None) -> str | None:
+    """Return notes as one text, a line for each, which is a sentence; None without any."""
+    found = [note if note.endswith(".") else f"{note}." for note in notes if note]
+    if len(found) < 2:
+        return next(filter(None, notes), None)
+    return "\n".join(found)
+
+
+def notes_by_ticker(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """Return each note once, after the tickers that it concerns.
+
+    Args:
+        notes: pairs of a ticker and a note.
+    """
+    groups: dict[str, list[str]] = {}
+    for ticker, note in notes:
+        groups.setdefault(note, []).append(ticker)
+    return [f"{_some(tickers)}: {note}" for note, tickers in groups.items()]
+
+
+def _some(tickers: Sequence[str]) -> str:
+    more = f" and {len(tickers) - NAMED} more" if len(tickers) > NAMED else ""
+    return f"{', '.join(tickers[:NAMED])}{more}"
 
 
 def note_on_seen(made_on: str, fit_end: str) -> str:
     """Return what to know of a forecast by weights that were fitted on later sessions."""
     return (
-        f"these weights have seen the years to {fit_end}, and this forecast is from {made_on}: "
-        "a picture, no score"
+        f"These weights have seen the years to {fit_end}, and this forecast is from {made_on}: "
+        "a picture, no score."
     )
 
 
