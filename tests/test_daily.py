@@ -839,7 +839,7 @@ def test_bad_words_are_refused(data, yahoo, lstm: Lstm, line, code):
 def test_an_empty_workspace_says_what_comes_first(empty: Path, lstm: Lstm):
     answer = lstm("daily")
     assert answer.code == 3
-    assert hinted(answer)[0] == "lstm fetch MRK"
+    assert hinted(answer) == ["lstm daily MRK"]
     for line in (["score"], ["report"], ["remove", "MRK"]):
         assert lstm(*line).code == 3
     assert not empty.exists()

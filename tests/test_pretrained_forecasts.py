@@ -140,7 +140,7 @@ def test_a_share_listed_yesterday_exits_3(lstm, place, yahoo):
     answer = lstm("predict", "NEW", "MRK")
     assert answer.code == 3
     assert "NEW: Expected at least two sessions. Received: the first one, 2024-03-08." in answer.err
-    assert hinted(answer) == ["lstm fetch NEW again when the next session has settled"]
+    assert hinted(answer) == ["lstm fetch NEW"]
     assert "MRK  last close" in answer.out
 
 
@@ -240,7 +240,7 @@ def test_offline_fetches_nothing(lstm, place, yahoo):
     assert hinted(answer) == ["lstm fetch MRK"]
     answer = lstm("predict", "--offline")
     assert answer.code == 3
-    assert hinted(answer) == ["lstm predict MRK fetches those of a ticker"]
+    assert hinted(answer) == ["lstm predict MRK"]
     assert yahoo.requests == []
     assert not place.exists()
 
@@ -302,9 +302,11 @@ def test_an_origin_that_the_weights_have_seen_is_a_picture(lstm, place):
     )
     assert forecasts(lstm, "MRK", "--as-of", "2023-06-30")["MRK"]["in_sample"] is True
     assert forecasts(lstm, "MRK", "--as-of", "2024-01-02")["MRK"]["in_sample"] is False
-    answer = lstm("plot", "MRK", "--as-of", "2023-06-30", "-o", "drawn.svg")
-    assert answer.code == 0
-    assert "a picture, no score" in text_of(Path("drawn.svg"))
+    assert lstm("predict", "MDT").code == 0
+    for words in (["MRK"], ["MRK", "MDT", "--kind", "compare"]):
+        answer = lstm("plot", *words, "--as-of", "2023-06-30", "-o", "drawn.svg")
+        assert answer.code == 0
+        assert "a picture, no score" in text_of(Path("drawn.svg"))
     assert "no score" not in lstm("predict", "MRK", "--as-of", "2024-01-02").err
 
 

@@ -42,7 +42,7 @@ def on_terminal(*words: str, workspace: Path, changes: Mapping[str, str] | None 
 
 
 def test_an_error_is_red_on_a_terminal(empty):
-    said = on_terminal("predict", "GOOG", workspace=empty)
+    said = on_terminal("predict", "GOOG", "--offline", workspace=empty)
     assert "\x1b[31merror:\x1b[0m There are no bars" in said
     assert "\nhint: lstm fetch GOOG" in said
 

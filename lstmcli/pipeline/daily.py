@@ -50,7 +50,7 @@ def daily(
     if not wanted and not workspace.bars.tickers():
         raise NoDataError(
             f"There are no bars in {workspace.bars.folder}.",
-            hint="lstm daily MRK fetches those of a ticker",
+            hint="lstm daily MRK, which fetches its bars",
         )
     with workspace.lock():
         return _run(Evening(session, wanted or workspace.bars.tickers(), on_step))

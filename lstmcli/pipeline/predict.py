@@ -222,7 +222,7 @@ def default_tickers(session: Session, run: str | None) -> list[str]:
     if not stored:
         raise NoDataError(
             f"There are no bars in {session.workspace.bars.folder}.",
-            hint="lstm predict MRK fetches those of a ticker",
+            hint="lstm predict MRK, which fetches its bars",
         )
     manifest = session.manifest(run) if run else None
     if manifest is None or manifest.any_ticker:

@@ -138,7 +138,7 @@ class _Update:
         return TooYoungError(
             f"{self.ticker}: Expected at least two sessions. Received: the first one, "
             f"{bars.index[0]:%Y-%m-%d}.",
-            hint=f"lstm fetch {shell_word(self.ticker)} again when the next session has settled",
+            hint=f"lstm fetch {shell_word(self.ticker)}, once the next session has settled",
         )
 
     def _extend(self, stored: pd.DataFrame, meta: BarsMeta) -> FetchResult:
