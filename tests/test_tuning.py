@@ -16,8 +16,8 @@ from test_panel_training import Recorder
 from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.forecasters.panel_network import FittedPanel, PanelRecipe
 from lstmcli.forecasters.panel_network import training as module
-from lstmcli.forecasters.panel_network.training import COMMON, COMMON_RATIO, Member
-from lstmcli.forecasters.panel_network.tuning import least_tuned
+from lstmcli.forecasters.panel_network.training import COMMON, COMMON_RATIO, Batches, Member
+from lstmcli.forecasters.panel_network.tuning import least_tuned, table_of
 from lstmcli.forecasters.training import Silent, Watch
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.frames import check_forecast
@@ -101,10 +101,13 @@ def test_a_tuning_uses_no_session_after_its_end():
 
 
 def test_a_tuning_reads_each_ticker_alone():
-    other = few().with_(bars={**few(), "X1": simulate_bars(700, seed=5)})
-    rows, changed = (tuned().forecast(given, ORIGINS) for given in (few(), other))
-    own = rows["ticker"] == "X0"
-    pd.testing.assert_frame_equal(rows[own], changed[own])
+    made = recipe()
+    table = table_of(fitted().shipped(made), few(20).until(END))
+    shown = made.model.model_copy(update={"hide_panel": 0.0, "hide_market": 0.0})
+    batch = Batches(table, shown, np.ones(len(table.sessions), bool), seed=1)[0]
+    panel_known, market_known = batch.x[..., -2], batch.x[..., -1]
+    assert market_known.any()
+    assert not panel_known.any()
 
 
 def test_a_restored_tuning_has_the_same_digits():

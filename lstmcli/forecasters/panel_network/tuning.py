@@ -45,7 +45,7 @@ def tune(start: FittedPanel, past: Panel, watch: Watch, fit: str) -> FittedPanel
     """
     recipe, state = start.recipe, start.state
     [before] = state.stretches
-    table = _table(start, past)
+    table = table_of(start, past)
     learnt = np.ones(len(table.sessions), bool)
     if not Batches(table, recipe.model, learnt, seed=recipe.seed):
         raise _too_few(past, recipe.model)
@@ -85,7 +85,7 @@ def least_tuned(model: PanelNetworkConfig) -> int:
     return model.span + EVERY
 
 
-def _table(start: FittedPanel, past: Panel) -> TrainingTable:
+def table_of(start: FittedPanel, past: Panel) -> TrainingTable:
     """Return the rows of some tickers as the start reads them, each alone."""
     state = start.state
     anchors = [state.steps.index(step) for step in STEPS]
