@@ -38,6 +38,7 @@ from panel import (
     losses_of,
     recipe_of,
     stored,
+    times_of,
     yearly,
 )
 
@@ -91,7 +92,9 @@ def pieces(universe: Universe, arguments: Sequence[str]) -> Iterator[pd.DataFram
             yield found.assign(fitted_on=size)
     for recipe in SCRATCH:
         kept = partial(fitted, universe, arguments, f"{recipe}-market30-{CUT}")
-        yield losses(recipe, names, lambda _, make=kept: make()).assign(fitted_on=len(names))
+        found = losses(recipe, names, lambda _, make=kept: make())
+        took = times_of(universe)[f"{recipe}, of market30", CUT]
+        yield found.assign(fitted_on=len(names), fit_seconds=took["seconds"], fit_cpu=took["cpu"])
         for size in SIZES[:-1]:
             for start in range(0, len(names), SIZES[1]):
                 group = names[start : start + size]

@@ -60,3 +60,19 @@ def test_the_panel_network_beats_the_ridges_on_tickers_that_it_never_saw():
             assert float(row[f"skill_{rival}"]) >= floor, (row["judged"], row["step"], rival)
         if row["step"] in ("1", "5"):
             assert float(row["t_har_ridge_01"]) >= 3
+
+
+def test_the_network_that_ships_is_better_as_it_is_than_anything_trained_on_few_tickers():
+    path = Path(__file__).parent.parent / "results" / "tuning.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = {
+            (row["recipe"], int(row["fitted_on"]), int(row["step"])): row
+            for row in csv.DictReader(file)
+        }
+    for size in (1, 5, 30):
+        for step in (1, 5, 10, 20):
+            tuned = rows["tuned", size, step]
+            assert abs(float(tuned["skill_pretrained"])) < 0.02, (size, step)
+            for scratch in ("panel", "best"):
+                row = rows[scratch, size, step]
+                assert float(row["skill_pretrained"]) < -0.05, (scratch, size, step)

@@ -26,7 +26,7 @@ def network_of(start: FittedRun) -> FittedNetwork:
         raise ConfigError(
             f"Expected a network over windows to start from. Received: {start.name}, a panel "
             "network: it reads whole histories, and its weights fit no other model.",
-            hint="--config panel starts from it",
+            hint="without --config a panel network starts from it",
         )
     return network
 
