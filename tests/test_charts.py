@@ -434,10 +434,10 @@ def test_a_forecast_of_real_data_has_no_note() -> None:
 
 
 def test_each_line_of_a_note_has_lines_of_its_own() -> None:
-    figure = usual_forecast_chart(note=f"sample data\n{'long words ' * 20}\nlast")
+    figure = usual_forecast_chart(note=f"sample data\n{'long words ' * 30}\nlast")
     (box,) = (text for text in figure.texts if text.get_bbox_patch())
     first, *middle, last = box.get_text().splitlines()
-    assert (first, len(middle), last) == ("sample data", 2, "last")
+    assert (first, len(middle), last) == ("sample data", 3, "last")
     assert middle[-1].endswith("…")
 
 

@@ -419,7 +419,7 @@ def test_plot_compares_tickers_in_one_picture(lstm, workspace):
 
 @pytest.mark.parametrize("line", [("GOOG",), ("GOOG", "SIM", "--kind", "compare")])
 def test_a_picture_says_that_its_network_has_seen_the_years_after(lstm, workspace, line):
-    words = "these weights have seen the years to 2023-12-29", "a picture, no score"
+    words = "These weights have seen the years to 2023-12-29", "a picture, no score"
     for run, seen in (("smoke", False), ("pretrained", True)):
         answer = lstm("plot", *line, "--run", run, "-o", f"{run}.svg")
         assert (answer.code, answer.out) == (0, f"{run}.svg\n")
