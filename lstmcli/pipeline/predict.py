@@ -31,6 +31,9 @@ from lstmcli.store import Workspace
 from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
 
+BASELINE_YEARS = 10
+"""Of bars that a baseline beside a run learns from where it is fitted on one ticker."""
+
 YAHOO = "yahoo"
 """The source that delivers every session there is, where no start was asked for."""
 
@@ -308,6 +311,8 @@ def _baseline(
 
 
 def _fitted_alone(recipe: Recipe, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
+    """Return the Forecast of a baseline fitted as those were that judged the run that ships."""
+    panel = panel.since(origins[-1] - pd.DateOffset(years=BASELINE_YEARS))
     try:
         return recipe.fit(panel, origins[-1]).forecast(panel, origins)
     except NoDataError:
