@@ -60,6 +60,7 @@ class CommonVolatility:
     series: ClassVar[tuple[str, ...]] = ()
     optional_series: ClassVar[tuple[str, ...]] = ("vix",)
     reads_others: ClassVar[bool] = True
+    alone: ClassVar[bool] = False
     volatility_alone: ClassVar[bool] = True
 
     def columns(self, view: View) -> pd.DataFrame:

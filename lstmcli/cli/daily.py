@@ -19,7 +19,7 @@ from lstmcli.cli.terminal import (
     WorkspaceFolder,
     highest,
     named_tickers,
-    prepare_forecast,
+    prepare,
     print_json,
     say,
     say_next,
@@ -57,7 +57,7 @@ def daily(
     lstm daily --universe watchlist.txt -q --summary today.txt
     lstm daily -q --summary summaries/{date}.json
     """
-    prepare_forecast(quiet=quiet)
+    prepare(quiet=quiet)
     from lstmcli.pipeline import daily as pipeline
     from lstmcli.pipeline.session import Session
     from lstmcli.report.summary import summary_table, summary_text
@@ -157,7 +157,7 @@ def schedule(
     lstm schedule --install
     lstm schedule systemd --output ~/.config/systemd/user
     """
-    prepare_forecast(quiet=quiet)
+    prepare(quiet=quiet)
     _check_apart(form, calendar, install=install, remove=remove, output=output)
     from lstmcli.pipeline import crontab
     from lstmcli.pipeline import schedule as pipeline

@@ -19,7 +19,7 @@ from lstmcli.cli.terminal import (
     WorkspaceFolder,
     highest,
     named_tickers,
-    prepare_forecast,
+    prepare,
     say,
 )
 
@@ -68,7 +68,7 @@ def plot(
     lstm plot MRK MDT --kind compare --output compare.pdf
     lstm plot --kind backtest
     """
-    prepare_forecast(quiet=quiet)
+    prepare(quiet=quiet)
     origin = parse_origin(as_of)
     say("drawing …", quiet=quiet)
     from lstmcli.charts import Theme

@@ -25,7 +25,7 @@ from lstmcli.cli.terminal import (
     highest,
     named_tickers,
     parse_day,
-    prepare_forecast,
+    prepare,
     print_json,
     say,
     say_next,
@@ -69,7 +69,7 @@ def predict(
     lstm predict --json | jq '.forecasts[0].steps[0].q50'
     lstm predict MRK --as-of 2016-06-30
     """
-    prepare_forecast(quiet=quiet)
+    prepare(quiet=quiet)
     chosen = [
         name
         for name, given in (("--json", as_json), ("--csv", as_csv), ("--details", details))

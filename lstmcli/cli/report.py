@@ -12,7 +12,7 @@ from lstmcli.cli.terminal import (
     Quiet,
     WorkspaceFolder,
     highest,
-    prepare_forecast,
+    prepare,
     say,
     say_next,
 )
@@ -35,7 +35,7 @@ def report(
     lstm report --open
     lstm report --output ~/forecasts.html
     """
-    prepare_forecast(quiet=quiet)
+    prepare(quiet=quiet)
     say("drawing …", quiet=quiet)
     from lstmcli.pipeline.report import report_now
     from lstmcli.pipeline.session import Session

@@ -203,16 +203,6 @@ def prepare(*, quiet: bool = False) -> None:
     root.propagate = False
 
 
-def prepare_forecast(*, quiet: bool = False) -> None:
-    """Prepare a command that forecasts: one thread for products of small matrices.
-
-    More would wait for each other. It must come before numpy is imported; who sets the
-    variable decides.
-    """
-    prepare(quiet=quiet)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
 class ListsByDefault(TyperGroup):
     """Reads `lstm runs` and `lstm runs --json` as `lstm runs list …`."""
 

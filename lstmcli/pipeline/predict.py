@@ -131,7 +131,32 @@ def predict(
     Raises:
         NoDataError, DataError: no ticker is named, and there is no usable run or no bar.
     """
+    from threadpoolctl import threadpool_limits
+
     tickers = tickers or default_tickers(session, run)
+    # Threads of small products wait for each other; and so digits are the same on every machine.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _predict(
+            session,
+            tickers,
+            run=run,
+            as_of=as_of,
+            with_keras=with_keras,
+            beside=beside,
+            with_earlier=with_earlier,
+        )
+
+
+def _predict(
+    session: Session,
+    tickers: Sequence[str],
+    *,
+    run: str | None,
+    as_of: pd.Timestamp | None,
+    with_keras: bool,
+    beside: Sequence[str],
+    with_earlier: bool,
+) -> tuple[list[Prediction], list[Failure]]:
     groups: dict[tuple[str, pd.Timestamp], list[Inputs]] = {}
     failed: dict[str, Failure] = {}
     for ticker in tickers:
