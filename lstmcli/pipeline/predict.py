@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, TooYoungError, shell_word
 from lstmcli.forecasters.base import Recipe, join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.forecasters.baselines.learned import HarRidge
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
+from lstmcli.forecasters.small_products import one_thread
 from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
@@ -131,32 +134,7 @@ def predict(
     Raises:
         NoDataError, DataError: no ticker is named, and there is no usable run or no bar.
     """
-    from threadpoolctl import threadpool_limits
-
     tickers = tickers or default_tickers(session, run)
-    # Threads of small products wait for each other; and so digits are the same on every machine.
-    with threadpool_limits(limits=1, user_api="blas"):
-        return _predict(
-            session,
-            tickers,
-            run=run,
-            as_of=as_of,
-            with_keras=with_keras,
-            beside=beside,
-            with_earlier=with_earlier,
-        )
-
-
-def _predict(
-    session: Session,
-    tickers: Sequence[str],
-    *,
-    run: str | None,
-    as_of: pd.Timestamp | None,
-    with_keras: bool,
-    beside: Sequence[str],
-    with_earlier: bool,
-) -> tuple[list[Prediction], list[Failure]]:
     groups: dict[tuple[str, pd.Timestamp], list[Inputs]] = {}
     failed: dict[str, Failure] = {}
     for ticker in tickers:
@@ -339,7 +317,8 @@ def _fitted_alone(recipe: Recipe, panel: Panel, origins: pd.DatetimeIndex) -> pd
     """Return the Forecast of a baseline fitted as those were that judged the run that ships."""
     panel = panel.since(origins[-1] - pd.DateOffset(years=BASELINE_YEARS))
     try:
-        return recipe.fit(panel, origins[-1]).forecast(panel, origins)
+        with one_thread() if isinstance(recipe, HarRidge) else nullcontext():
+            return recipe.fit(panel, origins[-1]).forecast(panel, origins)
     except NoDataError:
         return join_forecasts([])
 

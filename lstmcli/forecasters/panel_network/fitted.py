@@ -18,6 +18,7 @@ from lstmcli.forecasters.panel_network.modes import COLUMNS, MODES
 from lstmcli.forecasters.panel_network.state import PanelState
 from lstmcli.forecasters.panel_network.volatility import TickerVolatility, log_variances
 from lstmcli.forecasters.run_recipe import UNTRAINED, Stage
+from lstmcli.forecasters.small_products import one_thread
 from lstmcli.forecasters.volatility.ewma import (
     at_least_half_a_tick,
     ewma_scale,
@@ -80,7 +81,8 @@ class FittedPanel:
             return self._forecast(panel, origins)
         # So a ticker has the same digits whichever others are asked for.
         each = [self._recent(panel.only([name]), origins) for name in panel]
-        return join_forecasts([self._forecast(one, origins) for one in each])
+        with one_thread():
+            return join_forecasts([self._forecast(one, origins) for one in each])
 
     def _recent(self, panel: Panel, origins: pd.DatetimeIndex) -> Panel:
         """Return the panel of one ticker without bars that say nothing of the origins any more."""
