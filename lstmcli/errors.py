@@ -97,3 +97,12 @@ def shell_word(text: str) -> str:
     """Return a text, such as a ticker or a path, as one word of a command in a hint."""
     # Unlike `shlex` alone, ^GSPC and EURUSD=X stay as people type them.
     return text if re.fullmatch(r"[\w@%+=:,./^-]+", text) else shlex.quote(text)
+
+
+NOT_ASKED = "not asked for: "
+"""Begins what is said of a ticker whose source had failed for others."""
+
+
+def cause_of(ticker: str, error: LstmError) -> str:
+    """Return what an error says, without the ticker that it happened to."""
+    return str(error).removeprefix(f"{ticker}: ").removeprefix(NOT_ASKED)

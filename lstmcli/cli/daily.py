@@ -24,7 +24,7 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
-from lstmcli.errors import ConfigError, LstmError, shell_word
+from lstmcli.errors import ConfigError, LstmError, cause_of, shell_word
 
 if TYPE_CHECKING:
     from lstmcli.pipeline.day import Day
@@ -97,7 +97,6 @@ def daily(
 
 def _together(day: Day) -> list:
     """Return the day's errors; one that concerns many tickers comes once, with their names."""
-    from lstmcli.pipeline.fetch import cause_of
 
     groups: dict[tuple[int, str], list[tuple[str, LstmError]]] = {}
     for ticker, error in ((ticker.ticker, ticker.error) for ticker in day.tickers):

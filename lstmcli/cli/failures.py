@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lstmcli.errors import LstmError, RateLimitError, SourceError
+from lstmcli.errors import LstmError, RateLimitError, SourceError, cause_of
 
 SHOWN_OTHERS = 5
 """Tickers that are named of those which failed for the same reason as one before."""
@@ -12,8 +12,6 @@ SHOWN_OTHERS = 5
 
 def said_once(failed: Sequence[tuple[str, LstmError]]) -> list[LstmError]:
     """Return the errors to show; a failure of the source that several share comes once."""
-    from lstmcli.pipeline.fetch import cause_of
-
     groups: dict[object, list[tuple[str, LstmError]]] = {}
     for number, (ticker, error) in enumerate(failed):
         is_shared = isinstance(error, SourceError)

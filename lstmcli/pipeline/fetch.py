@@ -11,12 +11,14 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from lstmcli.errors import (
+    NOT_ASKED,
     ConfigError,
     DataError,
     LstmError,
     NoDataError,
     RateLimitError,
     SourceError,
+    cause_of,
     shell_word,
 )
 from lstmcli.pipeline.hints import complete_hint, fetch_options
@@ -31,8 +33,6 @@ log = logging.getLogger(__name__)
 
 MAX_FAILURES = 5
 """After so many in a row a source counts as down: to ask it for 500 tickers would take hours."""
-
-NOT_ASKED = "not asked for: "
 
 Refused = tuple[SourceError, str]
 """Why a source is not asked any more: its error, and the cause without a ticker."""
@@ -154,11 +154,6 @@ def fetch_each(
         results.append(result)
         on_result(result)
     return results
-
-
-def cause_of(ticker: str, error: LstmError) -> str:
-    """Return what an error says, without the ticker that it happened to."""
-    return str(error).removeprefix(f"{ticker}: ").removeprefix(NOT_ASKED)
 
 
 def _not_asked(ticker: str, refused: Refused) -> SourceError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lstmcli.errors import LstmError
-from lstmcli.pipeline.fetch import cause_of, fetch_each
+from lstmcli.errors import LstmError, cause_of
+from lstmcli.pipeline.fetch import fetch_each
 from lstmcli.pipeline.market import note_without, optional_series
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult
