@@ -188,8 +188,11 @@ class Member:
         between = (left - common) * weight
         unit = self._scales.variance
         loss = tf.reduce_sum(between**2 / unit) / rows
-        share = 1 / (1 + COMMON_RATIO * tickers) if self._few else COMMON
-        loss += tf.reduce_sum(share * tickers * common**2 / unit) / rows
+        together = tickers * common**2 / unit
+        if self._few:
+            loss += tf.reduce_sum(together / (1 + COMMON_RATIO * tickers)) / rows
+        else:
+            loss += COMMON * tf.reduce_sum(together) / rows
         half = tf.clip_by_value((tf.stop_gradient(p) + delta) / 2, -MAX_CORRECTION, MAX_CORRECTION)
         beyond = error[..., None] - tf.exp(half)[..., None] * self._scales.quantiles
         pinball = tf.reduce_mean(tf.maximum(LEVELS * beyond, (LEVELS - 1) * beyond), axis=-1)
