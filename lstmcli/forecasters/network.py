@@ -21,7 +21,7 @@ from lstmcli.features import (
 )
 from lstmcli.forecasters.fitted_network import FittedNetwork
 from lstmcli.forecasters.network_files import load_export, load_members
-from lstmcli.forecasters.network_start import check_start, check_unseen, network_of, unseen
+from lstmcli.forecasters.network_start import check_start, network_of, unseen
 from lstmcli.forecasters.network_state import NetworkState
 from lstmcli.forecasters.run_recipe import FittedRun, UnexpectedContent, Work
 from lstmcli.forecasters.training import (
@@ -31,6 +31,7 @@ from lstmcli.forecasters.training import (
     train_member,
     training_data,
 )
+from lstmcli.forecasters.unseen import check_unseen
 from lstmcli.forecasters.volatility.har import FittedHarVolatility, HarVolatility
 from lstmcli.frames import QUANTILES
 from lstmcli.models import ModelConfig, WindowShape

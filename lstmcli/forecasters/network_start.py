@@ -49,20 +49,6 @@ def check_start(recipe: NetworkRecipe, start: FittedNetwork) -> None:
         raise ValueError("Expected a start that is loaded with its members.")
 
 
-def check_unseen(start: FittedNetwork, until: pd.Timestamp) -> None:
-    """Check that a fit up to a session ends no earlier than its start's.
-
-    Raises:
-        ConfigError: the start has seen sessions after it.
-    """
-    if until < start.fit_end:
-        raise ConfigError(
-            f"Expected sessions after {start.fit_end:%Y-%m-%d} to judge: {start.name} has seen "
-            f"the others. Received: a fit up to {until:%Y-%m-%d}.",
-            hint=f"--set backtest.start={start.fit_end + pd.Timedelta(1, 'D'):%Y-%m-%d}",
-        )
-
-
 def unseen(start: FittedNetwork, blocks: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
     """Return the calibration block from the first session that the start has not seen.
 

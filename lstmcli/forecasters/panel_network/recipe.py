@@ -28,6 +28,7 @@ from lstmcli.forecasters.panel_network.training import PanelNetworkConfig, train
 from lstmcli.forecasters.panel_network.tuning import least_tuned, tune
 from lstmcli.forecasters.run_recipe import FittedRun, UnexpectedContent, Work
 from lstmcli.forecasters.training import Silent, Watch, member_seed
+from lstmcli.forecasters.unseen import check_unseen
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.panel import Panel, View
 
@@ -266,18 +267,4 @@ class PanelRecipe:
             fit_end=pd.Timestamp(stored.fit_end),
             learns_from=pd.Timestamp(stored.learns_from),
             history=history,
-        )
-
-
-def check_unseen(start: FittedPanel, until: pd.Timestamp) -> None:
-    """Check that a fit from `start` up to a session leaves later ones out of sample.
-
-    Raises:
-        ConfigError: the start has seen sessions after it.
-    """
-    if until < start.fit_end:
-        raise ConfigError(
-            f"Expected sessions after {start.fit_end:%Y-%m-%d} to judge: {start.name} has seen "
-            f"the others. Received: a fit up to {until:%Y-%m-%d}.",
-            hint=f"--set backtest.start={start.fit_end + pd.Timedelta(1, 'D'):%Y-%m-%d}",
         )
