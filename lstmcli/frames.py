@@ -28,9 +28,10 @@ EVENT_COLUMNS = ("ticker", "kind", "session", "timing", "status", "amount", "kno
 an event on `session`, or with the status `withdrawn` that it has not. The newest statement
 about a (ticker, kind, session, source) holds; of two with the same `known_on` the later row."""
 
-EVENT_TIMINGS = ("before", "after", "unknown")
-"""`session` is the one whose prices react. The news comes before its open, or after the close
-of the session before it."""
+EVENT_TIMINGS = ("before", "during", "after", "unknown")
+"""`session` is the one whose prices react. The news comes before its open, while it trades, or
+after the close of the session before it. Of `unknown` it comes on the day of the session, and
+the one after it may react, too."""
 
 EVENT_STATUSES = ("expected", "confirmed", "reported", "withdrawn")
 
@@ -38,7 +39,17 @@ EX_DIVIDEND = "ex_dividend"
 """The kind of declared dividends: `session` is the ex-date, `amount` is per share in the
 ticker's currency, counted in the shares of `known_on`."""
 
-BUILT_IN_KINDS = (EX_DIVIDEND,)
+EARNINGS = "earnings"
+"""The kind of announcements of results."""
+
+ASSUMED = "_past"
+"""What the source of a past date ends with whose `known_on` is an assumption: nobody has stored
+since when it was known. It is taken as known five sessions ahead."""
+
+EARNINGS_SOURCES = ("user", "yahoo", "sec", f"yahoo{ASSUMED}", f"sec{ASSUMED}")
+"""Sources of announcements; where several name one, the first of them counts."""
+
+BUILT_IN_KINDS = (EX_DIVIDEND, EARNINGS)
 """Kinds that a user may state as well, with a meaning of their own."""
 
 USER_KIND = "user:"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lstmcli.frames import USER_KIND
+from lstmcli.frames import EARNINGS, USER_KIND
 from lstmcli.panel import View
 
 FOREVER = np.iinfo(np.int32).max
@@ -50,7 +50,7 @@ CALENDAR_INPUTS = {
 
 def is_event(name: str) -> bool:
     """Return whether the name of a known-ahead input is that of a kind of events."""
-    return name.startswith(USER_KIND)
+    return name == EARNINGS or name.startswith(USER_KIND)
 
 
 def channels_ahead(names: Sequence[str]) -> int:

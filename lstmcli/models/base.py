@@ -50,6 +50,9 @@ class ModelConfig(Section):
     known_ahead: ClassVar[tuple[str, ...]] = ()
     """Inputs known ahead that the network reads where the config names none."""
 
+    optional_events: ClassVar[tuple[str, ...]] = ()
+    """Kinds of events that it reads where some are stored."""
+
     def check_window(self, lookback: int) -> None:
         """Check the settings against the lookback.
 

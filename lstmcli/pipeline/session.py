@@ -168,11 +168,9 @@ class Session:
                 ) from error
             market[name] = MarketSeries(ticker, _settled(bars, meta), meta.calendar)
             hashes[series_key(ticker)] = meta.sha256
-        today = pd.Timestamp(clock.now()).tz_localize(None).normalize()
         parts = []
-        for kind in sorted({name for c in configs for name in c.known_ahead if is_event(name)}):
-            events = self.workspace.events.read(kind, tuple(panel))
-            parts.append(events[events["known_on"] <= today])
+        for kind in self._kinds(configs):
+            parts.append(self._known_events(kind, panel))
             hashes[kind] = hashlib.sha256(
                 pd.util.hash_pandas_object(parts[-1], index=False).to_numpy().tobytes()
             ).hexdigest()
@@ -180,6 +178,25 @@ class Session:
             panel = panel.with_(events=pd.concat(parts, ignore_index=True))
         panel = panel.with_(market=market)
         return replace(loaded, panel=panel, hashes=hashes, absent=tuple(absent))
+
+    def _kinds(self, configs: Sequence[RunConfig]) -> list[str]:
+        """Return the kinds of events that configs read: those asked for, and optional ones."""
+        asked = {name for config in configs for name in config.known_ahead if is_event(name)}
+        optional = {kind for config in configs for kind in config.model.optional_events}
+        return sorted(asked | (optional & {*self.workspace.events.kinds()}))
+
+    def _known_events(self, kind: str, panel: Panel) -> pd.DataFrame:
+        """Return the statements of a kind that are known by now.
+
+        What became known after the last bar of a ticker, such as on a weekend, is known to the
+        forecast from that bar: it is made now.
+        """
+        events = self.workspace.events.read(kind, tuple(panel))
+        today = pd.Timestamp(clock.now()).tz_localize(None).normalize()
+        events = events[events["known_on"] <= today].reset_index(drop=True)
+        last = events["ticker"].map({ticker: bars.index[-1] for ticker, bars in panel.items()})
+        known_on = events["known_on"].where(events["known_on"] <= last, last)
+        return events.assign(known_on=known_on.astype("datetime64[ns]"))
 
     def warn_once(self, note: str, *, about: str | None = None) -> None:
         """Log a note that concerns the whole command, the first time that it comes up.

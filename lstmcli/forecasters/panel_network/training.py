@@ -15,7 +15,7 @@ from lstmcli.forecasters.panel_network.modes import INPUTS
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, build
 from lstmcli.forecasters.panel_network.table import LEVELS, Batch, Scales, TrainingTable
 from lstmcli.forecasters.training import HISTORY_COLUMNS, Epoch, Watch
-from lstmcli.frames import Section
+from lstmcli.frames import EARNINGS, Section
 from lstmcli.models.base import Dropout, Units
 from lstmcli.models.kernel import release
 from lstmcli.models.runtime import Threads, load_tensorflow
@@ -66,6 +66,9 @@ class PanelNetworkConfig(Section):
 
     known_ahead: ClassVar[tuple[str, ...]] = ()
     """Nothing: the columns hold what is known of the sessions ahead."""
+
+    optional_events: ClassVar[tuple[str, ...]] = (EARNINGS,)
+    """Announcements of results."""
 
     units: Units = 32
     """Size of the LSTM's state."""
