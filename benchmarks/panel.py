@@ -1,11 +1,12 @@
 """Train the panel network on some tickers and judge it on others, against the honest rivals.
 
-    python benchmarks/panel.py pool600.parquet market30.csv.gz ^VIX.csv ^GSPC.csv
+    python benchmarks/panel.py pool600.parquet market30.csv.gz ^VIX.csv ^GSPC.csv earnings_8k.csv.gz
 
 Writes results/panel.csv. The network is trained on 500 tickers of the first file up to the end of
 2015 and of 2019, and judged over the four years after on the tickers of the second file and on the
-100 of the first that it never sees: those whose names have the smallest SHA-256. It forecasts them
-as a panel, and alone, one at a time, with the market series and without; and as the network that
+100 of the first that it never sees: those whose names have the smallest SHA-256. It learns from the
+days of filings in the last file, too, and is judged without any: announcements.py judges it with
+them. It forecasts the tickers as a panel, and alone, one at a time, with the market series and without; and as the network that
 ships with the program does. The rivals are fitted anew each year on the panel that is judged.
 Configs trained on the second file alone stand beside.
 
@@ -43,15 +44,21 @@ from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.panel_network import FittedPanel, PanelRecipe
 from lstmcli.forecasters.run_recipe import RunRecipe
-from lstmcli.frames import COVERAGES
+from lstmcli.frames import ASSUMED, COVERAGES, EARNINGS, EVENT_COLUMNS
 from lstmcli.panel import MarketSeries, Panel
 from lstmcli.store import Workspace
 from lstmcli.store.checkpoints import Checkpoints
+
+FILES = ("pool", "market30", "vix", "index", "filings")
+"""What the command line names."""
 
 OUTPUT = Path(__file__).parent.parent / "results" / "panel.csv"
 
 CALENDAR = "XNYS"
 JUDGES = 100
+WHOLE = 60
+"""Sessions ahead of a filing from which on the days of all are known: about a quarter."""
+
 CUTS = (2015, 2019)
 YEARS = 4
 STEPS = (1, 5, 10, 20)
@@ -89,6 +96,7 @@ class Universe:
     judged: Mapping[str, tuple[str, ...]]
     workspace: Workspace
     market: Mapping[str, MarketSeries]
+    filings: pd.DataFrame
 
     def part(self, name: str) -> Panel:
         """Return the panel of `pool`, `market30` or `judges`."""
@@ -98,10 +106,31 @@ class Universe:
         bars = {ticker: self.workspace.bars.read(ticker)[0] for ticker in tickers}
         return Panel(bars, dict.fromkeys(bars, CALENDAR), self.market)
 
+    def with_announcements(self, panel: Panel, ahead: int) -> Panel:
+        """Return a panel that knows of filings with results some sessions ahead."""
+        parts = []
+        for ticker, bars in panel.items():
+            sessions = pd.DatetimeIndex(bars.index)
+            filed = self.filings.loc[self.filings["Ticker"] == ticker, "Filed"]
+            at = np.unique(sessions.searchsorted(pd.DatetimeIndex(filed)))
+            at = at[(at < len(sessions)) & (at >= ahead)]
+            parts.append(
+                pd.DataFrame({"session": sessions[at], "known_on": sessions[at - ahead]}).assign(
+                    ticker=ticker,
+                    kind=EARNINGS,
+                    timing="unknown",
+                    status="reported",
+                    amount=np.nan,
+                    source=f"sec{ASSUMED}",
+                )
+            )
+        events = pd.concat(parts, ignore_index=True)[list(EVENT_COLUMNS)]
+        return panel.with_(events=events.astype({"known_on": "datetime64[ns]"}))
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("pool", "market30", "vix", "index"):
+    for name in FILES:
         parser.add_argument(name)
     parser.add_argument("--workspace", type=Path, default=Path("data/panel"))
     parser.add_argument("--output", type=Path, default=OUTPUT)
@@ -147,7 +176,8 @@ def stored(arguments: argparse.Namespace) -> Universe:
         for name, ticker in (("vix", "^VIX"), ("index", "^GSPC"))
     }
     judged = {name: names[name] for name in ("market30", "judges")}
-    return Universe(names["pool"], judged, workspace, market)
+    filings = pd.read_csv(arguments.filings, parse_dates=["Filed"])
+    return Universe(names["pool"], judged, workspace, market, filings)
 
 
 def fetch(workspace: Workspace, *words: str) -> None:
@@ -236,6 +266,8 @@ def fit(universe: Universe, piece: str) -> None:
     _, part, cut = piece.split("-")
     folder = universe.workspace.root / "fits" / piece
     panel = universe.part(part)
+    if part == "pool":
+        panel = universe.with_announcements(panel, WHOLE)
     started = time.perf_counter()
     watch = Progress(folder / "resume")
     found = recipe_of(piece).fit(panel, pd.Timestamp(int(cut), 12, 31), watch=watch)

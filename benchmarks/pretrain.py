@@ -1,6 +1,7 @@
 """Make the network that ships with the program.
 
-    python benchmarks/pretrain.py pool600.parquet market30.csv.gz ^VIX.csv ^GSPC.csv
+    python benchmarks/pretrain.py pool600.parquet market30.csv.gz ^VIX.csv ^GSPC.csv \
+        earnings_8k.csv.gz
 
 Writes lstmcli/pretrained.lstmrun: the panel network, trained on 500 tickers of the first file to
 the end of 2023. Its scores are those of results/panel.csv: the same recipe, trained to 2015 and
@@ -55,7 +56,7 @@ SCORES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("pool", "market30", "vix", "index"):
+    for name in benchmark.FILES:
         parser.add_argument(name)
     parser.add_argument("--workspace", type=Path, default=Path("data/panel"))
     parser.add_argument("--output", type=Path, default=PATH)

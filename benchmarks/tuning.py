@@ -61,7 +61,7 @@ SCRATCH = ("panel", "best")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("pool", "market30", "vix", "index"):
+    for name in benchmark.FILES:
         parser.add_argument(name)
     parser.add_argument("--workspace", type=Path, default=Path("data/panel"))
     parser.add_argument("--output", type=Path, default=OUTPUT)

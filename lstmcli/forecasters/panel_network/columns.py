@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from lstmcli.forecasters.panel_network.modes import (
     HAR,
     INDEX,
     INDEX_COLUMNS,
+    KNOWN,
     LAGS,
     MEANS,
     MOMENTUM_SPANS,
@@ -29,6 +31,12 @@ from lstmcli.forecasters.panel_network.modes import (
     VOLUME,
     Mode,
     places,
+)
+from lstmcli.forecasters.volatility.announcements import (
+    AHEAD,
+    Reaction,
+    dates_of,
+    reported_sizes,
 )
 from lstmcli.forecasters.volatility.clock import (
     CLOCK_STEPS,
@@ -51,7 +59,7 @@ from lstmcli.forecasters.volatility.regressors import (
     report_regressors,
     unusual,
 )
-from lstmcli.frames import log_returns, total_return_prices
+from lstmcli.frames import EARNINGS, log_returns, total_return_prices
 from lstmcli.panel import Panel, View
 from lstmcli.sessions import WEEKDAYS
 from lstmcli.windows import calendar_days
@@ -115,6 +123,8 @@ class TickerColumns:
         values: (T, K) float32; NaN where a column warms up or is not known.
         known: (T,) whether the ticker's own columns are: from here a forecast can start.
         panel, market: (T,) whether those groups are known.
+        dates: (T,) for how many sessions ahead the dates of announcements are; see `Mode`.
+        dates_soon: (T,) the same if dates became known `SOON` sessions ahead.
     """
 
     sessions: pd.DatetimeIndex
@@ -122,19 +132,70 @@ class TickerColumns:
     known: np.ndarray
     panel: np.ndarray
     market: np.ndarray
+    dates: np.ndarray
+    dates_soon: np.ndarray
 
-    def reads(self, mode: Mode) -> np.ndarray:
-        """Return which sessions (T,) know all that a mode reads."""
-        return self.known & (self.panel | (not mode.panel)) & (self.market | (not mode.market))
+    def groups(self) -> np.ndarray:
+        """Return the number of each session's group in `GROUPS`, (T,)."""
+        dates = [
+            np.select([each == known for known in KNOWN], range(len(KNOWN)))
+            for each in (self.dates, self.dates_soon)
+        ]
+        return np.ravel_multi_index(
+            (dates[0], dates[1], 1 - self.panel, 1 - self.market), (len(KNOWN), len(KNOWN), 2, 2)
+        )
 
     @property
     def level(self) -> np.ndarray:
         """The logarithm of the mean variance of 1,000 sessions, (T,)."""
         return self.values[:, 0]
 
-    def modes(self) -> np.ndarray:
-        """Return the number of each session's mode in `MODES`, (T,)."""
-        return np.where(self.panel, 0, 2) + np.where(self.market, 0, 1)
+    def modes(self, *, soon: bool = False) -> np.ndarray:
+        """Return the number of each session's mode in `MODES`, (T,).
+
+        Args:
+            soon: as if dates became known `SOON` sessions ahead.
+        """
+        dates = self.dates_soon if soon else self.dates
+        level = np.select([dates == known for known in KNOWN], range(len(KNOWN)))
+        return 4 * level + np.where(self.panel, 0, 2) + np.where(self.market, 0, 1)
+
+
+class Group(NamedTuple):
+    """Sessions that know the same.
+
+    Attributes:
+        dates, dates_soon, panel, market: see `TickerColumns`.
+    """
+
+    dates: int
+    dates_soon: int
+    panel: bool
+    market: bool
+
+    def knows(self, mode: Mode) -> bool:
+        """Return whether its sessions know what a mode reads."""
+        dates = self.dates if mode.dates == AHEAD else self.dates_soon
+        return (
+            (dates == mode.dates or not mode.dates)
+            and (self.panel or not mode.panel)
+            and (self.market or not mode.market)
+        )
+
+    @property
+    def mode(self) -> Mode:
+        """The richest mode that reads no more than is known."""
+        return Mode(self.panel, self.market, self.dates)
+
+
+GROUPS = tuple(
+    Group(dates, soon, panel, market)
+    for dates in KNOWN
+    for soon in KNOWN
+    for panel in (True, False)
+    for market in (True, False)
+)
+"""All of them; the numbers of `TickerColumns.groups`."""
 
 
 @dataclass(frozen=True)
@@ -179,11 +240,23 @@ class Columns:
         """Return the days of a ticker's calendar, twenty sessions after the last bar included."""
         return self._of(ticker).days
 
-    def of(self, ticker: str, clocks: Mapping[str, FittedClock]) -> TickerColumns:
+    def announcements(self, ticker: str) -> pd.DataFrame:
+        """Return the statements about announcements of a ticker."""
+        return self.groups[calendar_of(self._panel, ticker)].view(ticker).events(EARNINGS)
+
+    def reported(self, ticker: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return how unusual the sessions of its reports were; see `reported_sizes`."""
+        size = unusual(self.bars[ticker])["range"]
+        return reported_sizes(self.announcements(ticker), self.days(ticker), size)
+
+    def of(
+        self, ticker: str, clocks: Mapping[str, FittedClock], reaction: Reaction
+    ) -> TickerColumns:
         """Return every column of one ticker.
 
         Args:
             clocks: by what their shocks are counted from.
+            reaction: to announcements, of all tickers.
         """
         bars, shared = self.bars[ticker], self._of(ticker)
         sessions, own = pd.DatetimeIndex(bars.index), unusual(bars)
@@ -198,6 +271,8 @@ class Columns:
         for kind, shock in self._shocks(own, shared).items():
             found = _clock_columns(sessions, shared.days, shock, clocks[kind])
             columns |= {f"{kind}_{name}": column for name, column in found.items()}
+        dates = dates_of(self.announcements(ticker), shared.days, own["range"], reaction)
+        columns |= dates.columns
         values = np.empty((len(sessions), len(COLUMNS)), np.float32)
         for number, name in enumerate(COLUMNS):
             values[:, number] = columns[name]
@@ -208,6 +283,8 @@ class Columns:
             known=_all_finite(values, HAR),
             panel=_all_finite(values, MEANS),
             market=_all_finite(values, (*VIX_OWN, *VIX_COLUMNS, *INDEX_COLUMNS)),
+            dates=dates.ahead,
+            dates_soon=dates.ahead_soon,
         )
 
     def _of(self, ticker: str) -> _Shared:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,12 +16,14 @@ from lstmcli.forecasters.panel_network.modes import (
     MODES,
     Mode,
     har_ridge_columns,
+    own_columns,
     ridge_columns,
 )
 from lstmcli.forecasters.panel_network.network import Weights
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.ridge import Ridge
 from lstmcli.forecasters.run_recipe import FitSummary
+from lstmcli.forecasters.volatility.announcements import Reaction
 from lstmcli.forecasters.volatility.clock import CLOCK_COLUMNS, FittedClock
 from lstmcli.frames import QUANTILES
 
@@ -34,7 +37,7 @@ class StoredPanel(FitSummary, extra="forbid"):
         tickers: that it was fitted on.
         columns: that it reads, in their order.
         learns_from: the first session of the fit, as an ISO date.
-        steps, clocks: see `PanelState`.
+        steps, clocks, reaction: see `PanelState`.
     """
 
     tickers: tuple[str, ...]
@@ -42,6 +45,7 @@ class StoredPanel(FitSummary, extra="forbid"):
     learns_from: str
     steps: tuple[int, ...]
     clocks: dict[str, FittedClock]
+    reaction: Reaction
 
 
 def to_arrays(state: PanelState) -> bytes:
@@ -60,6 +64,9 @@ def to_arrays(state: PanelState) -> bytes:
                     f"{key}-intercept": ridge.intercept,
                     f"{key}-slopes": ridge.slopes,
                 }
+                if len(ridge.own):
+                    arrays[f"{key}-own_mean"] = ridge.own_mean
+                    arrays[f"{key}-own_slope"] = ridge.own_slope
         for member, network in enumerate(stretch.networks):
             for part, array in enumerate(network.arrays()):
                 arrays[f"network-{number}-{member}-{part}"] = array
@@ -108,6 +115,8 @@ def _fits(state: PanelState, network: Sequence[tuple[int, ...]]) -> bool:
             read = len(ridge.columns)
             shapes += [(ridge.mean, (read,)), (ridge.intercept, (steps,))]
             shapes += [(ridge.slopes, (read, steps))]
+            if len(ridge.own):
+                shapes += [(each, (steps,)) for each in (ridge.own_mean, ridge.own_slope)]
         for weights in stretch.networks:
             shapes += list(zip(weights.arrays(), network, strict=True))
         # The plainest mode serves what no other does.
@@ -118,6 +127,8 @@ def _fits(state: PanelState, network: Sequence[tuple[int, ...]]) -> bool:
         shapes += [(np.asarray(each), (CLOCK_COLUMNS,)) for each in parts]
         if not np.isfinite([*clock.mean, *clock.scale, *clock.coefficients]).all():
             return False
+    if not np.isfinite([state.reaction.first, state.reaction.second]).all():
+        return False
     known = {*state.clocks} == {*CLOCKS} and MODES[-1] in state.shapes
     ascending = steps > 0 and state.steps[0] == 1 and (np.diff(state.steps) > 0).all()
     return bool(known and ascending and all(each.shape == shape for each, shape in shapes))
@@ -131,8 +142,8 @@ def _state(stored: StoredPanel, arrays: Mapping[str, np.ndarray]) -> PanelState:
             members += 1
         stretches.append(
             Stretch(
-                wide=_ridges(arrays, f"wide-{number}", ridge_columns),
-                har=_ridges(arrays, f"har-{number}", har_ridge_columns),
+                wide=_ridges(arrays, f"wide-{number}", ridge_columns, stored.steps),
+                har=_ridges(arrays, f"har-{number}", har_ridge_columns, stored.steps),
                 networks=tuple(
                     Weights(*(arrays[f"network-{number}-{m}-{part}"] for part in range(9)))
                     for m in range(members)
@@ -142,6 +153,7 @@ def _state(stored: StoredPanel, arrays: Mapping[str, np.ndarray]) -> PanelState:
     return PanelState(
         steps=stored.steps,
         clocks=stored.clocks,
+        reaction=stored.reaction,
         standardisation=Standardisation(arrays["mean"], arrays["scale"]),
         stretches=tuple(stretches),
         ends=arrays["ends"].astype("datetime64[ns]"),
@@ -151,13 +163,27 @@ def _state(stored: StoredPanel, arrays: Mapping[str, np.ndarray]) -> PanelState:
 
 
 def _ridges(
-    arrays: Mapping[str, np.ndarray], key: str, columns: Callable[[Mode], list[int]]
+    arrays: Mapping[str, np.ndarray],
+    key: str,
+    columns: Callable[[Mode], list[int]],
+    steps: Sequence[int],
 ) -> dict[Mode, Ridge]:
     found = {}
     for mode in MODES:
-        parts = [f"{key}-{_key(mode)}-{name}" for name in ("mean", "intercept", "slopes")]
-        if parts[0] in arrays:
-            found[mode] = Ridge(np.asarray(columns(mode)), *(arrays[part] for part in parts))
+        of_mode = f"{key}-{_key(mode)}"
+        parts = [f"{of_mode}-{name}" for name in ("mean", "intercept", "slopes")]
+        if parts[0] not in arrays:
+            continue
+        ridge = Ridge(np.asarray(columns(mode)), *(arrays[part] for part in parts))
+        own = own_columns(mode, steps)
+        if own:
+            names = ("own_mean", "own_slope")
+            ridge = replace(
+                ridge,
+                own=np.asarray(own),
+                **{name: arrays[f"{of_mode}-{name}"] for name in names},
+            )
+        found[mode] = ridge
     return found
 
 
@@ -169,4 +195,5 @@ def _by_mode(arrays: Mapping[str, np.ndarray], name: str) -> dict[Mode, np.ndarr
 
 def _key(mode: Mode) -> str:
     """Return the name of a mode in a file."""
-    return "-".join(name for name, known in mode._asdict().items() if known) or "alone"
+    known = [name for name in ("panel", "market") if getattr(mode, name)]
+    return "-".join([*known, *([f"dates{mode.dates}"] if mode.dates else [])]) or "alone"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,13 +11,14 @@ import pandas as pd
 from lstmcli.errors import NoDataError, shell_word
 from lstmcli.features import garman_klass_variance
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY
-from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
+from lstmcli.forecasters.panel_network.columns import GROUPS, Columns, calendar_of
 from lstmcli.forecasters.panel_network.inputs import Moments, Standardisation
 from lstmcli.forecasters.panel_network.modes import (
     CLOCKS,
     MODES,
     Mode,
     har_ridge_columns,
+    own_columns,
     ridge_columns,
 )
 from lstmcli.forecasters.panel_network.network import STEPS
@@ -25,6 +26,7 @@ from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.panel_network.volatility import log_variances_in
 from lstmcli.forecasters.ridge import Products, Ridge
+from lstmcli.forecasters.volatility.announcements import AHEAD, Reaction, fit_reaction
 from lstmcli.forecasters.volatility.clock import FittedClock, every_nth, fit_clock, learnt_rows
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.frames import QUANTILES, cumulative_returns
@@ -36,8 +38,9 @@ BLOCKS = 4
 PIECES = 1 << BLOCKS
 """Sets of blocks from which a session may be apart."""
 
-RIDGE_STEPS = (1, 2, 3, 5, 7, 10, 15, 20, 40, 60)
-"""Steps that ridges are fitted at; others are interpolated in ln h."""
+RIDGE_STEPS = (*range(1, AHEAD + 1), 40, 60)
+"""Steps that ridges are fitted at; others are interpolated in ln h. A report moves one session:
+up to `AHEAD` each step has its own."""
 
 WARM_UP = 226
 """Sessions before the first on which every own column is known: those of a year's momentum."""
@@ -139,6 +142,7 @@ class Prepared:
 
     steps: tuple[int, ...]
     clocks: Mapping[str, FittedClock]
+    reaction: Reaction
     standardisation: Standardisation
     wide: tuple[Mapping[Mode, Ridge], ...]
     har: tuple[Mapping[Mode, Ridge], ...]
@@ -168,48 +172,45 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
     if len(reach) < least_sessions(max(steps), len(panel)):
         raise _too_few(panel, max(steps), len(panel))
     columns = Columns(panel)
-    clocks = _fit_clocks(columns)
+    clocks, reaction = _fit_clocks(columns), fit_reaction(map(columns.reported, panel))
     table = TrainingTable(
         {ticker: pd.DatetimeIndex(bars.index) for ticker, bars in panel.items()},
         {ticker: calendar_of(panel, ticker) for ticker in panel},
     )
-    reads = {mode: [*ridge_columns(mode), *har_ridge_columns(mode)] for mode in MODES}
-    products = {mode: Products(reads[mode], len(steps), PIECES) for mode in MODES}
+    read = {
+        mode: [*ridge_columns(mode), *own_columns(mode, steps), *har_ridge_columns(mode)]
+        for mode in MODES
+    }
+    products = Products(
+        [column for columns in read.values() for column in columns], len(steps), PIECES
+    )
+    needed = {number: read[group.mode] for number, group in enumerate(GROUPS)}
     moments = Moments()
     blocks = Blocks.of(reach)
     anchors = [steps.index(step) for step in STEPS]
     for ticker, bars in panel.items():
-        found = columns.of(ticker, clocks)
+        found = columns.of(ticker, clocks, reaction)
         ahead = log_variance_ahead(bars, steps) - found.level[:, None]
         moved = cumulative_returns(bars, STEPS[-1])[:, np.array(STEPS) - 1]
         level = np.exp(found.level[:, None] / 2) * np.sqrt(STEPS)
         table.put(ticker, found, ahead[:, anchors], moved / level)
         table.release()
-        pieces = blocks.pieces(found.sessions)
-        for mode in MODES:
-            products[mode].add(found.values, ahead, np.where(found.reads(mode), pieces, -1))
+        pieces = np.where(found.known, blocks.pieces(found.sessions), -1)
+        products.add(found.values, ahead, pieces, found.groups(), needed)
         moments.add(found.values[found.known])
     stretches = [*range(BLOCKS), None]
-    wide, har = (
-        tuple(
-            {
-                mode: products[mode].ridge(of(mode), blocks.away(stretch))
-                for mode in MODES
-                if products[mode].rows(blocks.away(stretch)) >= _least_rows(mode)
-            }
-            for stretch in stretches
-        )
-        for of in (ridge_columns, har_ridge_columns)
-    )
+    ridges = [_ridges(products, steps, blocks.away(stretch)) for stretch in stretches]
+    wide, har = (tuple(each) for each in zip(*ridges, strict=True))
     standardisation = moments.standardisation()
     last = Stretch(wide[-1], har[-1], ())
     if not wide[-1] or any(not each for each in wide):
         raise _too_few(panel, max(steps))
-    table.finish(standardisation, lambda values: predicted(last, values, anchors))
+    table.finish(standardisation, predictions(last, anchors))
     of_session = blocks.pieces(table.sessions)
     return Prepared(
         steps=steps,
         clocks=clocks,
+        reaction=reaction,
         standardisation=standardisation,
         wide=wide,
         har=har,
@@ -219,10 +220,29 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
     )
 
 
-def predicted(last: Stretch, values: np.ndarray, anchors: Sequence[int]) -> np.ndarray:
-    """Return what the wide ridge predicts in each mode (T, M, A), at the network's steps."""
-    each = [last.wide[last.served(mode)].predict(values)[:, anchors] for mode in MODES]
-    return np.stack(each, axis=1)
+def _ridges(
+    products: Products, steps: Sequence[int], pieces: Sequence[int]
+) -> tuple[dict[Mode, Ridge], dict[Mode, Ridge]]:
+    """Return the wide and the HAR ridge of each mode that has rows enough."""
+    wide, har = {}, {}
+    for mode in MODES:
+        groups = {number for number, group in enumerate(GROUPS) if group.knows(mode)}
+        if products.rows(pieces, groups) < _least_rows(mode):
+            continue
+        own = own_columns(mode, steps)
+        wide[mode] = products.ridge(ridge_columns(mode), pieces, groups=groups, own=own)
+        har[mode] = products.ridge(har_ridge_columns(mode), pieces, groups=groups, own=own)
+    return wide, har
+
+
+def predictions(last: Stretch, anchors: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what predicts by the wide ridges: from columns (T, K) to (T, M, A).
+
+    Args:
+        anchors: places of the network's steps among those of the ridges.
+    """
+    ridges = [last.wide[last.served(mode)].at(anchors) for mode in MODES]
+    return lambda values: np.stack([ridge.predict(values) for ridge in ridges], axis=1)
 
 
 def _fit_clocks(columns: Columns) -> dict[str, FittedClock]:
@@ -248,7 +268,7 @@ def least_sessions(longest: int, tickers: int = 1) -> int:
         tickers: that have so many each.
     """
     warming = WARM_UP - LONG_WARM_UP
-    rows = -(-_least_rows(Mode(panel=False, market=False)) // tickers)
+    rows = -(-_least_rows(MODES[-1]) // tickers)
     return (max(MIN_MEMORY, rows + warming) + 2 * longest + 1) * BLOCKS // (BLOCKS - 1) + 1
 
 

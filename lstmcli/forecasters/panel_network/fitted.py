@@ -187,6 +187,7 @@ class FittedPanel:
             learns_from=first,
             steps=self.state.steps,
             clocks=dict(self.state.clocks),
+            reaction=self.state.reaction,
         )
         return (stored.model_dump_json(indent=2) + "\n").encode()
 

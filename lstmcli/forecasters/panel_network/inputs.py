@@ -14,13 +14,17 @@ from lstmcli.forecasters.panel_network.modes import (
     masked_inputs,
     network_columns,
 )
+from lstmcli.forecasters.volatility.announcements import AHEAD, SOON
 
 MAX_INPUT = 6.0
 """Bound of a standardised input."""
 
 _OF_MODE = np.array([network_columns(mode) for mode in MODES])  # (M, F) columns
 _MASKED = np.array([masked_inputs(mode) for mode in MODES])  # (M, F)
-_FLAGS = np.array(MODES, np.float32)  # (M, 2)
+_FLAGS = np.array(  # (M, 4)
+    [(mode.panel, mode.market, mode.dates >= SOON, mode.dates == AHEAD) for mode in MODES],
+    np.float32,
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.forecasters.volatility.announcements import AHEAD, DATE_COLUMNS, SOON
 from lstmcli.forecasters.volatility.clock import CLOCK_STEPS
 from lstmcli.forecasters.volatility.regressors import LEVEL, SPANS
 
@@ -24,13 +25,23 @@ class Mode(NamedTuple):
     Attributes:
         panel: means over the tickers that trade on the session, of `MIN_POOL` at least.
         market: the series `vix` and `index`.
+        dates: for how many sessions ahead it is known which hear of a report; one of `KNOWN`.
     """
 
     panel: bool
     market: bool
+    dates: int
 
 
-MODES = tuple(Mode(panel, market) for panel in (True, False) for market in (True, False))
+KNOWN = (AHEAD, SOON, 0)
+"""All that the dates of announcements can tell; that none comes within `SOON`; nothing."""
+
+MODES = tuple(
+    Mode(panel, market, dates)
+    for dates in KNOWN
+    for panel in (True, False)
+    for market in (True, False)
+)
 
 SHAPE_SPANS = (5, 22)
 MOMENTUM_SPANS = (5, 22, 66, 252)
@@ -74,15 +85,26 @@ CLOCK = (
 CLOCKS = ("panel", "index", "own")
 """What the shocks that a clock reads are counted from; `own`: from nothing."""
 
+DATES_BEHIND = ("date_today", "date_past_6", "date_since")
+DATES_AHEAD = tuple(
+    name
+    for name in DATE_COLUMNS
+    if name not in DATES_BEHIND and name not in {f"date_{h}" for h in range(1, AHEAD + 1)}
+)
+DATES = (*(f"date_{h}" for h in CLOCK_STEPS), *DATES_AHEAD, *DATES_BEHIND)
+"""What the network reads of announcements; each ridge reads `date_h` of its own step."""
+
 COLUMNS = (
     *(*HAR, *VOLUME, *REPORTS, *SHAPE, "return", *LAGS, *CALENDAR),
     *(*MEANS, *VIX_OWN, *VIX_COLUMNS, *INDEX_COLUMNS),
     *(f"{kind}_{name}" for kind in CLOCKS for name in CLOCK),
+    *DATE_COLUMNS,
 )
 """Every column; K of them."""
 
-FLAGS = 2
-"""Inputs of the network that say which groups are known: the panel's means, the market."""
+FLAGS = 4
+"""Inputs of the network that say which groups are known: the panel's means, the market, that
+no report comes within `SOON` sessions, and all dates."""
 
 
 def places(names: Sequence[str]) -> list[int]:
@@ -96,12 +118,18 @@ def clock_of(mode: Mode) -> str:
 
 
 def ridge_columns(mode: Mode) -> list[int]:
-    """Return which columns the wide ridge of a mode reads."""
+    """Return which columns the wide ridge of a mode reads at every step."""
     names = [*HAR, *LAGS, *VOLUME, *REPORTS, *SHAPE, *CALENDAR]
     names += [f"{clock_of(mode)}_clock_{h}" for h in CLOCK_STEPS]
     names += MEANS if mode.panel else ()
     names += (*VIX_OWN, *VIX_COLUMNS, *INDEX_COLUMNS) if mode.market else ()
+    names += DATES_BEHIND if mode.dates else ()
     return places(names)
+
+
+def own_columns(mode: Mode, steps: Sequence[int]) -> list[int]:
+    """Return the column that both ridges read at each of some steps alone; empty: none."""
+    return places([f"date_{min(h, AHEAD)}" for h in steps]) if mode.dates == AHEAD else []
 
 
 def har_ridge_columns(mode: Mode) -> list[int]:
@@ -118,14 +146,29 @@ def network_columns(mode: Mode) -> list[int]:
     names = [*HAR, *VOLUME, *REPORTS, *SHAPE, "return", *CALENDAR]
     names += [*MEANS, *VIX_OWN, *VIX_COLUMNS, *INDEX_COLUMNS]
     names += [f"{clock_of(mode)}_{name}" for name in CLOCK]
-    return places(names)
+    return places([*names, *DATES])
 
 
 def masked_inputs(mode: Mode) -> np.ndarray:
     """Return which inputs (F,) of the network a mode lacks."""
     lacking = () if mode.panel else MEANS
     lacking += () if mode.market else (*VIX_OWN, *VIX_COLUMNS, *INDEX_COLUMNS)
+    lacking += {AHEAD: (), SOON: DATES[: -len(DATES_BEHIND)], 0: DATES}[mode.dates]
     return np.isin(network_columns(mode), places(lacking))
+
+
+def hidden(modes: np.ndarray, soon: np.ndarray, least: Mode) -> np.ndarray:
+    """Return the modes of sessions from which all is hidden that a mode does not read.
+
+    Args:
+        modes: (…) numbers of `MODES`.
+        soon: (…) the same if dates became known `SOON` sessions ahead.
+    """
+    if least.dates == SOON:
+        modes = soon
+    elif not least.dates:
+        modes = modes % 4 + 4 * KNOWN.index(0)
+    return modes | (0 if least.panel else 2) | (0 if least.market else 1)
 
 
 INPUTS = len(network_columns(MODES[0])) + FLAGS

@@ -150,6 +150,7 @@ class PanelRecipe:
         state = PanelState(
             steps=ready.steps,
             clocks=ready.clocks,
+            reaction=ready.reaction,
             standardisation=ready.standardisation,
             stretches=stretches,
             ends=ready.ends,

@@ -12,6 +12,7 @@ from lstmcli.forecasters.panel_network.inputs import Standardisation
 from lstmcli.forecasters.panel_network.modes import MODES, Mode
 from lstmcli.forecasters.panel_network.network import Weights
 from lstmcli.forecasters.ridge import Ridge
+from lstmcli.forecasters.volatility.announcements import Reaction
 from lstmcli.forecasters.volatility.clock import FittedClock
 
 
@@ -36,6 +37,8 @@ class Stretch:
             if other in self.wide
             and (mode.panel or not other.panel)
             and (mode.market or not other.market)
+            # That no report comes soon is not known where all dates are.
+            and other.dates in (mode.dates, 0)
         )
 
 
@@ -46,6 +49,7 @@ class PanelState:
     Attributes:
         steps: (A,) that ridges are fitted at.
         clocks: by what their shocks are counted from.
+        reaction: of sessions that hear of a report.
         stretches: B blocks of training dates, each forecast by what was fitted on the others,
             and the last, fitted on all, for later sessions. Of a tuning the start, and what was
             tuned from it.
@@ -58,6 +62,7 @@ class PanelState:
 
     steps: tuple[int, ...]
     clocks: Mapping[str, FittedClock]
+    reaction: Reaction
     standardisation: Standardisation
     stretches: tuple[Stretch, ...]
     ends: np.ndarray

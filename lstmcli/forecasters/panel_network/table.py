@@ -13,7 +13,7 @@ import pandas as pd
 
 from lstmcli.forecasters.panel_network.columns import TickerColumns
 from lstmcli.forecasters.panel_network.inputs import Standardisation, inputs_of
-from lstmcli.forecasters.panel_network.modes import COLUMNS, MODES
+from lstmcli.forecasters.panel_network.modes import COLUMNS, MODES, Mode, hidden
 from lstmcli.forecasters.panel_network.network import STEPS
 from lstmcli.frames import QUANTILES
 
@@ -119,7 +119,7 @@ class TrainingTable:
         # Closed and deleted with the map that holds it.
         with tempfile.TemporaryFile() as file:
             self._table = np.memmap(file, np.float16, "w+", shape=(rows, _WIDTH))
-        self._modes = np.zeros(rows, np.int8)
+        self._modes, self._soon = np.zeros((2, rows), np.int8)
         self._known = np.zeros(rows, bool)
         self._counts = np.zeros(rows, bool)
         self._standardisation: Standardisation | None = None
@@ -138,7 +138,8 @@ class TrainingTable:
         table[:, :_K] = columns.values
         table[:, _VARIANCE], table[:, _RETURN] = variance, returns
         known = np.isfinite(variance).all(axis=1) & np.isfinite(returns).all(axis=1)
-        self._modes[rows], self._known[rows] = columns.modes(), columns.known
+        self._modes[rows], self._soon[rows] = columns.modes(), columns.modes(soon=True)
+        self._known[rows] = columns.known
         self._counts[rows] = columns.known & known
 
     def finish(
@@ -177,6 +178,7 @@ class TrainingTable:
         *,
         panel: np.ndarray,
         market: np.ndarray,
+        dates: np.ndarray,
         learnt: np.ndarray,
     ) -> Batch:
         """Return histories of some tickers over the same sessions.
@@ -185,14 +187,15 @@ class TrainingTable:
             tickers: (B,) numbers.
             sessions: (L,) positions.
             panel, market: (B,) whether those groups are shown, where they are known.
+            dates: (B,) how many sessions ahead dates are shown, where they are known; see `Mode`.
             learnt: (S,) whether a session's targets may be learnt from.
         """
         at = self._at[np.ix_(tickers, sessions)]  # (B, L)
         rows = np.maximum(at, 0)
         known = (at >= 0) & self._known[rows]
-        modes = self._modes[rows]
-        modes = np.where(panel[:, None], modes, modes | 2)  # see `MODES`: 2 hides the panel,
-        modes = np.where(market[:, None], modes, modes | 1)  # 1 the market
+        modes = np.empty(rows.shape, np.int8)
+        for row, shown in enumerate(map(Mode, panel.tolist(), market.tolist(), dates.tolist())):
+            modes[row] = hidden(self._modes[rows[row]], self._soon[rows[row]], shown)
         values = self._table[rows]  # (B, L, K + …)
         if self._standardisation is None:
             raise ValueError("Expected a finished table.")

@@ -15,6 +15,7 @@ from lstmcli.forecasters.panel_network.modes import INPUTS
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, build
 from lstmcli.forecasters.panel_network.table import LEVELS, Batch, Scales, TrainingTable
 from lstmcli.forecasters.training import HISTORY_COLUMNS, Epoch, Watch
+from lstmcli.forecasters.volatility.announcements import AHEAD, SOON
 from lstmcli.frames import EARNINGS, Section
 from lstmcli.models.base import Dropout, Units
 from lstmcli.models.kernel import release
@@ -92,6 +93,9 @@ class PanelNetworkConfig(Section):
     """Share of the histories that are trained as if the ticker were alone."""
     hide_market: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of the histories that are trained without market series."""
+    hide_dates: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the histories that are trained without dates of announcements. Of the others every
+    second knows a date five sessions ahead, not before."""
 
     @field_validator("burn_in")
     @classmethod
@@ -284,8 +288,14 @@ class Batches:
             sessions,
             panel=generator.random(size) >= self._config.hide_panel,
             market=generator.random(size) >= self._config.hide_market,
+            dates=self._dates_shown(generator.random(size)),
             learnt=self._learnt,
         )
+
+    def _dates_shown(self, draws: np.ndarray) -> np.ndarray:
+        """Return how many sessions ahead dates are shown to each history, (B,)."""
+        hide = self._config.hide_dates
+        return np.select([draws < hide, draws < (1 + hide) / 2], [0, SOON], AHEAD)
 
 
 def train_member(

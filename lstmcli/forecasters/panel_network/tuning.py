@@ -13,7 +13,7 @@ import pandas as pd
 
 from lstmcli.errors import NoDataError, shell_word
 from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
-from lstmcli.forecasters.panel_network.fit import log_variance_ahead, predicted
+from lstmcli.forecasters.panel_network.fit import log_variance_ahead, predictions
 from lstmcli.forecasters.panel_network.network import STEPS
 from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.panel_network.training import (
@@ -94,14 +94,14 @@ def table_of(start: FittedPanel, past: Panel) -> TrainingTable:
         {ticker: calendar_of(past, ticker) for ticker in past},
     )
     for ticker, bars in past.items():
-        found = Columns(past.only([ticker])).of(ticker, state.clocks)
+        found = Columns(past.only([ticker])).of(ticker, state.clocks, state.reaction)
         level = found.level[:, None]
         moved = cumulative_returns(bars, STEPS[-1])[:, np.array(STEPS) - 1]
         in_level = moved / (np.exp(level / 2) * np.sqrt(STEPS))
         table.put(ticker, found, log_variance_ahead(bars, STEPS) - level, in_level)
         table.release()
     last = state.stretches[-1]
-    table.finish(state.standardisation, lambda values: predicted(last, values, anchors))
+    table.finish(state.standardisation, predictions(last, anchors))
     return table
 
 

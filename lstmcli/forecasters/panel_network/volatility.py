@@ -10,7 +10,7 @@ import pandas as pd
 
 from lstmcli.forecasters.panel_network.columns import Columns, TickerColumns
 from lstmcli.forecasters.panel_network.inputs import inputs_of
-from lstmcli.forecasters.panel_network.modes import MODES, Mode
+from lstmcli.forecasters.panel_network.modes import MODES, Mode, hidden
 from lstmcli.forecasters.panel_network.network import STEPS, corrections
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 
@@ -56,7 +56,7 @@ def _each_volatility(
     """
     for start in range(0, len(tickers), TOGETHER):
         group = tickers[start : start + TOGETHER]
-        found = [columns.of(ticker, state.clocks) for ticker in group]
+        found = [columns.of(ticker, state.clocks, state.reaction) for ticker in group]
         ways = [_of_group(state, found, mode) for mode in hide]
         yield from zip(group, map(list, zip(*ways, strict=True)), strict=True)
 
@@ -70,7 +70,7 @@ def _of_group(
         empty = np.full((len(columns.sessions), len(steps)), np.nan)
         modes = columns.modes()
         if hide is not None:
-            modes = modes | (0 if hide.panel else 2) | (0 if hide.market else 1)
+            modes = hidden(modes, columns.modes(soon=True), hide)
         result.append(TickerVolatility(columns.sessions, modes, empty, empty.copy()))
     blocks = [np.searchsorted(state.ends, columns.sessions.to_numpy()) for columns in group]
     for number, stretch in enumerate(state.stretches):
