@@ -4,11 +4,11 @@
 
 Writes results/panel.csv. The network is trained on 500 tickers of the first file up to the end of
 2015 and of 2019, and judged over the four years after on the tickers of the second file and on the
-100 of the first that it never sees: those whose names have the smallest SHA-256. It learns from the
-days of filings in the last file, too, and is judged without any: announcements.py judges it with
-them. It forecasts the tickers as a panel, and alone, one at a time, with the market series and without; and as the network that
-ships with the program does. The rivals are fitted anew each year on the panel that is judged.
-Configs trained on the second file alone stand beside.
+100 of the first that it never sees: those whose names have the smallest SHA-256. It learns from
+the days of filings in the last file, too, and is judged here without any; announcements.py judges
+it with them. It forecasts the tickers as a panel, and alone, one at a time, with the market series
+and without; and as the network that ships with the program does. The rivals are fitted anew each
+year on the panel that is judged. Configs trained on the second file alone stand beside.
 
 Each piece is kept in the workspace: interrupted, the command goes on after the last that is
 finished.
@@ -360,15 +360,8 @@ def table_of(
                         "crps": 100 * own.groupby("ticker")["crps"].mean().mean(),
                         "qlike": own.groupby("ticker")["qlike"].mean().mean(),
                         **coverage_of(own),
+                        **skills_of(own, rivals, step, overlaps[step]),
                     }
-                    for rival, base in rivals.items():
-                        if recipe != rival:
-                            numbers, test = Comparison(own, base).numbers(
-                                {step: overlaps[step]}, alpha=0.025
-                            )
-                            line[f"skill_{rival}"] = 100 * numbers["crps_skill"]
-                            line[f"scaled_{rival}"] = 100 * numbers["skill"]
-                            line[f"t_{rival}"] = np.nan if test is None else test.statistic
                     spent = [
                         t for (name, cut), t in times.items() if name == recipe and start == cut + 1
                     ]
@@ -377,6 +370,20 @@ def table_of(
                     found.append(line)
     cores, day = os.cpu_count(), date.today().isoformat()
     return pd.DataFrame(found).round(4).assign(cores=cores, date=day, lstmcli=version("lstmcli"))
+
+
+def skills_of(
+    own: pd.DataFrame, rivals: Mapping[str, pd.DataFrame], step: int, overlap: int
+) -> dict[str, float]:
+    """Return the skill of a recipe against each rival at a step, in %, and its t."""
+    line = {}
+    for rival, base in rivals.items():
+        if own["recipe"].iloc[0] != rival:
+            numbers, test = Comparison(own, base).numbers({step: overlap}, alpha=0.025)
+            line[f"skill_{rival}"] = 100 * numbers["crps_skill"]
+            line[f"scaled_{rival}"] = 100 * numbers["skill"]
+            line[f"t_{rival}"] = np.nan if test is None else test.statistic
+    return line
 
 
 def coverage_of(own: pd.DataFrame) -> dict[str, float]:

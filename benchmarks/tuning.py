@@ -1,6 +1,7 @@
 """Tune the panel network to few tickers, and judge it beside itself as it was and from scratch.
 
-    python benchmarks/tuning.py pool600.parquet market30.csv.gz ^VIX.csv ^GSPC.csv
+    python benchmarks/tuning.py pool600.parquet market30.csv.gz ^VIX.csv ^GSPC.csv \\
+        earnings_8k.csv.gz
 
 Writes results/tuning.csv. The network is trained on 500 tickers of the first file up to the end of
 2019, as in benchmarks/panel.py, whose workspace this command shares. It is tuned to each ticker of
@@ -27,9 +28,9 @@ from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from panel import (
+    FILES,
     STEPS,
     YEARS,
     Universe,
@@ -37,12 +38,13 @@ from panel import (
     fitted,
     losses_of,
     recipe_of,
+    skills_of,
     stored,
     times_of,
     yearly,
 )
 
-from lstmcli.evaluation.comparison import Comparison, numbered, overlaps_of
+from lstmcli.evaluation.comparison import numbered, overlaps_of
 from lstmcli.evaluation.metrics import realise
 from lstmcli.evaluation.verdict import outcomes
 from lstmcli.forecasters.base import Fitted, Recipe
@@ -61,7 +63,7 @@ SCRATCH = ("panel", "best")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in benchmark.FILES:
+    for name in FILES:
         parser.add_argument(name)
     parser.add_argument("--workspace", type=Path, default=Path("data/panel"))
     parser.add_argument("--output", type=Path, default=OUTPUT)
@@ -162,15 +164,8 @@ def table_of(losses: pd.DataFrame) -> pd.DataFrame:
                 "dates": own["made_on"].nunique(),
                 "crps": 100 * each["crps"].mean().mean(),
                 **coverage_of(own),
+                **skills_of(own, rivals, step, overlaps[step]),
             }
-            for rival, base in rivals.items():
-                if recipe != rival:
-                    numbers, test = Comparison(own, base).numbers(
-                        {step: overlaps[step]}, alpha=0.025
-                    )
-                    line[f"skill_{rival}"] = 100 * numbers["crps_skill"]
-                    line[f"scaled_{rival}"] = 100 * numbers["skill"]
-                    line[f"t_{rival}"] = np.nan if test is None else test.statistic
             if size:
                 line |= {name: each[name].first().mean() for name in ("fit_seconds", "fit_cpu")}
             found.append(line)

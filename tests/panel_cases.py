@@ -13,7 +13,9 @@ from lstmcli.forecasters.panel_network.columns import Columns, TickerColumns
 from lstmcli.forecasters.panel_network.inputs import Standardisation
 from lstmcli.forecasters.panel_network.modes import CLOCKS, COLUMNS, MODES
 from lstmcli.forecasters.panel_network.table import TrainingTable
+from lstmcli.forecasters.volatility.announcements import Reaction
 from lstmcli.forecasters.volatility.clock import FittedClock
+from lstmcli.frames import EARNINGS, EVENT_COLUMNS
 from lstmcli.panel import MarketSeries, Panel
 
 CLOCK_WIDTH = 59
@@ -21,6 +23,7 @@ STEPS = 4
 """Steps that the network corrects."""
 
 DAYS = pd.bdate_range("2010-01-04", periods=120)
+REACTION = Reaction(first=1.0, second=0.5)
 PRICES = ["open", "high", "low", "close"]
 
 
@@ -60,13 +63,34 @@ def bars_of(seed: int, sessions: int = 700) -> pd.DataFrame:
 
 
 @cache
-def panel(tickers: int, *, market: bool = True, sessions: int = 700) -> Panel:
+def panel(tickers: int, *, market: bool = True, sessions: int = 700, dates: bool = False) -> Panel:
     found = panel_of(**{f"T{n:02d}": bars_of(n, sessions) for n in range(tickers)})
-    return found.with_(market=series(sessions)) if market else found
+    found = found.with_(market=series(sessions)) if market else found
+    return found.with_(events=quarterly(found)) if dates else found
+
+
+def quarterly(given: Panel) -> pd.DataFrame:
+    """Return a report of each ticker every 63 sessions, known sixty or five of them ahead."""
+    parts = []
+    for number, (ticker, bars) in enumerate(given.items()):
+        ahead = 5 if number % 2 else 60
+        at = np.arange(62 + number % 7, len(bars), 63)
+        about = {
+            "ticker": ticker,
+            "kind": EARNINGS,
+            "session": bars.index[at],
+            "timing": ("unknown", "after", "before", "during")[number % 4],
+            "status": "reported",
+            "amount": np.nan,
+            "known_on": bars.index[at - ahead],
+            "source": "sec_past",
+        }
+        parts.append(pd.DataFrame(about)[list(EVENT_COLUMNS)])
+    return pd.concat(parts, ignore_index=True)
 
 
 def spoilt_after(given: Panel, session: pd.Timestamp) -> Panel:
-    """Return a panel with other bars, dividends, splits and market series after a session."""
+    """Return a panel with other bars, distributions, series and reports after a session."""
 
     def spoilt(rows: pd.DataFrame) -> pd.DataFrame:
         rows, later = rows.copy(), rows.index > session
@@ -76,7 +100,11 @@ def spoilt_after(given: Panel, session: pd.Timestamp) -> Panel:
         rows.loc[later, "split"] = 2.0
         return rows
 
+    events, later = given.events, given.events["known_on"] > session
+    day = pd.Timedelta(1, "D")
+    moved = events.assign(session=events["session"].where(~later, session + day))
     return given.with_(
+        events=moved[~later | (np.arange(len(moved)) % 2 == 0)],
         bars={ticker: spoilt(rows) for ticker, rows in given.items()},
         market={name: replace(each, bars=spoilt(each.bars)) for name, each in given.market.items()},
     )
@@ -84,7 +112,7 @@ def spoilt_after(given: Panel, session: pd.Timestamp) -> Panel:
 
 def columns_of(given: Panel, ticker: str | None = None) -> TickerColumns:
     """Return the columns of a ticker, the first of the panel if none is named."""
-    return Columns(given).of(ticker or next(iter(given)), clocks())
+    return Columns(given).of(ticker or next(iter(given)), clocks(), REACTION)
 
 
 def random_standardisation() -> Standardisation:
@@ -102,7 +130,8 @@ def random_rows(
     values = np.clip(4 * generator.standard_normal((rows, len(COLUMNS))), -20, 20)
     values[generator.random(values.shape) < 0.02] = np.nan
     flags = generator.random((3, rows)) < known
-    columns = TickerColumns(days, values.astype(np.float32), *flags)
+    dates, soon = generator.choice([20, 5, 0], (2, rows))
+    columns = TickerColumns(days, values.astype(np.float32), *flags, dates, np.minimum(dates, soon))
     variance, returns = 3 * generator.standard_normal((2, rows, STEPS))
     variance[-20:], returns[generator.random(rows) < 0.1] = np.nan, np.nan
     return columns, variance, returns

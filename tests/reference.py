@@ -370,3 +370,33 @@ def panel_loss(
                 pinball += max(level * beyond, (level - 1) * beyond) / len(levels)
             total += 3 * pinball / scales["pinball"]
     return total / rows
+
+
+Statement = dict[str, object]
+"""One row of an Events table, dates as `date`."""
+
+
+def known_reports(
+    statements: list[Statement], day: date, order: tuple[str, ...]
+) -> list[Statement]:
+    """Return the announcements known on a day: of each source the last word about a session."""
+    last: dict[tuple[object, object], Statement] = {}
+    for statement in sorted(statements, key=lambda each: each["known_on"]):
+        if statement["known_on"] <= day:
+            last[statement["source"], statement["session"]] = statement
+    held = [each for each in last.values() if each["status"] != "withdrawn"]
+    kept = []
+    for each in held:
+        better = [
+            other
+            for other in held
+            if order.index(other["source"]) < order.index(each["source"])
+            and abs((other["session"] - each["session"]).days) <= 30
+        ]
+        if not better:
+            kept.append(each)
+    return sorted(kept, key=lambda each: each["session"])
+
+
+def reaction_of(sizes: list[float], prior: float) -> float:
+    return (sum(sizes) + 2 * prior) / (len(sizes) + 2)

@@ -8,13 +8,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import reference
-from panel_cases import PRICES, bars_of, clocks, columns_of, panel, series, spoilt_after
+from panel_cases import (
+    PRICES,
+    REACTION,
+    bars_of,
+    clocks,
+    columns_of,
+    panel,
+    series,
+    spoilt_after,
+)
 from simulate import panel_of, simulate_bars
 
 from lstmcli.forecasters.filtered_simulation import MIN_POOL
-from lstmcli.forecasters.panel_network.columns import Columns
+from lstmcli.forecasters.panel_network.columns import GROUPS, Columns
 from lstmcli.forecasters.panel_network.modes import (
     COLUMNS,
+    DATES_BEHIND,
+    FLAGS,
     INPUTS,
     MODES,
     Mode,
@@ -22,13 +33,21 @@ from lstmcli.forecasters.panel_network.modes import (
     har_ridge_columns,
     masked_inputs,
     network_columns,
+    own_columns,
     ridge_columns,
 )
 from lstmcli.forecasters.volatility.clock import clock_columns
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.panel import MarketSeries, Panel
 
-MODE_OF = {(20, True): 0, (20, False): 1, (5, True): 2, (1, True): 2, (5, False): 3, (1, False): 3}
+MODE_OF = {
+    (20, True): 8,
+    (20, False): 9,
+    (5, True): 10,
+    (1, True): 10,
+    (5, False): 11,
+    (1, False): 11,
+}
 """From tickers and whether there are market series to the number of the mode."""
 
 
@@ -41,21 +60,25 @@ def test_the_mode_follows_from_the_tickers_and_the_market_series(tickers: int, m
     found = columns_of(panel(tickers, market=market))
     expected = MODE_OF[tickers, market]
     assert set(found.modes()[found.known]) == {expected}
-    assert MODES[expected] == Mode(tickers >= MIN_POOL, market)
+    assert MODES[expected] == Mode(tickers >= MIN_POOL, market, 0)
+    [number] = set(found.groups()[found.known])
     for mode in MODES:
-        served = mode.panel <= (tickers >= MIN_POOL) and mode.market <= market
-        assert found.reads(mode).sum() == (700 - LONG_WARM_UP if served else 0)
+        served = mode.panel <= (tickers >= MIN_POOL) and mode.market <= market and not mode.dates
+        assert GROUPS[number].knows(mode) == served
 
 
+@pytest.mark.parametrize("dates", [False, True])
 @pytest.mark.parametrize(("tickers", "market"), [(20, True), (20, False), (2, True), (1, False)])
-def test_no_digit_of_a_row_changes_with_what_comes_after_it(tickers: int, market: bool):
-    given = panel(tickers, market=market)
+def test_no_digit_of_a_row_changes_with_what_comes_after_it(
+    tickers: int, market: bool, dates: bool
+):
+    given = panel(tickers, market=market, dates=dates)
     whole = columns_of(given)
     for number in (450, 690):
         session = given.sessions()[number]
         for other in (spoilt_after(given, session), given.until(session)):
             found = columns_of(other)
-            for name in ("values", "known", "panel", "market"):
+            for name in ("values", "known", "panel", "market", "dates", "dates_soon"):
                 here = slice(0, number + 1)
                 np.testing.assert_array_equal(
                     getattr(found, name)[here], getattr(whole, name)[here]
@@ -95,7 +118,7 @@ def test_a_series_that_lacks_a_session_is_not_known_on_it_alone(name: str):
     found = columns_of(given.with_(market={**given.market, name: lacking}))
     assert found.known[LONG_WARM_UP:].all()
     assert np.flatnonzero(~found.market[LONG_WARM_UP:]).tolist() == [400 - LONG_WARM_UP]
-    assert found.modes()[399:402].tolist() == [2, 3, 2]
+    assert found.modes()[399:402].tolist() == [10, 11, 10]
 
 
 @pytest.mark.parametrize("name", ["vix", "index"])
@@ -113,14 +136,17 @@ def test_tickers_of_two_exchanges_have_their_own_market():
     session = given.sessions()[600]
     columns, spoilt = Columns(both), Columns(spoilt_after(both, given.sessions()[599]))
     for ticker, changes in (("T00", False), ("T05", True)):
-        before, after = columns.of(ticker, clocks()), spoilt.of(ticker, clocks())
+        before, after = (
+            columns.of(ticker, clocks(), REACTION),
+            spoilt.of(ticker, clocks(), REACTION),
+        )
         row = before.sessions.get_loc(session)
         name = at("vix_change_1")
         assert (before.values[row, name] != after.values[row, name]) == changes
         assert not before.panel.any()  # two of London, eighteen of New York
     vix = both.market["vix"].bars["close"]
     expected = np.log(vix).diff().shift(1) * 2
-    found = columns.of("T00", clocks())
+    found = columns.of("T00", clocks(), REACTION)
     rows = np.flatnonzero(np.isfinite(found.values[:, at("vix_change_1")]))
     # Where a holiday of one exchange lies between, the day before is another.
     same = np.isclose(found.values[rows, at("vix_change_1")], expected.iloc[rows], atol=1e-5)
@@ -156,7 +182,7 @@ def test_a_session_without_half_of_the_panel_is_one_of_few_tickers(tickers: int)
 def test_the_means_are_those_of_a_plain_loop():
     given = panel(20)
     columns = Columns(given)
-    every = {ticker: columns.of(ticker, clocks()) for ticker in given}
+    every = {ticker: columns.of(ticker, clocks(), REACTION) for ticker in given}
     for name in ("variance_22", "fall_5", "size_1"):
         expected = reference.mean_of([float(own.values[450, at(name)]) for own in every.values()])
         for own in every.values():
@@ -169,7 +195,8 @@ def test_a_price_that_does_not_move_for_a_year_gives_finite_columns():
     still.loc[still.index[200:460], "volume"] = 0.0
     found = columns_of(panel(1).with_(bars={"T00": still}))
     assert found.known[LONG_WARM_UP:].all()
-    read = sorted({column for mode in MODES[2:] for column in ridge_columns(mode)})
+    alone = [mode for mode in MODES if not mode.panel and not mode.dates]
+    read = sorted({column for mode in alone for column in ridge_columns(mode)})
     assert np.isfinite(found.values[300:, read]).all()
 
 
@@ -211,7 +238,7 @@ def test_the_clocks_columns_are_those_of_a_plain_loop():
     columns, clock = Columns(given), clocks()["own"]
     days, shock = columns.days("T00"), columns.shocks("T00")["own"]
     each = np.log(clock.variance(clock_columns(shock, days)))
-    found = columns.of("T00", clocks())
+    found = columns.of("T00", clocks(), REACTION)
     for t in (150, 699):
         here = list(days.sessions).index(found.sessions[t])
         ahead = [float(each[here + h]) for h in range(1, 21)]
@@ -253,7 +280,13 @@ def test_a_mode_reads_nothing_that_it_lacks():
         assert any(name.startswith(("vix", "index_variance")) for name in names) == mode.market
         kinds = {name.split("_")[0] for name in names if "_clock_" in name}
         assert kinds == {clock_of(mode)}
-        assert len(network_columns(mode)) + 2 == INPUTS
+        about = {name for name in names if name.startswith("date_")}
+        assert bool(about) == bool(mode.dates)
+        assert about <= {*DATES_BEHIND} or mode.dates == 20
+        assert own_columns(mode, (1, 2, 40)) == (
+            [at("date_1"), at("date_2"), at("date_20")] if mode.dates == 20 else []
+        )
+        assert len(network_columns(mode)) + FLAGS == INPUTS
     places = [[COLUMNS[n].split("_", 1)[-1] for n in network_columns(mode)] for mode in MODES]
     assert all(place == places[0] for place in places)
 

@@ -63,7 +63,7 @@ def fit(given: Panel, horizon: int = 20) -> FittedPanel:
 
 @cache
 def fitted() -> FittedPanel:
-    return fit(panel(20))
+    return fit(panel(20, dates=True))
 
 
 def test_a_forecast_has_its_columns_and_ascending_quantiles():
@@ -79,9 +79,10 @@ def test_a_forecast_has_its_columns_and_ascending_quantiles():
     assert set(fitted().state.shapes) == set(MODES)
 
 
+@pytest.mark.parametrize("dates", [False, True])
 @pytest.mark.parametrize("tickers", [20, 1])
-def test_a_forecast_does_not_change_with_what_comes_after_its_origin(tickers: int):
-    given = panel(tickers)
+def test_a_forecast_does_not_change_with_what_comes_after_its_origin(tickers: int, dates: bool):
+    given = panel(tickers, dates=dates)
     for origin in ORIGINS[1:]:
         here = pd.DatetimeIndex([origin])
         whole = fitted().forecast(given, here)
@@ -91,7 +92,7 @@ def test_a_forecast_does_not_change_with_what_comes_after_its_origin(tickers: in
 
 
 def test_a_fit_uses_no_session_after_its_end():
-    found, again = fitted(), fit(spoilt_after(panel(20), UNTIL))
+    found, again = fitted(), fit(spoilt_after(panel(20, dates=True), UNTIL))
     assert again.files() == found.files()
     assert again.learnt() == found.learnt()
     assert again.fit_end == found.fit_end == UNTIL
@@ -127,7 +128,7 @@ def test_a_fit_forecasts_tickers_that_it_never_saw(tickers: int, market: bool):
     check_forecast(rows)
     assert set(rows["ticker"]) == set(given)
     modes = {int(log_variances(fitted().state, Columns(given))["X0"].modes[-1])}
-    assert modes == {MODES.index(Mode(tickers >= 20, market))}
+    assert modes == {MODES.index(Mode(tickers >= 20, market, 0))}
 
 
 @pytest.mark.parametrize("sessions", [101, 120, 300])
@@ -268,6 +269,6 @@ def test_as_many_sessions_as_are_asked_for_suffice(tickers: int, horizon: int):
     needed = LONG_WARM_UP + least_sessions(longest, tickers) + longest
     given = panel_of(**{f"T{n}": simulate_bars(needed, seed=n) for n in range(tickers)})
     ready = prepare(given, horizon)
-    assert all(Mode(panel=False, market=False) in wide for wide in ready.wide)
+    assert all(MODES[-1] in wide for wide in ready.wide)
     with pytest.raises(NoDataError, match=f"at least {needed} sessions"):
         prepare(given.until(given.sessions()[-2]), horizon)

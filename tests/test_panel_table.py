@@ -17,7 +17,7 @@ from lstmcli.forecasters.panel_network.inputs import (
 )
 from lstmcli.forecasters.panel_network.modes import (
     COLUMNS,
-    INPUTS,
+    FLAGS,
     MODES,
     Mode,
     masked_inputs,
@@ -44,14 +44,26 @@ def half(value: float) -> float:
 
 
 LEARNT = np.random.default_rng(9).random(len(table().sessions)) > 0.3
-SHOWN = np.array([True, False, True, False]), np.array([True, True, False, False])
+SHOWN = (
+    np.array([True, False, True, False, True]),
+    np.array([True, True, False, False, True]),
+    np.array([20, 5, 0, 20, 5]),
+)
+
+
+def flags_of(mode: Mode) -> list[bool]:
+    return [mode.panel, mode.market, mode.dates >= 5, mode.dates == 20]
 
 
 def batch():
-    panel_shown, market_shown = SHOWN
-    tickers = np.array([0, 1, 3, 4])
+    panel_shown, market_shown, dates_shown = SHOWN
+    tickers = np.array([0, 1, 3, 4, 2])
     return tickers, table().batch(
-        tickers, np.arange(10, 80), panel=panel_shown, market=market_shown, learnt=LEARNT
+        *(tickers, np.arange(10, 80)),
+        panel=panel_shown,
+        market=market_shown,
+        dates=dates_shown,
+        learnt=LEARNT,
     )
 
 
@@ -74,8 +86,11 @@ def test_a_batch_holds_what_a_plain_loop_gathers():
             if not columns.known[t]:
                 assert not x.any()
                 continue
+            known = {20: columns.dates[t], 5: columns.dates_soon[t], 0: 0}[int(SHOWN[2][b])]
             mode = Mode(
-                bool(columns.panel[t] and SHOWN[0][b]), bool(columns.market[t] and SHOWN[1][b])
+                bool(columns.panel[t] and SHOWN[0][b]),
+                bool(columns.market[t] and SHOWN[1][b]),
+                int(known),
             )
             for place, column in enumerate(network_columns(mode)):
                 value = half(columns.values[t, column])
@@ -83,7 +98,7 @@ def test_a_batch_holds_what_a_plain_loop_gathers():
                 hidden = masked_inputs(mode)[place] or np.isnan(value)
                 expected = 0.0 if hidden else min(max(scaled, -MAX_INPUT), MAX_INPUT)
                 assert x[place] == pytest.approx(expected, rel=1e-5, abs=1e-5)
-            assert x[INPUTS - 2 :].tolist() == list(mode)
+            assert x[-FLAGS:].tolist() == flags_of(mode)
             if not counts:
                 continue
             for k in range(A):
@@ -174,8 +189,8 @@ def test_inputs_are_standardised_bounded_and_masked():
     for number, mode in enumerate(MODES):
         expected = np.where(masked_inputs(mode), 0.0, MAX_INPUT)
         expected[network_columns(mode).index(0)] = 0.0
-        assert found[number, :-2].tolist() == expected.tolist()
-        assert found[number, -2:].tolist() == list(mode)
+        assert found[number, :-FLAGS].tolist() == expected.tolist()
+        assert found[number, -FLAGS:].tolist() == flags_of(mode)
 
 
 def test_a_table_that_is_not_finished_gives_no_batch():
@@ -183,18 +198,35 @@ def test_a_table_that_is_not_finished_gives_no_batch():
     made.put("T0", *TICKERS["T0"])
     one = np.array([True])
     with pytest.raises(ValueError, match="finished"):
-        made.batch(np.array([0]), np.arange(5), panel=one, market=one, learnt=np.ones(90, bool))
+        made.batch(
+            *(np.array([0]), np.arange(5)),
+            panel=one,
+            market=one,
+            dates=np.array([20]),
+            learnt=np.ones(90, bool),
+        )
 
 
 def test_a_ticker_without_a_bar_yet_stands_in_no_batch():
     given = dict(TICKERS)
     none = np.zeros(0, bool)
     columns = TickerColumns(
-        pd.DatetimeIndex([]), np.zeros((0, K), np.float32), known=none, panel=none, market=none
+        *(pd.DatetimeIndex([]), np.zeros((0, K), np.float32)),
+        known=none,
+        panel=none,
+        market=none,
+        dates=np.zeros(0, int),
+        dates_soon=np.zeros(0, int),
     )
     made = random_table(given | {"NEW": (columns, np.zeros((0, A)), np.zeros((0, A)))})
     both = np.array([True, True])
-    found = made.batch(np.array([0, 5]), np.arange(10, 80), panel=both, market=both, learnt=LEARNT)
+    found = made.batch(
+        *(np.array([0, 5]), np.arange(10, 80)),
+        panel=both,
+        market=both,
+        dates=np.array([20, 20]),
+        learnt=LEARNT,
+    )
     assert found.weight[0].any()
     assert not found.weight[1].any()
     assert not found.x[1].any()

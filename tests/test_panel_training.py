@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from lstmcli.forecasters.panel_network import training
 from lstmcli.forecasters.panel_network.columns import TickerColumns
-from lstmcli.forecasters.panel_network.modes import COLUMNS, INPUTS
+from lstmcli.forecasters.panel_network.modes import COLUMNS, FLAGS, INPUTS
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, build, corrections
 from lstmcli.forecasters.panel_network.table import LEVELS, Scales, TrainingTable
 from lstmcli.forecasters.panel_network.training import (
@@ -184,11 +184,22 @@ def test_a_batch_never_shows_a_target_that_may_not_be_learnt_from():
 
 
 def test_hidden_groups_are_those_of_their_share():
-    shown = changed(hide_panel=0.0, hide_market=1.0)
+    shown = changed(hide_panel=0.0, hide_market=1.0, hide_dates=1.0)
     for number in range(3):
-        flags = Batches(table(), shown, learnt(), seed=3)[number].x[..., -2:]
+        flags = Batches(table(), shown, learnt(), seed=3)[number].x[..., -FLAGS:]
         assert flags[..., 0].any()
-        assert not flags[..., 1].any()
+        assert not flags[..., 1:].any()
+
+
+def test_half_of_the_histories_with_dates_know_them_five_sessions_ahead_alone():
+    draws = np.linspace(0, 1, 1000, endpoint=False)
+    found = Batches(table(), changed(hide_dates=0.5), learnt(), seed=3)._dates_shown(draws)
+    assert {level: (found == level).mean() for level in (0, 5, 20)} == {0: 0.5, 5: 0.25, 20: 0.25}
+    shown = changed(hide_dates=0.0, tickers=6)
+    flags = Batches(table(), shown, learnt(), seed=3)[0].x[..., -2:]
+    every = flags.any(axis=1)  # of each history
+    assert every[:, 0].all()
+    assert every[:, 1].any()
 
 
 def changed(**changes) -> PanelNetworkConfig:
@@ -289,7 +300,7 @@ def test_tickers_of_a_market_that_never_closes_keep_nobody_out_of_a_batch():
     for name, own in sessions.items():
         values = generator.standard_normal((len(own), len(COLUMNS))).astype(np.float32)
         known = np.ones(len(own), bool)
-        columns = TickerColumns(own, values, known, known, known)
+        columns = TickerColumns(own, values, known, known, known, 20 * known, 5 * known)
         made.put(name, columns, *generator.standard_normal((2, len(own), len(STEPS))))
     made.finish(random_standardisation(), predicted)
     batches = Batches(made, SMALL, np.ones(len(made.sessions), bool), seed=1)

@@ -105,7 +105,7 @@ def test_a_tuning_reads_each_ticker_alone():
     table = table_of(fitted().shipped(made), few(20).until(END))
     shown = made.model.model_copy(update={"hide_panel": 0.0, "hide_market": 0.0})
     batch = Batches(table, shown, np.ones(len(table.sessions), bool), seed=1)[0]
-    panel_known, market_known = batch.x[..., -2], batch.x[..., -1]
+    panel_known, market_known = batch.x[..., -4], batch.x[..., -3]
     assert market_known.any()
     assert not panel_known.any()
 

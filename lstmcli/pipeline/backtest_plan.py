@@ -17,8 +17,9 @@ from lstmcli.evaluation.backtest import (
 )
 from lstmcli.evaluation.tasks import FoldTask
 from lstmcli.forecasters.base import Recipe
-from lstmcli.forecasters.baselines import BASELINES
+from lstmcli.forecasters.baselines import BASELINES, READ_DATES
 from lstmcli.forecasters.run_recipe import UNTRAINED
+from lstmcli.frames import EARNINGS
 from lstmcli.pipeline.session import Loaded, Session
 from lstmcli.pipeline.start import check_unseen_folds, recipe_of, start_name
 from lstmcli.pipeline.training_plan import sessions_needed
@@ -102,10 +103,11 @@ def plan_backtest(
         )
         for label, config in configs.items()
     }
+    dated = bool((panel.events["kind"] == EARNINGS).any())
     recipes: list[Recipe] = [
         # The label is the name in every table, also where the config has a name of its own.
         *(recipe_of(session, c.model_copy(update={"name": label})) for label, c in settled.items()),
-        *(baseline(horizon) for baseline in BASELINES.values()),
+        *(BASELINES[name](horizon) for name in BASELINES if dated or name not in READ_DATES),
     ]
     steps = judged_steps(horizon)
     return BacktestPlan(

@@ -254,6 +254,13 @@ GLOSSARY: tuple[Term, ...] = (
         ("har_ridge_clock",),
     ),
     Term(
+        "HAR ridge with dates",
+        "The HAR ridge that reads the announcement clock and the dates of announcements. Shown "
+        "for comparison where dates are known, never tested.",
+        ("HAR ridge", "announcement clock", "shown"),
+        ("har_ridge_dates",),
+    ),
+    Term(
         "announcement clock",
         "How much more than usual the next sessions will move, read off what was unusual 13 weeks "
         "before them, 26 weeks, and so on: companies report once a quarter.",

@@ -11,6 +11,11 @@ import pandas as pd
 
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, filtered_simulation
 from lstmcli.forecasters.ridge import Products
+from lstmcli.forecasters.volatility.announcements import (
+    Reaction,
+    date_regressors,
+    fit_panel_reaction,
+)
 from lstmcli.forecasters.volatility.clock import FittedClock, clock_regressors, fit_panel_clock
 from lstmcli.forecasters.volatility.regressors import (
     har_regressors,
@@ -76,6 +81,31 @@ class HarRidgeClock:
 
 
 @dataclass(frozen=True)
+class HarRidgeDates:
+    """The HAR ridge that reads the announcement clock and the dates of announcements.
+
+    Where the dates are not known, it says so by a column of its own, and the clock is left.
+
+    Equation: as `HarRidgeClock`, with `date_h` of `volatility.announcements` at step h, and
+    whether the last sessions have heard of a report, beside its columns.
+    Source: as `HarRidgeClock`; Dubinsky, Johannes, Kaeck, Seeger (2019), Option Pricing of
+    Earnings Announcement Risks, Review of Financial Studies 32.
+    """
+
+    horizon: int
+    name: ClassVar[str] = "har_ridge_dates"
+
+    def fit(self, panel: Panel, until: pd.Timestamp) -> FittedLearned:
+        past, steps = panel.until(until), tuple(range(1, self.horizon + 1))
+        clock, reaction = fit_panel_clock(past), fit_panel_reaction(past)
+        return _fit(
+            *(self.name, self.horizon, steps, _ridge_of_dates, panel, until),
+            clock=clock,
+            reaction=reaction,
+        )
+
+
+@dataclass(frozen=True)
 class GradientBoosting:
     """Gradient boosting: trees on the regressors of `har_ridge`, for the same target.
 
@@ -109,7 +139,8 @@ class FittedLearned:
         regressors: one per block, and the last, of all blocks, for later sessions.
         ends: (B,) datetime64, the last session of each block.
         smearing: (A,) logarithms of the mean of exp(error), out of sample.
-        clock: of `har_ridge_clock`.
+        clock: of `har_ridge_clock` and `har_ridge_dates`.
+        reaction: of `har_ridge_dates`.
     """
 
     name: str
@@ -121,10 +152,11 @@ class FittedLearned:
     ends: np.ndarray
     smearing: np.ndarray
     clock: FittedClock | None = None
+    reaction: Reaction | None = None
 
     def sigma(self, panel: Panel) -> dict[str, np.ndarray]:
         """Return each ticker's volatility of the cumulative returns, (T, H)."""
-        every = _columns(panel, self.horizon, self.clock)
+        every = _columns(panel, self.horizon, self.clock, self.reaction)
         between = np.array(  # (A, H)
             [
                 np.interp(np.log(np.arange(1, self.horizon + 1)), np.log(self.steps), unit)
@@ -159,11 +191,12 @@ def _fit(
     until: pd.Timestamp,
     *,
     clock: FittedClock | None = None,
+    reaction: Reaction | None = None,
 ) -> FittedLearned:
     past = panel.until(until)
     # So that enough are left where a block and the labels that touch it are taken out.
     least = (MIN_MEMORY + 2 * horizon) * BLOCKS // (BLOCKS - 1)
-    rows = labelled_rows(past, _columns(past, horizon, clock), horizon, least=least)
+    rows = labelled_rows(past, _columns(past, horizon, clock, reaction), horizon, least=least)
     y = rows.y[:, np.array(steps) - 1]
     sessions = np.unique(rows.session)
     position = np.searchsorted(sessions, rows.session)
@@ -187,6 +220,7 @@ def _fit(
         ends=sessions[[block[-1] for block in blocks]],
         smearing=np.log(np.exp(errors).mean(axis=0)),
         clock=clock,
+        reaction=reaction,
     )
 
 
@@ -196,9 +230,13 @@ def _predict(regressor: Regressor, x: np.ndarray) -> np.ndarray:
 
 
 def _columns(
-    panel: Panel, horizon: int, clock: FittedClock | None = None
+    panel: Panel,
+    horizon: int,
+    clock: FittedClock | None = None,
+    reaction: Reaction | None = None,
 ) -> dict[str, pd.DataFrame]:
     ahead = {} if clock is None else clock_regressors(panel, clock)
+    dates = {} if reaction is None else date_regressors(panel, reaction, horizon)
     return {
         ticker: pd.concat(
             [
@@ -206,6 +244,7 @@ def _columns(
                 lag_regressors(panel[ticker], columns),
                 report_regressors(unusual(panel[ticker]), horizon),
                 *([ahead[ticker]] if ahead else []),
+                *([dates[ticker]] if dates else []),
             ],
             axis=1,
         )
@@ -219,6 +258,14 @@ def _ridge(x: np.ndarray, y: np.ndarray) -> Regressor:
     products = Products(columns, y.shape[1], 1)
     products.add(x, y, np.zeros(len(x), int))
     return products.ridge(columns, [0])
+
+
+def _ridge_of_dates(x: np.ndarray, y: np.ndarray) -> Regressor:
+    steps = y.shape[1]
+    products = Products(range(x.shape[1]), steps, 1)
+    products.add(x, y, np.zeros(len(x), int))
+    own = range(x.shape[1] - steps, x.shape[1])  # the last columns; see `date_regressors`
+    return products.ridge(range(own.start), [0], own=own)
 
 
 def _boosted(x: np.ndarray, y: np.ndarray) -> Regressor:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.forecasters.volatility.announcements import AHEAD, DATE_COLUMNS, SOON
+from lstmcli.forecasters.volatility.announcements import AHEAD, DATE_COLUMNS, DATES_BEHIND, SOON
 from lstmcli.forecasters.volatility.clock import CLOCK_STEPS
 from lstmcli.forecasters.volatility.regressors import LEVEL, SPANS
 
@@ -85,7 +85,6 @@ CLOCK = (
 CLOCKS = ("panel", "index", "own")
 """What the shocks that a clock reads are counted from; `own`: from nothing."""
 
-DATES_BEHIND = ("date_today", "date_past_6", "date_since")
 DATES_AHEAD = tuple(
     name
     for name in DATE_COLUMNS

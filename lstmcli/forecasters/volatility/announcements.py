@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.features.announcements import known_spans
-from lstmcli.forecasters.volatility.clock import Days
-from lstmcli.frames import ASSUMED, Section
+from lstmcli.forecasters.volatility.clock import Days, panel_days
+from lstmcli.forecasters.volatility.regressors import unusual
+from lstmcli.frames import ASSUMED, EARNINGS, Section
+from lstmcli.panel import Panel
 
 AHEAD = 20
 """Sessions ahead in which a report counts."""
@@ -44,14 +46,15 @@ FURTHEST = 200
 LONGEST_SINCE = 130
 """Sessions since a report beyond which no difference is made."""
 
+DATES_BEHIND = ("date_today", "date_past_6", "date_since")
+"""Those that say what lies behind the session."""
+
 DATE_COLUMNS = (
     *(f"date_{h}" for h in range(1, AHEAD + 1)),
     *(f"date_ahead_{h}" for h in range(1, SOON + 1)),
     "date_ahead_6_10",
     "date_ahead_11_20",
-    "date_today",
-    "date_past_6",
-    "date_since",
+    *DATES_BEHIND,
 )
 """Columns of `dates_of`."""
 
@@ -248,3 +251,29 @@ def _mean_reaction(
         np.subtract.at(into, end[counts], value[counts])
     total, number = np.cumsum(total)[:-1], np.cumsum(number)[:-1]
     return np.asarray((total + PRIOR * prior) / (number + PRIOR))
+
+
+def fit_panel_reaction(panel: Panel) -> Reaction:
+    """Return the mean reaction of a panel's tickers to their reports."""
+    parts = []
+    for ticker, days in panel_days(panel):
+        size = unusual(panel[ticker])["range"]
+        parts.append(reported_sizes(panel.view(ticker).events(EARNINGS), days, size))
+    return fit_reaction(parts)
+
+
+def date_regressors(panel: Panel, reaction: Reaction, horizon: int) -> dict[str, pd.DataFrame]:
+    """Return what is known of announcements, for each ticker (T, 5 + H); 0 where nothing is.
+
+    Whether it is known, soon and for all sessions; `DATES_BEHIND`; then `date_h` of each step h,
+    beyond `AHEAD` that of the last.
+    """
+    columns = {}
+    for ticker, days in panel_days(panel):
+        size = unusual(panel[ticker])["range"]
+        dates = dates_of(panel.view(ticker).events(EARNINGS), days, size, reaction)
+        names = [*DATES_BEHIND, *(f"date_{min(h, AHEAD)}" for h in range(1, horizon + 1))]
+        known = [dates.ahead >= SOON, dates.ahead == AHEAD]
+        every = np.column_stack([*known, *(np.nan_to_num(dates.columns[name]) for name in names)])
+        columns[ticker] = pd.DataFrame(every, index=size.index, columns=range(every.shape[1]))
+    return columns

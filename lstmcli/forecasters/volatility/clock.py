@@ -271,6 +271,12 @@ def clock_regressors(panel: Panel, clock: FittedClock) -> dict[str, pd.DataFrame
 def _panel_shocks(panel: Panel) -> Iterator[tuple[str, tuple[Days, pd.DataFrame]]]:
     """Yield each ticker with its days and its shocks, counted from the panel where it has any."""
     usual = median_unusual(panel).fillna(0.0)
+    for ticker, days in panel_days(panel):
+        yield ticker, (days, shocks(unusual(panel[ticker]), usual))
+
+
+def panel_days(panel: Panel) -> Iterator[tuple[str, Days]]:
+    """Yield each ticker with the days of its calendar, those ahead of its last bar included."""
     shared: dict[str, Days] = {}
     for ticker, bars in panel.items():
         calendar = panel.calendars.get(ticker, WEEKDAYS)
@@ -278,4 +284,4 @@ def _panel_shocks(panel: Panel) -> Iterator[tuple[str, tuple[Days, pd.DataFrame]
         key = ticker if calendar == WEEKDAYS else f"{calendar} {bars.index[0]} {bars.index[-1]}"
         if key not in shared:
             shared[key] = Days(calendar_days(panel.view(ticker), max(CLOCK_STEPS)))
-        yield ticker, (shared[key], shocks(unusual(bars), usual))
+        yield ticker, shared[key]
