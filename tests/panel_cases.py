@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from simulate import panel_of, simulate_bars
 
-from lstmcli.forecasters.panel_network.columns import Columns, TickerColumns
+from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.inputs import Standardisation
 from lstmcli.forecasters.panel_network.modes import CLOCKS, COLUMNS, MODES
 from lstmcli.forecasters.panel_network.table import TrainingTable
+from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
 from lstmcli.forecasters.volatility.announcements import Reaction
 from lstmcli.forecasters.volatility.clock import FittedClock
 from lstmcli.frames import EARNINGS, EVENT_COLUMNS

@@ -21,7 +21,7 @@ from panel_cases import (
 from simulate import panel_of, simulate_bars
 
 from lstmcli.forecasters.filtered_simulation import MIN_POOL
-from lstmcli.forecasters.panel_network.columns import GROUPS, Columns
+from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.modes import (
     COLUMNS,
     DATES_BEHIND,
@@ -36,6 +36,7 @@ from lstmcli.forecasters.panel_network.modes import (
     own_columns,
     ridge_columns,
 )
+from lstmcli.forecasters.panel_network.ticker_columns import GROUPS
 from lstmcli.forecasters.volatility.clock import clock_columns
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.panel import MarketSeries, Panel

@@ -9,10 +9,8 @@ from panel_cases import bars_of, panel
 from sklearn.linear_model import Ridge as Reference
 from sklearn.preprocessing import StandardScaler
 
+from lstmcli.forecasters.panel_network.blocks import BLOCKS, Blocks, TrainingPanel
 from lstmcli.forecasters.panel_network.fit import (
-    BLOCKS,
-    Blocks,
-    TrainingPanel,
     least_sessions,
     ridge_steps,
 )

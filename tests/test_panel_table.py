@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from panel_cases import STEPS, random_rows, random_standardisation, random_table
 
-from lstmcli.forecasters.panel_network.columns import TickerColumns
 from lstmcli.forecasters.panel_network.inputs import (
     MAX_INPUT,
     Moments,
@@ -29,6 +28,7 @@ from lstmcli.forecasters.panel_network.table import (
     MAX_RESIDUAL,
     TrainingTable,
 )
+from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
 
 A, K = STEPS, len(COLUMNS)
 TICKERS = {f"T{n}": random_rows(n) for n in range(5)}

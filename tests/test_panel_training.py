@@ -12,10 +12,10 @@ from panel_cases import predicted, random_rows, random_standardisation, random_t
 from pydantic import ValidationError
 
 from lstmcli.forecasters.panel_network import training
-from lstmcli.forecasters.panel_network.columns import TickerColumns
 from lstmcli.forecasters.panel_network.modes import COLUMNS, FLAGS, INPUTS
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, build, corrections
 from lstmcli.forecasters.panel_network.table import LEVELS, Scales, TrainingTable
+from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
 from lstmcli.forecasters.panel_network.training import (
     WARM_UP,
     Batches,

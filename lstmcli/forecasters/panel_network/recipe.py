@@ -9,12 +9,11 @@ import pandas as pd
 
 from lstmcli.errors import ConfigError
 from lstmcli.features import EWMA_WARM_UP
+from lstmcli.forecasters.panel_network.blocks import BLOCKS, TrainingPanel
 from lstmcli.forecasters.panel_network.columns import plain_columns
 from lstmcli.forecasters.panel_network.files import ARRAYS, StoredPanel, from_arrays
 from lstmcli.forecasters.panel_network.fit import (
-    BLOCKS,
     Prepared,
-    TrainingPanel,
     least_sessions,
     prepare,
     ridge_steps,

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.panel_network.columns import TickerColumns
 from lstmcli.forecasters.panel_network.inputs import Standardisation, inputs_of
 from lstmcli.forecasters.panel_network.modes import COLUMNS, MODES, Mode, hidden
 from lstmcli.forecasters.panel_network.network import STEPS
+from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
 from lstmcli.frames import QUANTILES
 
 MAX_RESIDUAL = 4.0

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.panel_network.columns import Columns, TickerColumns
+from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.inputs import inputs_of
 from lstmcli.forecasters.panel_network.modes import MODES, Mode, hidden
 from lstmcli.forecasters.panel_network.network import STEPS, corrections
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
+from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
 
 RUN_IN = 192
 """Sessions that a network reads before the first that it corrects; a span of training."""
