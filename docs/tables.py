@@ -392,6 +392,76 @@ def pretrained_by_rival() -> str:
     return table(["judged on", "against", "skill, 1 / 5 / 10 / 20 sessions", "t"], rows)
 
 
+def announcements() -> str:
+    """Return the skill of the network that ships, with dates known, less early, and not."""
+    names = {
+        "judges, with dates": "47 judges with dates",
+        "judges": "100 judges",
+        "market30": "30 others",
+    }
+    known = {"whole": "whole horizon", "five": "five sessions ahead", "none": "not known"}
+    rows = []
+    for judged, name in names.items():
+        for knowledge, words in known.items():
+            steps = _of_announcements(judged, knowledge, "pretrained", "all")
+            cells = [
+                _SLASH.join(_number(row[column], f) for row in steps) if steps[0][column] else ""
+                for column, f in (
+                    ("skill_har_ridge_01", "+.2f"),
+                    ("t_har_ridge_01", "+.1f"),
+                    ("skill_har_ridge_clock", "+.2f"),
+                    ("skill_har_ridge_dates", "+.2f"),
+                )
+            ]
+            rows.append([name, words, *cells])
+    head = ["judged on", "dates known", "vs har_ridge_01, 1 / 5 / 10 / 20 sessions", "t"]
+    return table([*head, "vs har_ridge_clock", "vs har_ridge_dates"], rows)
+
+
+def announcements_by_day() -> str:
+    """Return what dates are worth on days next to a report, and on the others."""
+    rows = []
+    for judged, name in (("judges", "47 judges with dates"), ("market30", "30 others")):
+        for days in ("next to a report", "others"):
+            steps = _of_announcements(judged, "whole", "pretrained", days)
+            skills = [
+                _SLASH.join(_number(row[f"skill_{rival}"], "+.2f") for row in steps)
+                for rival in ("pretrained_none", "har_ridge_01", "har_ridge_dates")
+            ]
+            held = _SLASH.join(f"{100 * float(row['coverage80']):.1f}" for row in steps)
+            rows.append([name, days, *skills, held])
+    head = ["judged on", "days", "vs itself without dates, 1 / 5 / 10 / 20", "vs har_ridge_01"]
+    return table([*head, "vs har_ridge_dates", "80 % cone held, %"], rows)
+
+
+def announcements_by_year() -> str:
+    """Return what dates are worth in each year, against the same network without them."""
+    rows = []
+    years = [str(year) for year in range(2016, 2024)]
+    for judged, name in (("judges", "100 judges"), ("market30", "30 others")):
+        for step in ("1", "5"):
+            of = [_of_announcements(judged, "whole", "pretrained", "all", (y, y)) for y in years]
+            cells = [
+                _number(row["skill_pretrained_none"], "+.2f")
+                for steps in of
+                for row in steps
+                if row["step"] == step
+            ]
+            rows.append([name, step, *cells])
+    return table(["judged on", "step", *years], rows)
+
+
+def _of_announcements(
+    judged: str, known: str, recipe: str, days: str, span: tuple[str, str] = ("2016", "2023")
+) -> list[dict[str, str]]:
+    wanted = (judged, known, recipe, days, *span)
+    names = ("judged", "known", "recipe", "days", "first", "last")
+    found = [
+        row for row in results("announcements.csv") if tuple(row[name] for name in names) == wanted
+    ]
+    return sorted(found, key=lambda row: int(row["step"]))
+
+
 def pretrained_coverage() -> str:
     """Return how often the cones of the network that ships held, 2016 to 2023."""
     rows = []

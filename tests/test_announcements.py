@@ -60,6 +60,8 @@ STATEMENTS = st.lists(
 @given(STATEMENTS)
 def test_what_is_known_on_a_day_is_that_of_a_plain_loop(statements: list[dict]):
     table = events(*((s["session"], s["known_on"], s["status"], s["source"]) for s in statements))
+    spans = known_spans(table)
+    assert (spans["since"] < spans["until"]).all()
     for days in (0, 30, 60, 119):
         day = START + timedelta(days)
         expected = reference.known_reports(statements, day, EARNINGS_SOURCES)
@@ -104,6 +106,15 @@ def test_a_source_that_stands_first_hides_the_same_report_of_another_while_it_sp
     }
     assert list(found.values()) == [["04-25"], ["05-02"], ["05-02"], ["04-25"]]
     assert len(known_spans(table)) == 3
+
+
+@pytest.mark.parametrize(("days", "reports"), [(30, 1), (31, 2)])
+def test_two_sources_mean_one_report_within_thirty_days(days: int, reports: int):
+    other = pd.Timestamp("2024-04-01") + pd.Timedelta(days, "D")
+    table = events(
+        ("2024-04-01", "2024-03-01", "expected", "yahoo"), (other, "2024-03-01", "expected", "sec")
+    )
+    assert len(announcements_at(table, pd.Timestamp("2024-03-05"))) == reports
 
 
 SESSIONS = bars_of(0).index
