@@ -143,7 +143,8 @@ def test_the_columns_are_those_of_a_plain_loop(timing: str):
     sessions = table["session"].map(days.index).tolist()
     reports = [s - (timing == "after") for s in sessions]
     known_on = table["known_on"].tolist()
-    for t in (120, 301, 420, 555, 690):
+    ends = [SESSIONS.get_loc(day) for day in table["session"]]
+    for t in (120, 301, 420, 555, 690, *(t for end in ends[2:5] for t in range(end - 6, end + 8))):
         here = days.index(SESSIONS[t])
         known = [r for r, k in zip(reports, known_on, strict=True) if k <= SESSIONS[t]]
         sizes = {}
@@ -204,6 +205,7 @@ def test_a_date_outside_the_bars_is_no_trouble():
         assert all(len(column) == len(SESSIONS) for column in found.columns.values())
     assert dates_of(events((DAYS.sessions[-1], SESSIONS[-1])), DAYS, SIZE, REACTION).ahead[-1]
     assert not dates_of(events((far, SESSIONS[-1])), DAYS, SIZE, REACTION).ahead.any()
+    assert not dates_of(events(("1999-01-04", "1998-12-01")), DAYS, SIZE, REACTION).ahead.any()
     none = dates_of(events(), DAYS, SIZE, REACTION)
     assert not none.ahead.any()
     assert np.isnan(none.columns["date_1"]).all()
