@@ -296,3 +296,27 @@ def test_a_market_series_of_another_name_is_not_read():
     given = panel(1)
     other = {"rates": MarketSeries("^TNX", given.market["vix"].bars, "XNYS")}
     assert not columns_of(given.with_(market=other)).market.any()
+
+
+def test_a_mode_learns_from_sessions_that_know_what_it_reads():
+    """That no report comes soon is learnt also where all dates are known, and hidden beyond five."""
+    for group in GROUPS:
+        learns = {mode for mode in MODES if group.knows(mode)}
+        assert {mode.dates for mode in learns} == {
+            0,
+            *({20} if group.dates == 20 else ()),
+            *({5} if group.dates_soon == 5 else ()),
+        }
+        assert {mode.panel for mode in learns} == {False, group.panel}
+        assert {mode.market for mode in learns} == {False, group.market}
+
+
+def test_the_group_of_a_session_is_what_it_knows():
+    found = columns_of(panel(20, dates=True))
+    for t in (150, 360, 365, 400, 520):
+        assert GROUPS[found.groups()[t]] == (
+            *(found.dates[t], found.dates_soon[t]),
+            *(found.panel[t], found.market[t]),
+        )
+    assert {*found.dates} == {0, 20}
+    assert {*found.dates_soon} == {0, 5, 20}
