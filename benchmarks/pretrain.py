@@ -4,10 +4,11 @@
         earnings_8k.csv.gz
 
 Writes lstmcli/pretrained.lstmrun: the panel network, trained on 500 tickers of the first file to
-the end of 2023. Its scores are those of results/panel.csv: the same recipe, trained to 2015 and
-to 2019, judged on the 100 tickers that are never trained on; these two runs are kept in
-tests/runs. Fits and losses are those of panel.py, which goes first, kept in its workspace. The
-same fits and files give the same bytes.
+the end of 2023, and on the days of filings of half of them. Its scores are those of
+results/panel.csv, and with dates known those of results/announcements.csv: the same recipe, trained
+to 2015 and to 2019, judged on the 100 tickers that are never trained on; these two runs are kept in
+tests/runs. Fits and losses are those of panel.py and announcements.py, which go first, kept in
+their workspace. The same fits and files give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import announcements
 import numpy as np
 import pandas as pd
 import panel as benchmark
@@ -44,7 +46,7 @@ JUDGED = "judges"
 KEPT = Path(__file__).parent.parent / "tests" / "runs"
 """Where the runs that were judged are kept, for tests."""
 
-MADE = datetime(2026, 11, 26, tzinfo=UTC)
+MADE = datetime(2026, 11, 26, 21, tzinfo=UTC)
 """When this network was made; its name begins so."""
 
 SCORES = (
@@ -52,6 +54,13 @@ SCORES = (
     *("coverage50", "worst50", "coverage80", "worst80", "coverage95", "worst95"),
 )
 """What of results/panel.csv is shipped, with the skill against each rival."""
+
+DATED_SCORES = (
+    *("judged", "days", "known", "first", "last", "step", "tickers", "forecasts", "dates"),
+    *("crps", "coverage80"),
+)
+DATED_RIVALS = ("har_ridge_01", "har_ridge_clock", "har_ridge_dates")
+"""What of results/announcements.csv is shipped."""
 
 
 def main() -> None:
@@ -170,14 +179,28 @@ def provenance_of(universe: benchmark.Universe, network: FittedPanel) -> dict[st
     own = whole[whole["recipe"].str.startswith(PRETRAINED)]
     skills = [f"{what}_{rival}" for rival in benchmark.RIVALS for what in ("skill", "t")]
     panel = universe.part("pool")
+    dated = pd.read_csv(announcements.OUTPUT)
+    dated = dated[(dated["last"] - dated["first"] + 1 == years) & (dated["recipe"] == PRETRAINED)]
+    dated_skills = [f"{what}_{rival}" for rival in DATED_RIVALS for what in ("skill", "t")]
+    filed = set(universe.filings["Ticker"]) & set(network.tickers)
     return {
         "command": "python benchmarks/pretrain.py",
         "universe": f"{len(network.tickers)} US shares",
+        "announcements": f"days of filings with results of {len(filed)} of them",
         "first_session": f"{panel.sessions()[0]:%Y-%m-%d}",
         "last_session": f"{network.fit_end:%Y-%m-%d}",
         "trained_as": load_config("panel").to_yaml(),
         "scores": own[[*SCORES, *skills]].to_dict("records"),
+        "scores_with_dates": _records(dated[[*DATED_SCORES, *dated_skills]]),
     }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows for JSON; a cell without a number is left out."""
+    return [
+        {name: value for name, value in row.items() if value == value}
+        for row in table.to_dict("records")
+    ]
 
 
 if __name__ == "__main__":

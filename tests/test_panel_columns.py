@@ -299,7 +299,7 @@ def test_a_market_series_of_another_name_is_not_read():
 
 
 def test_a_mode_learns_from_sessions_that_know_what_it_reads():
-    """That no report comes soon is learnt also where all dates are known, and hidden beyond five."""
+    """That no report comes soon is learnt where all dates are known, too: hidden beyond five."""
     for group in GROUPS:
         learns = {mode for mode in MODES if group.knows(mode)}
         assert {mode.dates for mode in learns} == {
