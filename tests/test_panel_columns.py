@@ -36,6 +36,7 @@ from lstmcli.forecasters.panel_network.modes import (
     own_columns,
     ridge_columns,
 )
+from lstmcli.forecasters.panel_network.state import Stretch
 from lstmcli.forecasters.panel_network.ticker_columns import GROUPS
 from lstmcli.forecasters.volatility.clock import clock_columns
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
@@ -320,3 +321,12 @@ def test_the_group_of_a_session_is_what_it_knows():
         )
     assert {*found.dates} == {0, 20}
     assert {*found.dates_soon} == {0, 5, 20}
+
+
+def test_a_mode_that_was_not_trained_is_served_by_one_that_reads_no_more():
+    """Where all dates are known, nothing says that no report comes within five sessions."""
+    trained = dict.fromkeys((Mode(False, True, 5), Mode(False, True, 0), Mode(False, False, 0)))
+    stretch = Stretch(trained, trained, ())
+    assert stretch.served(Mode(True, True, 20)) == Mode(False, True, 0)
+    assert stretch.served(Mode(True, True, 5)) == Mode(False, True, 5)
+    assert stretch.served(Mode(True, False, 5)) == Mode(False, False, 0)
