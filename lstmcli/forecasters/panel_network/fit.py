@@ -16,6 +16,7 @@ from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
 from lstmcli.forecasters.panel_network.inputs import Moments, Standardisation
 from lstmcli.forecasters.panel_network.modes import (
     CLOCKS,
+    KNOWN,
     MODES,
     Mode,
     har_ridge_columns,
@@ -227,25 +228,28 @@ def with_shapes(state: PanelState, panel: Panel) -> PanelState:
     smearing: dict[Mode, np.ndarray] = {}
     shapes: dict[Mode, np.ndarray] = {}
     at = np.array(state.steps) - 1
-    plainest = MODES[-1]
-    modes = [mode for mode in reversed(MODES) if mode in state.stretches[-1].wide]
-    for mode, found in zip(
-        modes, log_variances_in(state, Columns(panel), tickers, hide=modes), strict=True
-    ):
-        errors, sizes = [], []
-        for ticker, each in found.items():
-            rows = each.modes == MODES.index(mode)
-            rows &= each.sessions.to_numpy() <= state.ends[-1]
-            ahead = log_variance_ahead(panel[ticker], state.steps)
-            sizes.append((ahead - each.log_variance)[rows])
-            moved = cumulative_returns(panel[ticker], max(state.steps))[:, at]
-            errors.append((moved / np.sqrt(state.steps) / np.exp(each.log_variance / 2))[rows])
-        size, error = np.concatenate(sizes), np.concatenate(errors)
-        if np.isfinite(error[:, -1]).sum() < MIN_MEMORY:
-            # Known on few sessions outside of one block, such as a series that begins late.
-            smearing[mode], shapes[mode] = smearing[plainest], shapes[plainest]
+    plainest, columns = MODES[-1], Columns(panel)
+    for dates in reversed(KNOWN):  # not all modes at once: their forecasts fill the memory
+        modes = [mode for mode in reversed(MODES) if mode in state.stretches[-1].wide]
+        modes = [mode for mode in modes if mode.dates == dates]
+        if not modes:
             continue
-        smearing[mode] = np.log(np.nanmean(np.exp(size), axis=0))
-        scaled = error / np.exp(smearing[mode] / 2)
-        shapes[mode] = np.nanquantile(scaled, QUANTILES, axis=0).T
+        every = log_variances_in(state, columns, tickers, hide=modes)
+        for mode, found in zip(modes, every, strict=True):
+            errors, sizes = [], []
+            for ticker, each in found.items():
+                rows = each.modes == MODES.index(mode)
+                rows &= each.sessions.to_numpy() <= state.ends[-1]
+                ahead = log_variance_ahead(panel[ticker], state.steps)
+                sizes.append((ahead - each.log_variance)[rows])
+                moved = cumulative_returns(panel[ticker], max(state.steps))[:, at]
+                errors.append((moved / np.sqrt(state.steps) / np.exp(each.log_variance / 2))[rows])
+            size, error = np.concatenate(sizes), np.concatenate(errors)
+            if np.isfinite(error[:, -1]).sum() < MIN_MEMORY:
+                # Known on few sessions outside of one block, such as a series that begins late.
+                smearing[mode], shapes[mode] = smearing[plainest], shapes[plainest]
+                continue
+            smearing[mode] = np.log(np.nanmean(np.exp(size), axis=0))
+            scaled = error / np.exp(smearing[mode] / 2)
+            shapes[mode] = np.nanquantile(scaled, QUANTILES, axis=0).T
     return replace(state, smearing=smearing, shapes=shapes)
