@@ -67,9 +67,10 @@ def to_arrays(state: PanelState) -> bytes:
                 if len(ridge.own):
                     arrays[f"{key}-own_mean"] = ridge.own_mean
                     arrays[f"{key}-own_slope"] = ridge.own_slope
-        for member, network in enumerate(stretch.networks):
-            for part, array in enumerate(network.arrays()):
-                arrays[f"network-{number}-{member}-{part}"] = array
+        for kind, networks in (("network", stretch.networks), ("plain", stretch.plain)):
+            for member, network in enumerate(networks):
+                for part, array in enumerate(network.arrays()):
+                    arrays[f"{kind}-{number}-{member}-{part}"] = array
     for name, by_mode in (("smearing", state.smearing), ("shape", state.shapes)):
         arrays |= {f"{name}-{_key(mode)}": by_mode[mode] for mode in MODES if mode in by_mode}
     stream = io.BytesIO()
@@ -78,12 +79,16 @@ def to_arrays(state: PanelState) -> bytes:
 
 
 def from_arrays(
-    stored: StoredPanel, content: bytes, *, network: Sequence[tuple[int, ...]]
+    stored: StoredPanel,
+    content: bytes,
+    *,
+    network: Sequence[tuple[int, ...]],
+    plain: Sequence[tuple[int, ...]],
 ) -> PanelState:
     """Return the state of a run.
 
     Args:
-        network: the shape of each part of a network; see `Weights.shapes`.
+        network, plain: the shape of each part of a network of either kind; see `Weights.shapes`.
 
     Raises:
         ValueError: the arrays are damaged, or are not those of a panel network.
@@ -97,12 +102,16 @@ def from_arrays(
     numbers = [array for name, array in arrays.items() if name != "ends"]
     if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in numbers):
         raise ValueError("its arrays hold values that are not finite")
-    if not _fits(state, network):
+    if not _fits(state, network, plain):
         raise ValueError("its arrays do not fit together")
     return state
 
 
-def _fits(state: PanelState, network: Sequence[tuple[int, ...]]) -> bool:
+def _fits(
+    state: PanelState,
+    network: Sequence[tuple[int, ...]],
+    plain: Sequence[tuple[int, ...]],
+) -> bool:
     """Return whether every array has the shape that the others and the columns ask for."""
     steps = len(state.steps)
     shapes: list[tuple[np.ndarray, tuple[int, ...]]]
@@ -119,6 +128,8 @@ def _fits(state: PanelState, network: Sequence[tuple[int, ...]]) -> bool:
                 shapes += [(each, (steps,)) for each in (ridge.own_mean, ridge.own_slope)]
         for weights in stretch.networks:
             shapes += list(zip(weights.arrays(), network, strict=True))
+        for weights in stretch.plain:
+            shapes += list(zip(weights.arrays(), plain, strict=True))
         # The plainest mode serves what no other does.
         if MODES[-1] not in stretch.wide or {*stretch.wide} != {*stretch.har}:
             return False
@@ -137,17 +148,12 @@ def _fits(state: PanelState, network: Sequence[tuple[int, ...]]) -> bool:
 def _state(stored: StoredPanel, arrays: Mapping[str, np.ndarray]) -> PanelState:
     stretches = []
     for number in range(len(arrays["ends"]) + 1):
-        members = 0
-        while f"network-{number}-{members}-0" in arrays:
-            members += 1
         stretches.append(
             Stretch(
                 wide=_ridges(arrays, f"wide-{number}", ridge_columns, stored.steps),
                 har=_ridges(arrays, f"har-{number}", har_ridge_columns, stored.steps),
-                networks=tuple(
-                    Weights(*(arrays[f"network-{number}-{m}-{part}"] for part in range(9)))
-                    for m in range(members)
-                ),
+                networks=_networks(arrays, f"network-{number}"),
+                plain=_networks(arrays, f"plain-{number}"),
             )
         )
     return PanelState(
@@ -185,6 +191,14 @@ def _ridges(
             )
         found[mode] = ridge
     return found
+
+
+def _networks(arrays: Mapping[str, np.ndarray], key: str) -> tuple[Weights, ...]:
+    found: list[Weights] = []
+    while f"{key}-{len(found)}-0" in arrays:
+        parts = (arrays[f"{key}-{len(found)}-{part}"] for part in range(9))
+        found.append(Weights(*parts))
+    return tuple(found)
 
 
 def _by_mode(arrays: Mapping[str, np.ndarray], name: str) -> dict[Mode, np.ndarray]:

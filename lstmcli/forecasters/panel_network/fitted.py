@@ -59,7 +59,8 @@ class FittedPanel:
     @property
     def parameters(self) -> int:
         """Trainable numbers of one member."""
-        return self.state.stretches[-1].networks[0].size
+        last = self.state.stretches[-1]
+        return max(network.size for network in (*last.networks, *last.plain))
 
     @property
     def best_epochs(self) -> tuple[int, ...]:
@@ -155,7 +156,9 @@ class FittedPanel:
 
         Its errors count after `fit_end` alone: the last fit has seen all that lies before.
         """
-        last = self.history["member"] <= len(self.state.stretches[-1].networks)
+        blocks = len(self.state.ends)  # each has a member, after the first ones of the last fit
+        member, members = self.history["member"], self.recipe.members
+        last = (member <= members) | (member > members + blocks)
         return replace(
             self,
             recipe=recipe,

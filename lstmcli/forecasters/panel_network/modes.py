@@ -172,3 +172,8 @@ def hidden(modes: np.ndarray, soon: np.ndarray, least: Mode) -> np.ndarray:
 
 INPUTS = len(network_columns(MODES[0])) + FLAGS
 """F: what the network reads of a session, the flags included."""
+
+_BEFORE_DATES = INPUTS - FLAGS - len(DATES)
+
+PLAIN = (*range(_BEFORE_DATES), INPUTS - FLAGS, INPUTS - FLAGS + 1)
+"""Which inputs a network reads that knows no dates: the flags of the panel and the market last."""

@@ -20,7 +20,7 @@ from lstmcli.forecasters.panel_network.fit import (
     with_shapes,
 )
 from lstmcli.forecasters.panel_network.fitted import FittedPanel
-from lstmcli.forecasters.panel_network.modes import COLUMNS, INDEX, INPUTS, VIX
+from lstmcli.forecasters.panel_network.modes import COLUMNS, INDEX, INPUTS, PLAIN, VIX
 from lstmcli.forecasters.panel_network.network import Weights
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.training import PanelNetworkConfig, train_member
@@ -50,7 +50,8 @@ class PanelRecipe:
     forecasting each training session by a fit that has not seen it.
 
     Attributes:
-        members: networks for later sessions; each block of training dates has one more.
+        members: networks for later sessions; each block of training dates has one more. Where dates
+            of announcements are known, as many again that read none.
         threads: cores to train on; None: all.
         label: the name of the config.
         starts: whether it starts from another fit; then it forecasts each ticker alone.
@@ -211,28 +212,35 @@ class PanelRecipe:
     def _train(
         self, ready: Prepared, watch: Watch, fit: str
     ) -> tuple[tuple[Stretch, ...], pd.DataFrame]:
-        of = [BLOCKS] * self.members + list(range(BLOCKS))
-        networks, parts = [], []
-        for member, stretch in enumerate(of, start=1):
+        dates = ready.table.knows_dates()
+        of = [(BLOCKS, k, dates) for k in range(1, self.members + 1)]
+        of += [(block, self.members + 1 + block, dates) for block in range(BLOCKS)]
+        # What knows no dates forecasts sessions without them better than what learns both.
+        of += [(BLOCKS, k, False) for k in range(1, self.members + 1) if dates]
+        networks: dict[tuple[int, bool], tuple[Weights, ...]] = {}
+        parts = []
+        for member, (stretch, seed, reads) in enumerate(of, start=1):
             weights, history = train_member(
                 self.model,
                 ready.table,
                 ready.learnt[stretch],
                 held=ready.held(stretch),
                 threads=self.threads,
-                seed=member_seed(self.seed, member),
+                seed=member_seed(self.seed, seed),
                 fit=fit,
                 member=member,
                 members=len(of),
                 watch=watch,
+                dates=reads,
             )
-            networks.append(weights)
+            networks[stretch, reads] = (*networks.get((stretch, reads), ()), weights)
             parts.append(history)
         stretches = tuple(
             Stretch(
                 ready.wide[number],
                 ready.har[number],
-                tuple(w for w, stretch in zip(networks, of, strict=True) if stretch == number),
+                networks.get((number, True), ()),
+                networks.get((number, False), ()),
             )
             for number in range(BLOCKS + 1)
         )
@@ -262,6 +270,7 @@ class PanelRecipe:
                 stored,
                 files[ARRAYS],
                 network=Weights.shapes(INPUTS, self.model.units, self.model.hidden),
+                plain=Weights.shapes(len(PLAIN), self.model.units, self.model.hidden),
             ),
             tickers=stored.tickers,
             fit_end=pd.Timestamp(stored.fit_end),

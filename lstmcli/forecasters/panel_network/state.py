@@ -22,12 +22,15 @@ class Stretch:
 
     Attributes:
         wide, har: ridges by mode; a mode without training rows has none.
-        networks: one, or several whose corrections are averaged.
+        networks: several whose corrections are averaged.
+        plain: those that read no dates. They alone serve sessions whose dates are not known, where
+            there are any, and all together the others.
     """
 
     wide: Mapping[Mode, Ridge]
     har: Mapping[Mode, Ridge]
     networks: tuple[Weights, ...]
+    plain: tuple[Weights, ...] = ()
 
     def served(self, mode: Mode) -> Mode:
         """Return the richest mode that was trained and reads no more than `mode` does."""
@@ -74,7 +77,7 @@ class PanelState:
         last = self.stretches[-1]
         return replace(
             self,
-            stretches=(Stretch(_alone(last.wide), _alone(last.har), last.networks),),
+            stretches=(replace(last, wide=_alone(last.wide), har=_alone(last.har)),),
             ends=self.ends[:0],
             smearing=_alone(self.smearing),
             shapes=_alone(self.shapes),
@@ -82,7 +85,7 @@ class PanelState:
 
     def bare(self) -> PanelState:
         """Return the ridges without networks."""
-        bare = tuple(replace(each, networks=()) for each in self.stretches)
+        bare = tuple(replace(each, networks=(), plain=()) for each in self.stretches)
         return replace(self, stretches=bare)
 
     def untuned(self) -> PanelState:

@@ -29,6 +29,9 @@ LEVELS = np.asarray(QUANTILES[1:-1], np.float32)
 SAMPLED = 200_000
 """Rows from which the scale of the losses is taken."""
 
+NO_DATES = Mode(panel=True, market=True, dates=0)
+"""Reads all but the dates of announcements."""
+
 _K, _A, _M = len(COLUMNS), len(STEPS), len(MODES)
 _VARIANCE = slice(_K, _K + _A)
 _RETURN = slice(_K + _A, _K + 2 * _A)
@@ -205,14 +208,23 @@ class TrainingTable:
         residual, error = _targets(values, modes)
         return Batch(x, residual, error, counts.astype(np.float32))
 
-    def scales(self, learnt: np.ndarray) -> Scales:
-        """Return what the losses are divided by, from rows in their richest mode."""
+    def scales(self, learnt: np.ndarray, *, dates: bool = True) -> Scales:
+        """Return what the losses are divided by, from rows in their richest mode.
+
+        Args:
+            dates: whether it may read the dates of announcements.
+        """
         parts = []
         every = max(1, int(self._counts.sum()) // SAMPLED)
         for at in self._at:
             rows = at[(at >= 0) & learnt]
             rows = rows[self._counts[rows]][::every]
-            parts.append(_targets(self._table[rows], self._modes[rows]))
+            modes = (
+                self._modes[rows]
+                if dates
+                else hidden(self._modes[rows], self._soon[rows], NO_DATES)
+            )
+            parts.append(_targets(self._table[rows], modes))
             self.release()
         residual, error = (np.concatenate(part) for part in zip(*parts, strict=True))
         quantiles = np.quantile(error, LEVELS, axis=0).T  # (A, Q)
@@ -225,6 +237,10 @@ class TrainingTable:
             quantiles.astype(np.float32),
             np.maximum(pinball, 1e-6).astype(np.float32),
         )
+
+    def knows_dates(self) -> bool:
+        """Return whether the dates of announcements are known on any session."""
+        return bool((self._modes != hidden(self._modes, self._soon, NO_DATES)).any())
 
     def __len__(self) -> int:
         return len(self._at)

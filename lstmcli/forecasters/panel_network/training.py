@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationInfo, field_validator
 
-from lstmcli.forecasters.panel_network.modes import INPUTS
+from lstmcli.forecasters.panel_network.modes import INPUTS, PLAIN
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, build
 from lstmcli.forecasters.panel_network.table import LEVELS, Batch, Scales, TrainingTable
 from lstmcli.forecasters.training import HISTORY_COLUMNS, Epoch, Watch
@@ -131,6 +131,7 @@ class Member:
     Args:
         start: what the network has learnt before, to go on with few tickers; else its weights
             are random.
+        dates: whether it reads the dates of announcements.
     """
 
     def __init__(
@@ -140,13 +141,15 @@ class Member:
         *,
         seed: int,
         start: Weights | None = None,
+        dates: bool = True,
     ) -> None:
         import keras
         import tensorflow as tf
 
         keras.utils.set_random_seed(seed)
         self._config = config
-        self._network = build(INPUTS, config.units, config.hidden, config.dropout)
+        inputs = INPUTS if dates else len(PLAIN)
+        self._network = build(inputs, config.units, config.hidden, config.dropout)
         if start is not None:
             self._network.set_weights(start.arrays())
         self._optimizer = keras.optimizers.AdamW(
@@ -246,8 +249,15 @@ class Batches:
     """Random batches of a table: batch n is the same whenever it is asked for."""
 
     def __init__(
-        self, table: TrainingTable, config: PanelNetworkConfig, learnt: np.ndarray, *, seed: int
+        self,
+        table: TrainingTable,
+        config: PanelNetworkConfig,
+        learnt: np.ndarray,
+        *,
+        seed: int,
+        dates: bool = True,
     ) -> None:
+        self._dates = dates
         self._table, self._config, self._learnt, self._seed = table, config, learnt, seed
         self._spans: list[tuple[np.ndarray, np.ndarray]] = []  # tickers and sessions
         for axis in table.axes:
@@ -283,7 +293,7 @@ class Batches:
         tickers = np.sort(generator.choice(there, size, replace=False))
         if number % RELEASED == 0:
             self._table.release()
-        return self._table.batch(
+        batch = self._table.batch(
             tickers,
             sessions,
             panel=generator.random(size) >= self._config.hide_panel,
@@ -291,10 +301,11 @@ class Batches:
             dates=self._dates_shown(generator.random(size)),
             learnt=self._learnt,
         )
+        return batch if self._dates else batch._replace(x=batch.x[..., PLAIN])
 
     def _dates_shown(self, draws: np.ndarray) -> np.ndarray:
         """Return how many sessions ahead dates are shown to each history, (B,)."""
-        hide = self._config.hide_dates
+        hide = self._config.hide_dates if self._dates else 1.0
         return np.select([draws < hide, draws < (1 + hide) / 2], [0, SOON], AHEAD)
 
 
@@ -312,6 +323,7 @@ def train_member(
     watch: Watch,
     scales: Scales | None = None,
     start: Weights | None = None,
+    dates: bool = True,
 ) -> tuple[Weights, pd.DataFrame]:
     """Return the weights of one trained network, and its history.
 
@@ -323,13 +335,13 @@ def train_member(
         held: (S,) those whose loss is shown as that of validation; it decides nothing.
         threads: cores to use; None: all.
         scales: of the loss; None: of the rows that are learnt from.
-        start: see `Member`.
+        start, dates: see `Member`.
     """
     load_tensorflow(Threads.choose(threads))
-    batches = Batches(table, config, learnt, seed=seed)
-    validation = None if held is None else Batches(table, config, held, seed=seed)
-    scales = scales or table.scales(learnt)
-    trained = Member(config, scales, seed=seed, start=start)
+    batches = Batches(table, config, learnt, seed=seed, dates=dates)
+    validation = None if held is None else Batches(table, config, held, seed=seed, dates=dates)
+    scales = scales or table.scales(learnt, dates=dates)
+    trained = Member(config, scales, seed=seed, start=start, dates=dates)
     key, epochs = f"{fit}-{member}", config.epochs
 
     def evaluate(some: Batches | None) -> float:

@@ -14,7 +14,7 @@ import pandas as pd
 from lstmcli.errors import NoDataError, shell_word
 from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
 from lstmcli.forecasters.panel_network.fit import log_variance_ahead, predictions
-from lstmcli.forecasters.panel_network.network import STEPS
+from lstmcli.forecasters.panel_network.network import STEPS, Weights
 from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.panel_network.training import (
     EVERY,
@@ -49,29 +49,43 @@ def tune(start: FittedPanel, past: Panel, watch: Watch, fit: str) -> FittedPanel
     learnt = np.ones(len(table.sessions), bool)
     if not Batches(table, recipe.model, learnt, seed=recipe.seed):
         raise _too_few(past, recipe.model)
-    networks, parts = [], []
-    for member in range(1, recipe.members + 1):
-        weights, history = train_member(
+    kinds = [(before.plain, False)] if before.plain else []
+    kinds += [(before.networks, True)] if before.networks and table.knows_dates() else []
+    of = [
+        (number, starts[(number - 1) % len(starts)], dates)
+        for starts, dates in kinds or [(before.networks, True)]
+        for number in range(1, recipe.members + 1)
+    ]
+    networks: dict[bool, tuple[Weights, ...]] = {}
+    parts = []
+    for member, (number, weights, dates) in enumerate(of, start=1):
+        tuned, history = train_member(
             recipe.model,
             table,
             learnt,
             held=None,
             threads=recipe.threads,
-            seed=member_seed(recipe.seed, member),
+            seed=member_seed(recipe.seed, number),
             fit=fit,
             member=member,
-            members=recipe.members,
+            members=len(of),
             watch=watch,
-            start=before.networks[(member - 1) % len(before.networks)],
+            start=weights,
+            dates=dates,
         )
-        networks.append(weights)
+        networks[dates] = (*networks.get(dates, ()), tuned)
         parts.append(history)
+    after = replace(
+        before,
+        networks=networks.get(True, before.networks),
+        plain=networks.get(False, before.plain),
+    )
     last = past.sessions()[-1]
     return replace(
         start,
         state=replace(
             state,
-            stretches=(before, replace(before, networks=tuple(networks))),
+            stretches=(before, after),
             ends=np.array([last], "datetime64[ns]"),
         ),
         tickers=tuple(past),

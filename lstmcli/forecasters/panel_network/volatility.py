@@ -10,8 +10,8 @@ import pandas as pd
 
 from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.inputs import inputs_of
-from lstmcli.forecasters.panel_network.modes import MODES, Mode, hidden
-from lstmcli.forecasters.panel_network.network import STEPS, corrections
+from lstmcli.forecasters.panel_network.modes import MODES, PLAIN, Mode, hidden
+from lstmcli.forecasters.panel_network.network import STEPS, Weights, corrections
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
 
@@ -26,6 +26,8 @@ CRPS_SHARE = 0.75
 
 HAR_WEIGHT = 0.1
 """Share of the HAR ridge in the logarithm of variance."""
+
+_READS_DATES = np.array([mode.dates > 0 for mode in MODES])
 
 TOGETHER = 16
 """Tickers whose columns are in memory at once."""
@@ -81,7 +83,7 @@ def _of_group(
             for block, c in zip(blocks, group, strict=True)
         ]
         chosen = [n for n, rows in enumerate(here) if len(rows)]
-        inputs, firsts = [], []
+        inputs, firsts, dated = [], [], []
         for n in chosen:
             first, end = max(here[n][0] - RUN_IN, 0), here[n][-1] + 1
             part = group[n]
@@ -90,7 +92,8 @@ def _of_group(
             x[~part.known[first:end]] = 0.0
             inputs.append(x)
             firsts.append(first)
-        heads = _corrections(stretch, inputs)
+            dated.append(_READS_DATES[modes])
+        heads = _corrections(stretch, inputs, dated)
         for n, first, both in zip(chosen, firsts, heads, strict=True):
             rows, into = here[n], result[n]
             into.modes[rows] = served[into.modes[rows]]
@@ -103,12 +106,37 @@ def _of_group(
     return result
 
 
-def _corrections(stretch: Stretch, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return p and δ (T, 2, A) of each history, the mean over the networks."""
-    if not stretch.networks:
-        return [np.zeros((len(x), 2, len(STEPS))) for x in inputs]
-    members = [corrections(weights, inputs) for weights in stretch.networks]
-    return [np.asarray(np.mean(each, axis=0, dtype=float)) for each in zip(*members, strict=True)]
+def _corrections(
+    stretch: Stretch, inputs: Sequence[np.ndarray], dated: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Return p and δ (T, 2, A) of each history: the mean over the networks that serve a session.
+
+    Args:
+        inputs: (T, F) of each history.
+        dated: (T,) whether dates of announcements are known at a session.
+    """
+    plain = _sum_of(stretch.plain, [x[:, PLAIN] for x in inputs])
+    # Networks that read dates have nothing to say of a history that never knows one.
+    asked = [n for n, each in enumerate(dated) if each.any() or not stretch.plain]
+    found = dict(zip(asked, _sum_of(stretch.networks, [inputs[n] for n in asked]), strict=True))
+    members, count = len(stretch.networks) + len(stretch.plain), max(len(stretch.plain), 1)
+    heads = []
+    for number, every in enumerate(plain):
+        mean = every / count
+        if number in found:
+            here = dated[number] if stretch.plain else slice(None)
+            mean[here] = (every[here] + found[number][here]) / max(members, 1)
+        heads.append(mean)
+    return heads
+
+
+def _sum_of(networks: Sequence[Weights], inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the sum of the corrections (T, 2, A) of some networks for each history."""
+    total = [np.zeros((len(x), 2, len(STEPS))) for x in inputs]
+    for weights in networks:
+        for into, each in zip(total, corrections(weights, inputs), strict=True):
+            into += each
+    return total
 
 
 def at_steps(corrections: np.ndarray, steps: np.ndarray) -> np.ndarray:
