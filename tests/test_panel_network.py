@@ -17,7 +17,7 @@ from lstmcli.forecasters.panel_network import FittedPanel, PanelRecipe
 from lstmcli.forecasters.panel_network import recipe as module
 from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.fit import least_sessions, prepare, ridge_steps
-from lstmcli.forecasters.panel_network.modes import INPUTS, MODES, Mode
+from lstmcli.forecasters.panel_network.modes import INPUTS, MODES, PLAIN, Mode
 from lstmcli.forecasters.panel_network.network import Weights
 from lstmcli.forecasters.panel_network.training import Batches, PanelNetworkConfig
 from lstmcli.forecasters.panel_network.volatility import (
@@ -42,14 +42,13 @@ def recipe(horizon: int = 20, **changes) -> PanelRecipe:
     return PanelRecipe(horizon=horizon, model=SMALL, members=1, **changes)
 
 
-def random_member(config, table, learnt, *, seed, fit, member, **_) -> tuple:
+def random_member(config, table, learnt, *, seed, fit, member, dates=True, **_) -> tuple:
     """Stand in for `train_member`: a network that corrects something, of each member other."""
     del seed
     u, w = config.units, config.hidden
     seen = float(Batches(table, config, learnt, seed=1)[0].residual.sum())
     generator = np.random.default_rng(member)
-    shapes = [(INPUTS, 4 * u), (u, 4 * u), (4 * u,), (INPUTS + u, w), (w,), (w, w), (w,)]
-    shapes += [(w, 8), (8,)]
+    shapes = Weights.shapes(INPUTS if dates else len(PLAIN), u, w)
     weights = Weights.of([0.2 * generator.standard_normal(shape) for shape in shapes])
     row = {"fit": fit, "member": member, "epoch": 0, "loss": seen, "validation_loss": seen}
     return weights, pd.DataFrame([{**row, "seconds": 0.0}])[list(HISTORY_COLUMNS)]
@@ -201,7 +200,7 @@ def test_each_session_of_the_fit_is_forecast_by_the_block_that_has_not_seen_it()
     begin = np.datetime64("1900-01-01")
     for number, stretch in enumerate(found.state.stretches):
         others = tuple(
-            each if n == number else replace(each, networks=())
+            each if n == number else replace(each, networks=(), plain=())
             for n, each in enumerate(found.state.stretches)
         )
         state = replace(found.state, stretches=others)
