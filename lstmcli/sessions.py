@@ -156,6 +156,14 @@ def opening_times(calendar: str, sessions: pd.DatetimeIndex) -> pd.DatetimeIndex
     return _times(calendar, sessions, "opens", otherwise=sessions.tz_localize("UTC"))
 
 
+def trading_time(calendar: str, session: pd.Timestamp) -> tuple[datetime, datetime] | None:
+    """Return when a session opens and closes, UTC; None where no exchange calendar knows it."""
+    hours = _trading_hours(calendar, session, session)
+    if hours is None or session not in hours.opens.index:
+        return None
+    return hours.opens.loc[session].to_pydatetime(), hours.closes.loc[session].to_pydatetime()
+
+
 def _closes(calendar: str, sessions: pd.DatetimeIndex) -> pd.DatetimeIndex:
     ends_of_days = sessions.tz_localize("UTC") + timedelta(days=1)
     return _times(calendar, sessions, "closes", otherwise=ends_of_days)

@@ -157,6 +157,8 @@ def check_parses(line: str) -> None:
     while hasattr(command, "commands"):
         if "list" in command.commands and (not arguments or arguments[0].startswith("-")):
             arguments = ["list", *arguments]  # as `ListsByDefault` reads it
+        if name == "events" and arguments[0].upper() == arguments[0]:
+            arguments = ["list", *arguments]  # as `ListsTickers` reads it
         name, *arguments = arguments
         command = command.commands[name]
     with suppress(typer.Exit), command.make_context(name, arguments):  # --help exits

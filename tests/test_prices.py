@@ -121,8 +121,12 @@ def test_two_sources_mean_one_dividend():
     rows = [dividend("2017-01-24", 0.25), dividend("2017-01-24", np.nan, known_on="2016-12-09")]
     found = basis_of(PAYER, *rows, source=["user", "calendar"])
     assert found.declared == (Dividend(DAY("2017-01-24"), 0.25),)
+    # Of which the sources differ by a day.
+    rows[1] = dividend("2017-01-23", np.nan, known_on="2016-12-09")
+    found = basis_of(PAYER, *rows, source=["user", "calendar"])
+    assert found.declared == (Dividend(DAY("2017-01-24"), 0.25),)
     # An ex-date whose amount nobody states.
-    alone = basis_of(PAYER, rows[1], dividend("2017-01-10", 0.1))
+    alone = basis_of(PAYER, rows[1], dividend("2017-01-05", 0.1))
     assert (alone.kind, alone.warning) == (TOTAL_RETURN, None)
 
 
@@ -333,7 +337,8 @@ def test_dividends_need_the_column_and_withdrawn_ones_no_amount(workspace, lstm:
 
 def test_dividends_are_listed_with_their_amounts(workspace, lstm: Lstm):
     declare(lstm, "GOOG,2008-10-20,2008-10-01,2.5,", "GOOG,2008-11-20,2008-10-01,12.75,")
-    head, line = lstm("events", "list").out.splitlines()
+    *dates, head, line = lstm("events", "list").out.splitlines()
+    assert dates[1].split() == ["GOOG", *["not", "known"] * 2, "2008-10-20", "2.5"]
     assert head.split()[-1] == "amounts"
     assert line.endswith("2.5 to 12.75")
     (kind,) = json.loads(lstm("events", "--kind", "ex_dividend", "--json").out)["events"]

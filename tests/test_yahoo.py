@@ -73,6 +73,7 @@ def test_a_first_fetch_stores_every_settled_session(workspace, mrk, yahoo):
     assert meta.source["name"] == "yahoo"
     assert {request.host for request in yahoo.requests} <= {
         "fc.yahoo.com",
+        "finance.yahoo.com",
         "query1.finance.yahoo.com",
         "query2.finance.yahoo.com",
     }
@@ -453,10 +454,10 @@ def test_a_missing_split_is_refused(workspace, mrk):
 def test_a_damaged_cache_of_yfinance_is_made_anew(workspace, mrk, yahoo):
     from yfinance.cache import _TzCacheManager
 
-    from lstmcli.sources.yahoo import _open_cache
+    from lstmcli.sources.yahoo_client import open_cache
 
     get(workspace)
-    _open_cache(workspace.cache)  # as in a new process
+    open_cache(workspace.cache)  # as in a new process
     for path in (workspace.cache / "yfinance").glob("*.db*"):
         path.write_bytes(b"not a database" * 500)
     yahoo.move_clock(LATER)

@@ -1,5 +1,7 @@
 """Yahoo on loopback: an HTTPS proxy that ends TLS for `*.yahoo.com` itself.
 
+The SEC is there, too, where a test gives it filings.
+
 The real yfinance client talks to it, in this process or in a subprocess, because
 curl takes its proxy and its certificates from the environment. Bars are kept as
 traded, with dividends and splits beside them, and are rendered as of a settable
@@ -29,8 +31,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import trustme
+from yahoo_announcements import NO_TABLE, Announcement, calendar_of, page_of
 from yahoo_rows import chart, chart_meta
 
+PAGE = "/calendar/earnings"
+SEC = ("www.sec.gov", "data.sec.gov")
 GONE = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
 
 
@@ -50,6 +55,9 @@ class Listing:
     currency: str = "USD"
     opens: clock_time = clock_time(9, 30)
     closes: clock_time = clock_time(16, 0)
+    kind: str = "EQUITY"
+    announcements: list[Announcement] = field(default_factory=list)
+    ex_date: str | None = None  # the newest one that Yahoo's calendar states
 
 
 @dataclass
@@ -71,6 +79,7 @@ class Request:
     host: str
     path: str
     query: dict[str, str]
+    agent: str = ""
 
 
 def traded(first: str, count: int, *, seed: int = 0, price: float = 100.0) -> pd.DataFrame:
@@ -96,6 +105,8 @@ class YahooServer:
     def __init__(self, folder: Path) -> None:
         self.listings: dict[str, Listing] = {}
         self.raw: dict[str, dict[str, Any]] = {}
+        self.pages: dict[str, str] = {}  # of announcements, in place of what a listing gives
+        self.filings: dict[str, dict[str, Any]] | None = None  # of the SEC, by the end of the path
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.leaks: list[str] = []
@@ -103,7 +114,7 @@ class YahooServer:
         authority = trustme.CA()
         self.certificate = folder / "yahoo-ca.pem"
         authority.cert_pem.write_to_path(str(self.certificate))
-        leaf = authority.issue_cert("yahoo.com", "*.yahoo.com", "*.finance.yahoo.com")
+        leaf = authority.issue_cert("yahoo.com", "*.yahoo.com", "*.finance.yahoo.com", *SEC)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.set_alpn_protocols(["http/1.1"])
         leaf.configure_cert(self.tls)
@@ -149,6 +160,15 @@ class YahooServer:
         path = f"/v8/finance/chart/{symbol}"
         return [r for r in self.requests if r.path == path and "period1" in r.query]
 
+    def asked_about_announcements(self) -> list[Request]:
+        """Return the requests for dates of announcements, without those for a crumb."""
+        return [r for r in self.requests if r.path == PAGE or "calendarEvents" in str(r.query)]
+
+    def knows(self, host: str) -> bool:
+        """Return whether a host is one that this server plays."""
+        of_yahoo = host == "yahoo.com" or host.endswith(".yahoo.com")
+        return of_yahoo or (self.filings is not None and host in SEC)
+
     def fault_for(self, path: str) -> Fault | None:
         for fault in self.faults:
             if fault.path in path and fault.times > 0:
@@ -168,6 +188,13 @@ class YahooServer:
             return 404, ""
         if request.host == "guce.yahoo.com":
             return 200, "<html>consent</html>"
+        if request.host in SEC:
+            found = (self.filings or {}).get(symbol)
+            return (404, "") if found is None else (200, json.dumps(found))
+        if request.path == PAGE:
+            return self._page(request.query["symbol"])
+        if "quoteSummary" in path and request.query.get("modules") == "calendarEvents":
+            return self._calendar(unquote(symbol))
         if path == "/v8/finance/chart":
             return self._chart(unquote(symbol), request.query)
         if "quoteSummary" in path:
@@ -177,6 +204,23 @@ class YahooServer:
         if "fundamentals-timeseries" in path:
             return 200, json.dumps({"timeseries": {"result": [], "error": None}})
         return 404, json.dumps({"error": GONE})
+
+    def _page(self, symbol: str) -> tuple[int, str]:
+        listing = self.listings.get(symbol)
+        if symbol in self.pages or listing is None:
+            return 200, self.pages.get(symbol, NO_TABLE)
+        today = self.now.astimezone(ZoneInfo(listing.zone)).date()
+        return 200, page_of(symbol, listing.announcements, today)
+
+    def _calendar(self, symbol: str) -> tuple[int, str]:
+        listing, facts = self.listings.get(symbol), self.raw.get(symbol)
+        kind = listing.kind if listing else (facts or {}).get("type", "EQUITY")
+        if kind != "EQUITY" or (listing is None and facts is None):
+            return 404, json.dumps({"quoteSummary": {"result": None, "error": GONE}})
+        if listing is None:
+            return 200, json.dumps(calendar_of([], self.now.date(), None))
+        today = self.now.astimezone(ZoneInfo(listing.zone)).date()
+        return 200, json.dumps(calendar_of(listing.announcements, today, listing.ex_date))
 
     def _chart(self, symbol: str, query: dict[str, str]) -> tuple[int, str]:
         facts, listing = self.raw.get(symbol), self.listings.get(symbol)
@@ -237,7 +281,7 @@ def _render(listing: Listing, symbol: str, query: dict[str, str], now: datetime)
         zone=listing.zone,
         exchange=listing.exchange,
         currency=listing.currency,
-        kind="EQUITY",
+        kind=listing.kind,
         first=at(sessions[0], listing.opens),
         regular=(at(trading_day, listing.opens), at(trading_day, listing.closes)),
         now=now,
@@ -282,7 +326,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_CONNECT(self) -> None:
         host = self.path.partition(":")[0]
-        if host != "yahoo.com" and not host.endswith(".yahoo.com"):
+        if not self.server.yahoo.knows(host):
             self.server.yahoo.leaks.append(host)
             self.send_error(403)
             return
@@ -309,7 +353,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        request = Request(self.host, unquote(parts.path), query)
+        agent = self.headers.get("User-Agent", "")
+        request = Request(self.host, unquote(parts.path), query, agent)
         yahoo.requests.append(request)
         fault = yahoo.fault_for(request.path)
         status, body = yahoo.answer(request)

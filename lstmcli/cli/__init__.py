@@ -78,7 +78,7 @@ def _exit_codes() -> str:
 
 
 def _environment() -> str:
-    return "\n".join(f"    {name:<14}  {meaning}" for name, meaning in ENVIRONMENT.items())
+    return "\n".join(f"    {name:<16}  {meaning}" for name, meaning in ENVIRONMENT.items())
 
 
 app = typer.Typer(

@@ -18,7 +18,8 @@ EVERYWHERE = [
 
 ENVIRONMENT = {
     "LSTM_WORKSPACE": "where everything is kept, unless --workspace says so",
-    "LSTM_NOW": "the clock, such as 2024-03-08T18:00-05:00: ISO, with zone",
+    "LSTM_NOW": "the clock: ISO with zone, as 2024-03-08T18:00-05:00",
+    "LSTM_SEC_CONTACT": "your mail address; without it the SEC is not asked",
     "NO_COLOR": "no colours",
 }
 """Variables that commands read, with what they do."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lstmcli.cli.event_dates import dates_as_json, print_dates
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsJson,
-    ListsByDefault,
+    ListsTickers,
     Quiet,
     Tickers,
+    Universe,
     WorkspaceFolder,
+    highest,
     named_tickers,
     prepare,
     print_json,
@@ -23,18 +27,27 @@ from lstmcli.cli.terminal import (
 )
 from lstmcli.digits import in_words
 
-events = typer.Typer(rich_markup_mode=None, cls=ListsByDefault)
+if TYPE_CHECKING:
+    from lstmcli.pipeline.events import StoredEvents
+
+FETCHED = ("earnings", "ex_dividend")
+"""Kinds that have a table of their own."""
+
+events = typer.Typer(rich_markup_mode=None, cls=ListsTickers)
 
 
 @events.callback()
 def _events() -> None:
-    """List or import events of tickers.
+    """List, fetch or import events of tickers.
 
-    An event is what a ticker is known to have on a coming session. A config
-    reads events of your own as `future: [user:NAME]`. Without a command: list.
+    An event is what a ticker is known to have on a coming session: an
+    announcement of results, an ex-date, or one of your own, which a config
+    reads as `future: [user:NAME]`. Without a command: list.
 
     \b
-    lstm events list
+    lstm events
+    lstm events MRK
+    lstm events fetch MRK
     lstm events import launches.csv --kind launch
     """
 
@@ -49,7 +62,9 @@ def list_(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """List stored events by kind.
+    """List when tickers report next, and other events by kind.
+
+    With the day since when a date is known, and who said so.
 
     \b
     lstm events list
@@ -57,53 +72,92 @@ def list_(
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import events as pipeline
+    from lstmcli.pipeline.known_dates import known_dates
+    from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    named = named_tickers(tickers, None)
-    found = pipeline.stored_events(Workspace(workspace), named, kind=kind)
+    named, session = named_tickers(tickers, None), Session(Workspace(workspace))
+    dates = [] if kind else known_dates(session, named)
+    found = pipeline.stored_events(
+        session.workspace, named, kind=kind, known=[each.ticker for each in dates]
+    )
     if as_json:
         print_json(
             {
-                "events": [
-                    {
-                        "kind": stored.kind,
-                        "tickers": list(stored.tickers),
-                        "statements": stored.statements,
-                        "first_session": stored.first.date(),
-                        "last_session": stored.last.date(),
-                        "amounts": stored.amounts,
-                    }
-                    for stored in found
-                ]
+                "announcements": [dates_as_json(each) for each in dates],
+                "events": [_kind_as_json(stored) for stored in found],
             }
         )
-    elif not found:
+        return 0
+    # Dates that were fetched are in the table of dates; of dividends a user states amounts.
+    others = [each for each in found if kind or each.amounts or each.kind not in FETCHED]
+    if dates:
+        print_dates(dates)
+    if dates and others:
+        print()
+    if others:
+        _print_kinds(others)
+    if not dates and not others:
         print(f"no events in {workspace}")
-        say_next("lstm events import FILE --kind NAME", quiet=quiet)
-    else:
-        rows = [
-            [
-                stored.kind,
-                _shown(stored.tickers),
-                f"{stored.statements:,}",
-                f"{stored.first:%Y-%m-%d}",
-                f"{stored.last:%Y-%m-%d}",
-                _amounts(stored.amounts),
-            ]
-            for stored in found
-        ]
-        head = ["kind", "tickers", "statements", "first", "last", "amounts"]
-        if not any(row[-1] for row in rows):
-            head, rows = head[:-1], [row[:-1] for row in rows]
-        print_table(head, rows, left=2)
+        say_next("lstm events fetch", quiet=quiet)
     return 0
+
+
+@events.command("fetch")
+def fetch(
+    tickers: Tickers = None,
+    universe: Universe = None,
+    workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Ask when tickers report.
+
+    Yahoo is asked for past and next announcements and the next ex-date; once a
+    day for each ticker, as lstm fetch, predict and daily do by themselves. With
+    LSTM_SEC_CONTACT set, the SEC is asked for past filings of US companies.
+    No ticker: every stored share whose bars came from Yahoo.
+
+    \b
+    lstm events fetch
+    lstm events fetch MRK
+    """
+    prepare(quiet=quiet)
+    from lstmcli.pipeline.announcement_fetch import fetch_named
+    from lstmcli.pipeline.known_dates import known_dates
+    from lstmcli.pipeline.session import Session
+    from lstmcli.store import Workspace
+
+    session = Session(Workspace(workspace))
+    done = fetch_named(session, named_tickers(tickers, universe))
+    for ticker in done.without_results:
+        say(f"{ticker}: not asked for: only the shares of companies report", quiet=quiet)
+    for ticker in done.asked_before:
+        say(f"{ticker}: was asked for today already", quiet=quiet)
+    dates = known_dates(session, done.tickers) if done.tickers else []
+    if as_json:
+        print_json(
+            {
+                "announcements": [dates_as_json(each) for each in dates],
+                "asked": list(done.asked),
+                "new": done.added,
+            }
+        )
+    elif dates:
+        print_dates(dates)
+    if done.note and not done.errors:
+        say(f"warning: {done.note}", quiet=quiet)
+    return highest(done.errors, as_json=as_json)
 
 
 @events.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file.")],
     kind: Annotated[
-        str, typer.Option("--kind", metavar="NAME", help="Stored as user:NAME, or ex_dividend.")
+        str,
+        typer.Option(
+            "--kind", metavar="NAME", help="earnings, ex_dividend, or a name of yours: user:NAME."
+        ),
     ],
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     as_json: AsJson = False,
@@ -115,12 +169,16 @@ def import_(
     known that the ticker has an event on that session. It may have these, too:
 
     \b
-      timing  before, after, unknown (of the trading hours)
+      timing  before, during, after, unknown (of the trading hours)
       status  expected, confirmed, reported, withdrawn
       amount  a number
 
     Dates are written as 2024-03-08. The newest statement about a session holds;
     status withdrawn takes an event back.
+
+    session is the one whose prices react first: what comes after the close moves
+    the next session. The kind earnings is for announcements of results; your dates
+    go before those that were fetched.
 
     The kind ex_dividend declares dividends: session is the ex-date, and amount is
     needed: per share, in the currency and the shares of known_on. Two dividends of
@@ -129,6 +187,7 @@ def import_(
     \b
     lstm events import launches.csv --kind launch
     lstm events import dividends.csv --kind ex_dividend
+    lstm events import reports.csv --kind earnings
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import events as pipeline
@@ -153,6 +212,35 @@ def import_(
     )
     say_next(f"lstm events list --kind {done.kind}", quiet=quiet)
     return 0
+
+
+def _kind_as_json(stored: StoredEvents) -> dict[str, object]:
+    return {
+        "kind": stored.kind,
+        "tickers": list(stored.tickers),
+        "statements": stored.statements,
+        "first_session": stored.first.date(),
+        "last_session": stored.last.date(),
+        "amounts": stored.amounts,
+    }
+
+
+def _print_kinds(found: Sequence[StoredEvents]) -> None:
+    rows = [
+        [
+            stored.kind,
+            _shown(stored.tickers),
+            f"{stored.statements:,}",
+            f"{stored.first:%Y-%m-%d}",
+            f"{stored.last:%Y-%m-%d}",
+            _amounts(stored.amounts),
+        ]
+        for stored in found
+    ]
+    head = ["kind", "tickers", "statements", "first", "last", "amounts"]
+    if not any(row[-1] for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    print_table(head, rows, left=2)
 
 
 def _amounts(amounts: tuple[float, float] | None) -> str:

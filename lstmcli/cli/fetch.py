@@ -75,6 +75,9 @@ def fetch(
         bool,
         typer.Option("--replace", help="Replace stored bars that the new ones do not join."),
     ] = False,
+    bars_only: Annotated[
+        bool, typer.Option("--bars-only", help="Of Yahoo: leave out when companies report.")
+    ] = False,
     universe: Universe = None,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     as_json: AsJson = False,
@@ -82,7 +85,8 @@ def fetch(
 ) -> int:
     """Bring bars up to date.
 
-    No ticker: every stored one; with --market, every stored market series.
+    No ticker: every stored one; with --market, every stored market series. With
+    the bars of Yahoo comes when a company reports, once a day: lstm events.
 
     \b
     lstm fetch MRK MDT
@@ -100,6 +104,12 @@ def fetch(
         if result.error is None:
             say(_line(result), quiet=quiet)
 
+    if bars_only and (market or source not in (None, "yahoo") or file is not None):
+        without = "a file" if file is not None else "--market" if market else f"--source {source}"
+        raise ConfigError(
+            f"Expected --bars-only with bars of Yahoo. Received: it with {without}.",
+            hint="leave out --bars-only: no other bars bring anything else",
+        )
     session = Session(Workspace(workspace))
     results = pipeline.fetch(
         session,
@@ -123,6 +133,7 @@ def fetch(
             if (day := parse_day(part, "--allow-jumps"))
         ],
         replace_others=replace,
+        with_announcements=not bars_only,
         on_result=show,
     )
     if as_json:

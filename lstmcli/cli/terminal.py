@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import json
 import logging
@@ -208,6 +209,16 @@ class ListsByDefault(TyperGroup):
 
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
         if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+            arguments = ["list", *arguments]
+        return super().parse_args(context, arguments)
+
+
+class ListsTickers(ListsByDefault):
+    """Reads `lstm events MRK` as `lstm events list MRK`, too; `lstm events fetc` is a mistake."""
+
+    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
+        first = arguments[0] if arguments else "-"
+        if first[:1] != "-" and not difflib.get_close_matches(first, self.commands, n=1):
             arguments = ["list", *arguments]
         return super().parse_args(context, arguments)
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lstmcli.errors import LstmError, NoDataError, SourceError, TooYoungError, shell_word
+from lstmcli.pipeline.announcement_fetch import fetch_announcements
+from lstmcli.pipeline.announcements import Announcements
 from lstmcli.pipeline.day import TOO_YOUNG, Day, TickerDay, entry_of, write_day
 from lstmcli.pipeline.evening import Evening, OnStep
 from lstmcli.pipeline.fetch import fetch_each, series_behind
@@ -59,7 +61,10 @@ def daily(
 def _run(evening: Evening) -> Day:
     """Take the steps. Each takes the tickers that nothing has stopped yet."""
     stored = evening.workspace.bars.tickers()
-    _fetch(evening)
+    with Announcements(evening.session) as announcements:
+        _fetch(evening, announcements)
+        _fetch_announcements(evening, announcements)
+    _note_announcements(evening, announcements)
     _fetch_market(evening, new=[day for day in evening.ready() if day.ticker not in stored])
     retrain(evening)
     _forecast(evening)
@@ -70,8 +75,12 @@ def _run(evening: Evening) -> Day:
     return evening.day
 
 
-def _fetch(evening: Evening) -> None:
-    """Ask the sources for the sessions that have settled and are not stored."""
+def _fetch(evening: Evening, announcements: Announcements) -> None:
+    """Ask the sources for the sessions that have settled and are not stored.
+
+    What Yahoo knows of a ticker's announcements is asked for right after its bars: the pause
+    before the next ticker is the same for both.
+    """
     behind = {
         day.ticker: day
         for day in evening.day.tickers
@@ -82,7 +91,7 @@ def _fetch(evening: Evening) -> None:
     if not behind:
         return
     evening.on_step(f"fetching {len(behind)} ticker{'s' * (len(behind) > 1)} …")
-    for result in fetch_each(evening.session, list(behind)):
+    for result in fetch_each(evening.session, list(behind), on_result=announcements.ask_after_bars):
         ticker_day = behind[result.ticker]
         if result.error is not None:
             ticker_day.error = result.error
@@ -92,6 +101,28 @@ def _fetch(evening: Evening) -> None:
             evening.log("fetch", result.status, ticker_day, rows=result.rows, added=result.added)
     for ticker_day in behind.values():
         _refuse_stale(evening, ticker_day)
+
+
+def _fetch_announcements(evening: Evening, announcements: Announcements) -> None:
+    """Ask about tickers whose bars were there already, once after each session."""
+    due = [
+        day.ticker
+        for day in evening.ready()
+        if day.session is not None and announcements.is_due(day.ticker, since=day.session.date())
+    ]
+    if due:
+        who = f"{len(due)} ticker{'s' * (len(due) > 1)}"
+        evening.on_step(f"fetching announcement dates of {who} …")
+        fetch_announcements(due, announcements)
+
+
+def _note_announcements(evening: Evening, announcements: Announcements) -> None:
+    note = announcements.note()
+    if note is not None:
+        evening.day.notes.append(note)
+        evening.log("announcements", "absent", message=note)
+    if announcements.added:
+        evening.log("announcements", "ok", added=announcements.added)
 
 
 def _fetch_market(evening: Evening, *, new: Sequence[TickerDay]) -> None:

@@ -1,9 +1,9 @@
-"""Events: import a user's file, and say what is stored."""
+"""Events: import a user's file, fetch announcement dates, and say what is stored."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -86,13 +86,18 @@ def import_events(workspace: Workspace, file: Path, *, name: str) -> Imported:
 
 
 def stored_events(
-    workspace: Workspace, tickers: Sequence[str] = (), *, kind: str | None = None
+    workspace: Workspace,
+    tickers: Sequence[str] = (),
+    *,
+    kind: str | None = None,
+    known: Collection[str] = (),
 ) -> list[StoredEvents]:
     """Return what is stored, kind by kind.
 
     Args:
         tickers: count these alone; empty means all.
         kind: `earnings`, `ex_dividend`, `user:launch`, or `launch` for short.
+        known: tickers of which something is known though nothing is stored.
 
     Raises:
         NoDataError: nothing is stored of the kind, or of a ticker.
@@ -102,13 +107,13 @@ def stored_events(
     if kind is not None:
         kinds = [kind if kind in kinds else full_kind(kind)]
     tables = {name: workspace.events.read(name, tickers) for name in kinds}
-    known = {ticker for events in tables.values() for ticker in events["ticker"].unique()}
-    unknown = [ticker for ticker in tickers if ticker not in known]
+    stored = {ticker for events in tables.values() for ticker in events["ticker"].unique()}
+    unknown = [ticker for ticker in tickers if ticker not in {*stored, *known}]
     if unknown:
         of_kind = f" of the kind {kinds[0]}" if kind else ""
         raise NoDataError(
             f"There are no events{of_kind} of {', '.join(unknown)} in {workspace.root}.",
-            hint="lstm events list",
+            hint="lstm events list" if kind else f"lstm events fetch {shell_word(unknown[0])}",
         )
     return [
         StoredEvents(

@@ -21,6 +21,7 @@ from lstmcli.errors import (
     cause_of,
     shell_word,
 )
+from lstmcli.pipeline.announcements import Announcements
 from lstmcli.pipeline.hints import complete_hint, fetch_options
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult, update
@@ -49,9 +50,13 @@ def fetch(
     calendar: str | None = None,
     allow_jumps: Collection[date] = (),
     replace_others: bool = False,
+    with_announcements: bool = True,
     on_result: Callable[[FetchResult], None] = lambda result: None,
 ) -> list[FetchResult]:
     """Bring tickers up to date and return one result for each.
+
+    With the bars of Yahoo come the announcement dates of companies, once a day; what fails
+    there is logged in a line.
 
     Without tickers: every one that the source can name, else every stored one
     (of that source, if there is one). Without a source each stored ticker comes
@@ -75,8 +80,14 @@ def fetch(
         complete_hint(error, fetch_options(store, source))
         raise
     _say_what_is_left(wanted, source)
-    with session.workspace.lock():
-        return fetch_each(
+    with session.workspace.lock(), Announcements(session) as announcements:
+
+        def after_bars(result: FetchResult) -> None:
+            on_result(result)
+            if with_announcements and not store.market:
+                announcements.ask_after_bars(result)
+
+        results = fetch_each(
             session,
             wanted,
             store=store,
@@ -85,8 +96,11 @@ def fetch(
             calendar=calendar,
             allow_jumps=allow_jumps,
             replace_others=replace_others,
-            on_result=on_result,
+            on_result=after_bars,
         )
+    if note := announcements.note():
+        log.warning("%s", note)
+    return results
 
 
 def series_behind(session: Session, at: datetime) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lstmcli.errors import LstmError, cause_of
+from lstmcli.pipeline.announcements import Announcements
 from lstmcli.pipeline.fetch import fetch_each
 from lstmcli.pipeline.market import note_without, optional_series
 from lstmcli.pipeline.session import Session
@@ -15,7 +16,9 @@ from lstmcli.store.shipped import PRETRAINED
 def first_fetch(
     session: Session, tickers: Sequence[str], *, run: str | None, say: Callable[[str], None]
 ) -> dict[str, LstmError]:
-    """Fetch tickers without bars, and the market series that the run that ships reads.
+    """Fetch tickers without bars, and what the run that ships reads beside them.
+
+    These are market series, and the dates on which companies report.
 
     Market series are fetched with a new ticker alone: a workspace of other sources stays as
     it is. Without them a forecast is a little worse, which is said.
@@ -38,13 +41,15 @@ def first_fetch(
         if not tickers:
             return {}
     series = absent_series(session) if manifest.any_ticker else []
-    with session.workspace.lock():
+    with session.workspace.lock(), Announcements(session) as announcements:
         say(f"fetching {' '.join([*tickers, *series])} …")
-        found = fetch_each(session, tickers)
+        found = fetch_each(session, tickers, on_result=announcements.ask_after_bars)
         came = [result for result in found if result.error is None]
         for result in fetch_series(session, series if came else []):
             if result.error is not None:
                 session.warn_once(note_on_failed(result), about=result.ticker)
+    if note := announcements.note():
+        session.warn_once(note)
     for result in came:
         span = f"{result.first:%Y-%m-%d} to {result.last:%Y-%m-%d}"
         say(f"{result.ticker}: {result.rows:,} sessions, {span}")

@@ -30,6 +30,9 @@ PAYS = pd.DateOffset(months=15)
 """A ticker without a dividend for so long pays none: the yearly ones come within a year and
 some weeks."""
 
+SAME_DIVIDEND = np.timedelta64(10, "D")
+"""Two ex-dates of a ticker so close are one, of which sources differ by some days."""
+
 
 def price_basis(
     view: View, until: pd.Timestamp, *, splits: pd.Series, currency: str | None = None
@@ -71,13 +74,17 @@ def _declared(events: pd.DataFrame) -> pd.DataFrame:
     """Return the statements about dividends that hold, one per ex-date, by ex-date.
 
     Of each source the newest statement holds. Several sources mean the same dividend: the
-    newest that has an amount counts.
+    newest that has an amount counts. An ex-date without an amount within `SAME_DIVIDEND` of one
+    with an amount is the same dividend.
     """
     newest = events.sort_values("known_on", kind="stable")
     held = newest.drop_duplicates(["source", "session"], keep="last")
     held = held[held["status"] != WITHDRAWN]
     held = held.sort_values("amount", key=lambda amount: amount.notna(), kind="stable")
-    return held.drop_duplicates("session", keep="last").sort_values("session")
+    held = held.drop_duplicates("session", keep="last").sort_values("session")
+    stated = held.loc[held["amount"].notna(), "session"].to_numpy()
+    apart = np.abs(held["session"].to_numpy()[:, None] - stated)
+    return held[held["amount"].notna() | ~(apart <= SAME_DIVIDEND).any(axis=1)]
 
 
 def in_prices(forecast: pd.DataFrame, bases: Mapping[str, PriceBasis]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lstmcli.errors import LstmError, NoDataError, shell_word
 from lstmcli.pipeline.day import last_day, write_day
 from lstmcli.pipeline.session import Session
+from lstmcli.store.asked import Asked
 from lstmcli.store.files import check_ticker
 
 
@@ -43,6 +44,10 @@ def remove(session: Session, tickers: Sequence[str]) -> list[Removed]:
     wanted = [check_ticker(ticker) for ticker in dict.fromkeys(tickers)]
     _check_stored(workspace.bars.tickers(), wanted, str(workspace.root))
     with workspace.lock():
+        asked = Asked(workspace.asked)
+        for ticker in {*wanted} & {*asked.tickers()}:
+            asked.forget(ticker)
+            asked.write()
         done = [_remove(session, ticker) for ticker in wanted]
         last = last_day(workspace)
         if last is not None:

@@ -198,6 +198,16 @@ class Session:
         known_on = events["known_on"].where(events["known_on"] <= last, last)
         return events.assign(known_on=known_on.astype("datetime64[ns]"))
 
+    def add_events(self, events: pd.DataFrame) -> int:
+        """Store statements about events and return how many were new.
+
+        Raises:
+            DataError: a stored file is damaged.
+            DiskError: a file cannot be written.
+        """
+        self._dividends.clear()
+        return self.workspace.events.append(events)
+
     def warn_once(self, note: str, *, about: str | None = None) -> None:
         """Log a note that concerns the whole command, the first time that it comes up.
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 import time
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -17,10 +15,8 @@ from urllib.parse import quote
 import pandas as pd
 from pydantic import Field
 
-from lstmcli import clock
 from lstmcli.errors import (
     DataError,
-    DiskError,
     NoDataError,
     RateLimitError,
     SourceError,
@@ -29,6 +25,13 @@ from lstmcli.errors import (
 from lstmcli.frames import BAR_COLUMNS
 from lstmcli.sources.base import Delivery, SourceConfig
 from lstmcli.sources.yahoo_bars import YahooBars, details, yahoo_bars
+from lstmcli.sources.yahoo_client import (
+    check_cool_down,
+    failure_of_cache,
+    rate_limited,
+    remember_cool_down,
+    set_up,
+)
 from lstmcli.sources.yahoo_failures import (
     is_no_symbol,
     is_of_network,
@@ -37,9 +40,6 @@ from lstmcli.sources.yahoo_failures import (
 )
 
 log = logging.getLogger(__name__)
-
-COOL_DOWN = timedelta(minutes=15)
-"""How long Yahoo is left alone after a 429; asking sooner makes it last longer."""
 
 _CHART = "https://query2.finance.yahoo.com/v8/finance/chart/"
 
@@ -77,8 +77,8 @@ class YahooSource(SourceConfig):
             RateLimitError: Yahoo answers 429, or did so minutes ago.
             SourceError: any other failure, after all retries.
         """
-        _check_cool_down(cache)
-        _set_up(cache)
+        check_cool_down(cache)
+        set_up(cache)
         found = self._read(ticker, start, cache, allowed)
         if start is None or not found.doubtful:
             return found.delivery
@@ -98,7 +98,7 @@ class YahooSource(SourceConfig):
             try:
                 return self._ask(ticker, start, cache, allowed)
             except RateLimitError:
-                _remember_cool_down(cache)
+                remember_cool_down(cache)
                 raise
             except SourceError as error:
                 failure = error
@@ -123,7 +123,7 @@ class YahooSource(SourceConfig):
                     **span, interval="1d", auto_adjust=False, actions=True, timeout=self.timeout
                 )
         except YFRateLimitError as error:
-            raise _rate_limited(clock.now() + COOL_DOWN) from error
+            raise rate_limited() from error
         except YFPricesMissingError as error:
             return self._without_prices(ticker, error, symbol.history_metadata)
         except YFTzMissingError as error:
@@ -131,19 +131,9 @@ class YahooSource(SourceConfig):
         except Exception as error:
             # yfinance documents no exceptions. Seen here: OSErrors of curl, and for an
             # unexpected answer KeyError, TypeError, JSONDecodeError and others.
-            if _is_cache_fault(error):
-                if "full" in str(error) or "readonly" in str(error):
-                    raise DiskError(
-                        f"{cache}: yfinance cannot write its cache: {error}.",
-                        hint="free some space, or choose a folder that you may write with "
-                        "--workspace",
-                    ) from error
-                shutil.rmtree(cache / "yfinance", ignore_errors=True)
-                _open_cache(cache)
-                raise SourceError(
-                    f"{ticker}: yfinance's cache in {cache} was damaged, and is made anew.",
-                    hint=f"try again later: lstm fetch {shell_word(ticker)}",
-                ) from error
+            failure = failure_of_cache(ticker, error, cache)
+            if failure is not None:
+                raise failure from error
             if is_of_network(error):
                 raise self._unreachable(ticker, error) from error
             log.info("%s: %s: %s", ticker, type(error).__name__, error)
@@ -186,7 +176,7 @@ class YahooSource(SourceConfig):
                 address, params={"range": "1d", "interval": "1d"}, timeout=self.timeout
             )
         except YFRateLimitError:
-            return _rate_limited(clock.now() + COOL_DOWN)
+            return rate_limited()
         except Exception as error:  # any type, as in `_ask`
             return self._unreachable(ticker, error)
         try:
@@ -227,70 +217,4 @@ def _unknown(ticker: str, words: str) -> NoDataError:
 def _failed(ticker: str, words: str) -> SourceError:
     return SourceError(
         f"{ticker}: {words}.", hint=f"try again later: lstm fetch {shell_word(ticker)}"
-    )
-
-
-def _set_up(cache: Path) -> None:
-    with warnings.catch_warnings():  # yfinance sets a warning filter of its own when imported
-        import yfinance
-        from yfinance.cache import _TzDBManager
-
-    logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # "possibly delisted" and the like
-    yfinance.config.debug.hide_exceptions = False
-    if _TzDBManager.get_location() != str(cache / "yfinance"):
-        _open_cache(cache)
-
-
-def _open_cache(cache: Path) -> None:
-    """Let yfinance keep time zones and cookies in the workspace.
-
-    yfinance has no public way to close its databases: its private fields are reset.
-    """
-    import yfinance
-    from yfinance.cache import _CookieCacheManager, _TzCacheManager
-
-    folder = cache / "yfinance"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DiskError(
-            f"{folder}: cannot be made: {error.strerror}.",
-            hint="choose a folder that you may write with --workspace",
-        ) from error
-    yfinance.set_tz_cache_location(str(folder))
-    _TzCacheManager._tz_cache = None
-    _CookieCacheManager._Cookie_cache = None
-
-
-def _is_cache_fault(error: Exception) -> bool:
-    return type(error).__module__.partition(".")[0] in ("peewee", "sqlite3")
-
-
-def _cool_down_file(cache: Path) -> Path:
-    return cache / "yahoo-cool-down.json"
-
-
-def _check_cool_down(cache: Path) -> None:
-    try:
-        stated = json.loads(_cool_down_file(cache).read_text())
-        until = datetime.fromisoformat(stated["until"]).astimezone(UTC)
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    # If the clock was set back, the stored time may lie years ahead: it does not count.
-    if timedelta() < until - clock.now() <= COOL_DOWN:
-        raise _rate_limited(until)
-
-
-def _remember_cool_down(cache: Path) -> None:
-    try:
-        until = clock.now() + COOL_DOWN
-        _cool_down_file(cache).write_text(json.dumps({"until": until.isoformat()}))
-    except OSError as error:
-        log.info("cool-down not remembered: %s", error)
-
-
-def _rate_limited(until: datetime) -> RateLimitError:
-    return RateLimitError(
-        "Yahoo answered 429, Too Many Requests. What is stored stays usable.",
-        hint=f"fetch again after {until:%Y-%m-%d %H:%M} UTC",
     )

@@ -46,6 +46,7 @@ class Workspace:
         self.pages = root / "report"
         self.last_day = root / "daily.json"
         self.cache = root / ".cache"
+        self.asked = self.cache / "announcements.json"
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the workspace.

@@ -14,6 +14,7 @@ import pandas as pd
 from lstmcli.errors import DataError, NoDataError
 from lstmcli.frames import (
     BUILT_IN_KINDS,
+    EARNINGS,
     EVENT_COLUMNS,
     USER_KIND,
     check_events,
@@ -51,7 +52,7 @@ class EventStore:
         path = self._path(kind)
         missing = NoDataError(
             f"There are no events of the kind {kind} in {self.folder}.",
-            hint=_import(kind) if _is_a_users(kind) else "lstm events list",
+            hint=_brings_back(kind) or "lstm events list",
         )
         content = read_content(path, missing)
         events = _decode(content, path, kind)
@@ -159,13 +160,14 @@ def _decode(content: bytes, path: Path, kind: str) -> pd.DataFrame:
 
 
 def _damaged(path: Path, kind: str, reason: str) -> DataError:
-    again = _import(kind) if _is_a_users(kind) else "store its events again"
+    again = _brings_back(kind) or "store its events again"
     return DataError(f"{path} is damaged ({reason}).", hint=f"move it away, then: {again}")
 
 
-def _is_a_users(kind: str) -> bool:
-    return kind.startswith(USER_KIND) or kind in BUILT_IN_KINDS
-
-
-def _import(kind: str) -> str:
-    return f"lstm events import FILE --kind {kind.removeprefix(USER_KIND)}"
+def _brings_back(kind: str) -> str | None:
+    """Return the command that stores events of a kind; None of a kind that none stores."""
+    if kind == EARNINGS:
+        return "lstm events fetch"
+    if kind.startswith(USER_KIND) or kind in BUILT_IN_KINDS:
+        return f"lstm events import FILE --kind {kind.removeprefix(USER_KIND)}"
+    return None
