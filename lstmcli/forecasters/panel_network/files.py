@@ -70,12 +70,18 @@ def to_arrays(state: PanelState) -> bytes:
         for kind, networks in (("network", stretch.networks), ("plain", stretch.plain)):
             for member, network in enumerate(networks):
                 for part, array in enumerate(network.arrays()):
-                    arrays[f"{kind}-{number}-{member}-{part}"] = array
+                    arrays[f"{kind}-{number}-{member}-{part}"] = _narrow(array)
     for name, by_mode in (("smearing", state.smearing), ("shape", state.shapes)):
         arrays |= {f"{name}-{_key(mode)}": by_mode[mode] for mode in MODES if mode in by_mode}
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **arrays)
     return stream.getvalue()
+
+
+def _narrow(weights: np.ndarray) -> np.ndarray:
+    """Return weights in sixteen bits where these hold them exactly; see `PanelState.alone`."""
+    narrow = weights.astype(np.float16)
+    return narrow if np.array_equal(narrow.astype(np.float32), weights) else weights
 
 
 def from_arrays(
@@ -196,8 +202,8 @@ def _ridges(
 def _networks(arrays: Mapping[str, np.ndarray], key: str) -> tuple[Weights, ...]:
     found: list[Weights] = []
     while f"{key}-{len(found)}-0" in arrays:
-        parts = (arrays[f"{key}-{len(found)}-{part}"] for part in range(9))
-        found.append(Weights(*parts))
+        parts = [arrays[f"{key}-{len(found)}-{part}"] for part in range(9)]
+        found.append(Weights.of(parts))
     return tuple(found)
 
 
