@@ -13,10 +13,13 @@ import pandas as pd
 from scipy.stats import norm
 
 from lstmcli.features import ewma_volatility, feature_matrix
+from lstmcli.features.announcements import known_spans
 from lstmcli.forecasters.base import Fitted, forecast_rows, join_forecasts
 from lstmcli.forecasters.network import FittedNetwork, NetworkRecipe
 from lstmcli.forecasters.volatility.har import FittedHarVolatility
 from lstmcli.frames import (
+    EARNINGS,
+    EARNINGS_SOURCES,
     EVENT_COLUMNS,
     QUANTILE_COLUMNS,
     QUANTILES,
@@ -88,6 +91,69 @@ def _events_ahead(view: View, *, at_once: bool) -> np.ndarray:
     days = (events["session"].to_numpy() - sessions) / np.timedelta64(1, "D")  # (T, E)
     known = events["known_on"].to_numpy() <= sessions
     return ((days > 0) & (days <= 30) & (known | at_once)).sum(axis=1).astype(float)
+
+
+def sessions_to_the_next(view: View, events: pd.DataFrame) -> pd.DataFrame:
+    """Return how many days the next announcement is away at each session, as it was known."""
+    spans = known_spans(events)
+    days = view.sessions.to_numpy("datetime64[D]")[:, None]
+    sessions, since, until = (
+        spans[name].to_numpy("datetime64[D]") for name in ("session", "since", "until")
+    )
+    known = (since <= days) & (days < until)
+    away = np.where(known & (sessions > days), (sessions - days) / np.timedelta64(1, "D"), np.inf)
+    return pd.DataFrame({"away": away.min(axis=1, initial=99)}, index=view.sessions)
+
+
+def next_announcement(view: View) -> pd.DataFrame:
+    return sessions_to_the_next(view, view.events(EARNINGS))
+
+
+def announcement_before_it_is_known(view: View, *, source: str) -> pd.DataFrame:
+    """What one source says is known from the beginning."""
+    events = view.events(EARNINGS)
+    first = events["known_on"].where(events["source"] != source, view.sessions[0])
+    return sessions_to_the_next(view, events.assign(known_on=first))
+
+
+def announcement_a_day_too_early(view: View) -> pd.DataFrame:
+    events = view.events(EARNINGS)
+    return sessions_to_the_next(
+        view, events.assign(known_on=events["known_on"] - pd.Timedelta(days=1))
+    )
+
+
+def announcement_taken_back_before_it_is_known(view: View) -> pd.DataFrame:
+    events = view.events(EARNINGS)
+    first = events["known_on"].where(events["status"] != "withdrawn", view.sessions[0])
+    gone = events.loc[events["status"] == "withdrawn", "session"]
+    return sessions_to_the_next(view, events.assign(known_on=first)[~events["session"].isin(gone)])
+
+
+def announcement_found_out_afterwards(view: View) -> pd.DataFrame:
+    """Days since the last announcement, also where nobody had known of it."""
+    days, sessions = view.sessions.to_numpy()[:, None], view.events(EARNINGS)["session"].to_numpy()
+    since = np.where(sessions <= days, (days - sessions) / np.timedelta64(1, "D"), np.inf)
+    return pd.DataFrame({"since": since.min(axis=1, initial=99)}, index=view.sessions)
+
+
+LEAKY_ANNOUNCEMENTS = {
+    "a day too early": announcement_a_day_too_early,
+    "a withdrawal": announcement_taken_back_before_it_is_known,
+    "found out afterwards": announcement_found_out_afterwards,
+    **{
+        source: partial(announcement_before_it_is_known, source=source)
+        for source in EARNINGS_SOURCES
+    },
+}
+
+
+class KnowsEveryEvent(NetworkRecipe):
+    """A network that reads events known ahead from the first session on."""
+
+    def windows(self, panel: Panel, volatility: FittedHarVolatility | None = None) -> Windows:
+        first = panel.sessions()[0]
+        return super().windows(panel.with_(events=panel.events.assign(known_on=first)), volatility)
 
 
 def mean_close(view: View, *, shift: int) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from lstmcli.forecasters.network import NetworkRecipe
 from lstmcli.forecasters.panel_network import PanelRecipe
 from lstmcli.forecasters.panel_network.training import PanelNetworkConfig
 from lstmcli.forecasters.training import TrainingConfig
-from lstmcli.frames import check_bars, check_events, log_returns
+from lstmcli.frames import EARNINGS_SOURCES, check_bars, check_events, log_returns
 from lstmcli.models import VARIANTS
 from lstmcli.panel import Panel
 from lstmcli.splits import SplitConfig
@@ -90,6 +90,50 @@ def test_a_feature_that_knows_the_next_event_is_found_however_rare_events_are():
     assert found.figure == "10 of 10 differ; allowed 0"
 
 
+@cache
+def announced() -> Panel:
+    """Return a panel with past dates of one source, and some that the user had known ahead."""
+    with_past = with_everything().events.assign(source="yahoo_past")
+    ahead = with_past.iloc[::3].assign(
+        known_on=with_past["session"] - pd.Timedelta(30, "D"), source="user"
+    )
+    return panel().with_(events=pd.concat([with_past, ahead], ignore_index=True))
+
+
+def test_announcements_that_were_known_pass():
+    assert leaks.check_features(faults.next_announcement, announced()).passed
+    assert leaks.check_features(faults.next_announcement, panel()).passed
+
+
+@pytest.mark.parametrize("leak", faults.LEAKY_ANNOUNCEMENTS)
+def test_an_announcement_that_was_not_yet_known_is_found(leak: str):
+    found = leaks.check_features(faults.LEAKY_ANNOUNCEMENTS[leak], announced())
+    assert not found.passed
+    assert int(found.figure.split()[0]) >= 2  # of ten places
+
+
+@pytest.mark.parametrize("source", EARNINGS_SOURCES)
+def test_a_peek_is_found_also_where_no_announcement_is_stored(source: str):
+    found = leaks.check_features(faults.LEAKY_ANNOUNCEMENTS[source], panel())
+    assert found.figure == "10 of 10 differ; allowed 0"
+
+
+def test_a_network_that_reads_events_before_they_are_known_is_found():
+    loud = np.where(np.arange(600) % 20 == 0, 5.0, 1.0) * 0.01
+    moves = loud * np.random.default_rng(4).standard_normal((2, 600))
+    bars = (simulate_bars(600, seed=seed, returns=one) for seed, one in enumerate(moves))
+    reacting = panel_of(**dict(zip("AB", bars, strict=True))).with_(events=announced().events)
+    patient = TrainingConfig(epochs=10, members=1, learning_rate=0.01, threads=1)
+    fields = vars(network(future=("earnings",), training=patient))
+    origins = list(panel().sessions()[[460, 500, 560]])
+    for recipe, sound in (
+        (NetworkRecipe(**fields), True),
+        (faults.KnowsEveryEvent(**fields), False),
+    ):
+        fitted = recipe.fit(reacting, UNTIL)
+        assert leaks.check_forecast(fitted, reacting, origins).passed is sound
+
+
 def test_what_was_known_stays_and_everything_after_changes():
     before = with_everything()
     session = before["A"].index[400]
@@ -118,8 +162,13 @@ def test_what_was_known_stays_and_everything_after_changes():
     assert 0 < len(moved) < (before.events["known_on"] > session).sum()
     assert (moved["session"] != before.events.loc[moved.index, "session"]).all()
     following = before["A"].index[401]
-    assert set(added["ticker"]) == {"A", "B"}
-    assert set(added["session"]) == set(added["known_on"]) == {following}
+    assert set(added["known_on"]) == {session + pd.Timedelta(days=1)}
+    stated = set(before.events["source"])
+    for ticker in "AB":
+        for source in (*EARNINGS_SOURCES, *stated):
+            own = added[(added["ticker"] == ticker) & (added["source"] == source)]
+            assert following in set(own["session"])
+            assert (own["session"] <= session).any()
     check_events(after.events)
 
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from functools import partial
 from itertools import pairwise
 from statistics import NormalDist
@@ -258,6 +259,9 @@ def usual_training_chart(history: pd.DataFrame, **options) -> Figure:
     return training_chart(history, **({"title": "MRK: lstm", "run": RUN} | options))
 
 
+REPORTS = [date(2016, 7, 1), date(2016, 9, 30), date(2016, 10, 26)]
+"""Two that were and one within the forecast, which is made on 14 October 2016."""
+
 LIVES = (1, 30, 59, 60, 80, 159, 160, 300)
 
 CONFIGS = ("lstm", "encoder_decoder", "best", "smoke", "dense", "rnn", "stacked", "conv_lstm")
@@ -265,6 +269,11 @@ CONFIGS = ("lstm", "encoder_decoder", "best", "smoke", "dense", "rnn", "stacked"
 MAKERS: dict[str, Callable[..., Figure]] = {
     "forecast": usual_forecast_chart,
     "sample": partial(usual_forecast_chart, note=NOTE, axis="close, USD"),
+    "reports": partial(usual_forecast_chart, reports=REPORTS),
+    "report_tomorrow": partial(usual_forecast_chart, reports=[*REPORTS[:1], date(2016, 10, 17)]),
+    "report_at_the_end": partial(
+        awkward_forecast_chart, price=50, horizon=20, reports=[*REPORTS[:2], date(2016, 11, 11)]
+    ),
     "one_step": partial(awkward_forecast_chart, price=0.00001, horizon=1),
     "dear": partial(awkward_forecast_chart, price=712_345, horizon=60),
     "narrow": partial(awkward_forecast_chart, price=1.08, horizon=5, sigma=1e-4),
@@ -411,6 +420,35 @@ def test_a_declared_dividend_lowers_the_cone_from_its_ex_date_on() -> None:
     total = bars["close"].iloc[249] * np.exp(forecast["q50"])
     less = np.where(forecast["step"] >= 7, 3.0, 0.0)
     np.testing.assert_allclose(at_steps(lines["median"])[1:], total - less)
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_reports_are_marked_at_the_sessions_that_react(phone: bool) -> None:
+    figure = usual_forecast_chart(reports=REPORTS, theme=Theme(phone=phone))
+    axes = figure.axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    # 30 September is ten sessions before the last close; in July no close is shown on a phone.
+    assert list(lines["_past reports"].get_xdata()) == ([-10] if phone else [-75, -10])
+    assert list(lines["_next report"].get_xdata()) == [8]
+    assert texts(figure).count("report") == 1
+    assert "Triangles: reports." in " ".join(" ".join(texts(figure)).split())
+    alone = usual_forecast_chart(reports=[date(2014, 1, 2), date(2017, 1, 2)])
+    assert not [line for line in alone.axes[0].lines if "report" in str(line.get_label())]
+    assert "report" not in "".join(texts(alone))
+
+
+def test_the_step_of_a_cone_at_a_report_is_not_smoothed_away() -> None:
+    bars = simulated_bars()
+    forecast = simulated_forecast(bars)
+    levels = [name for name in forecast if name.startswith("q")]
+    wide = forecast["step"] >= 8
+    forecast.loc[wide, levels] *= 2
+    axes = forecast_chart(bars, priced(forecast), title="X", run=RUN, reports=REPORTS).axes[0]
+    cone = next(cone for cone in axes.collections if cone.get_label() == "95%")
+    corners = cone.get_paths()[0].vertices
+    height = {at: np.ptp(corners[np.isclose(corners[:, 0], at)][:, 1]) for at in (6, 7, 8, 9)}
+    assert height[8] - height[7] > 5 * (height[7] - height[6])
+    assert height[8] - height[7] > 5 * (height[9] - height[8])
 
 
 def test_a_long_remark_is_wrapped_and_total_return_stands_at_the_axis() -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import DataError, DiskError
 from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, QUANTILES
+from lstmcli.store import ledger_database
 from lstmcli.store.ledger import GENESIS, Ledger
-from lstmcli.store.ledger_database import COLUMNS, SCHEMA
+from lstmcli.store.ledger_database import COLUMNS, REPORT, SCHEMA
 
 NOW = datetime(2024, 3, 8, 22, 0, tzinfo=UTC)
 NUMBERS = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
@@ -118,6 +120,81 @@ def test_the_hash_is_what_the_documentation_says(ledger: Ledger):
             assert hashlib.sha256(text.encode()).hexdigest() == digest
             previous = digest
     assert previous == ledger.head() != GENESIS
+
+
+LATER = NOW + timedelta(days=3)
+
+KNOWN = "2024-03-15", "after", "confirmed", "yahoo"
+
+
+def append_known(ledger: Ledger, ticker: str, report: Sequence[str] | None) -> None:
+    ledger.append(
+        forecast(ticker), run="r2", issued_at=LATER, bars_sha="b", config_sha="c", report=report
+    )
+
+
+def test_what_was_known_of_the_next_report_is_kept_and_hashed(ledger: Ledger):
+    append_known(ledger, "A", KNOWN)
+    append_known(ledger, "B", ())
+    append_known(ledger, "C", None)
+    kept = ledger.read().groupby("ticker", sort=False)[list(REPORT)].first()
+    assert kept.loc["A"].tolist() == [pd.Timestamp(KNOWN[0]), *KNOWN[1:]]
+    assert kept.loc["B"].dropna().tolist() == ["not known"]
+    assert kept.loc[["C", "MRK"]].isna().all(axis=None)
+    assert ledger.verify().rows == 24
+    names = ", ".join(("previous", *COLUMNS, *REPORT))
+    with sqlite3.connect(ledger.path) as plain:
+        for digest, *row in plain.execute(f"SELECT hash, {names} FROM forecasts WHERE id = 13"):
+            text = json.dumps(row, separators=(",", ":"), ensure_ascii=False)
+            assert hashlib.sha256(text.encode()).hexdigest() == digest
+
+
+@pytest.mark.parametrize(
+    ("change", "row"),
+    [
+        ("report_status = 'expected' WHERE id = 14", 14),
+        (
+            "report_session = NULL, report_timing = NULL, report_status = NULL, "
+            "report_source = NULL WHERE id = 13",
+            13,
+        ),
+        ("report_source = 'yahoo' WHERE id = 1", 1),  # of a row that says nothing of a report
+        ("report_session = '2024-03-20' WHERE id = 17", 17),  # where none was known
+    ],
+)
+def test_verify_names_a_report_that_was_changed_by_hand(ledger: Ledger, change: str, row: int):
+    append_known(ledger, "A", KNOWN)
+    append_known(ledger, "B", ())
+    with sqlite3.connect(ledger.path) as plain:
+        plain.execute("DROP TRIGGER forecasts_are_not_changed")
+        plain.execute(f"UPDATE forecasts SET {change}")
+    with pytest.raises(DataError, match=f"row {row} .*was changed"):
+        ledger.verify()
+
+
+def test_a_ledger_without_reports_is_read_as_it_is_and_goes_on(tmp_path: Path, monkeypatch):
+    old = Ledger(tmp_path / "ledger.sqlite")
+    with monkeypatch.context() as before:  # as 0.1 and 0.2 made it
+        before.setattr(ledger_database, "_MIGRATIONS", ledger_database._MIGRATIONS[:1])
+        before.setattr(ledger_database, "SCHEMA", 1)
+        with ledger_database.open_ledger(old.path, write=True):
+            pass
+    made = Ledger(tmp_path / "new.sqlite")
+    append(made, forecast())
+    names = ", ".join((*COLUMNS, "previous", "hash"))
+    with sqlite3.connect(old.path) as plain:
+        plain.execute("ATTACH ? AS made", (str(made.path),))
+        plain.execute(f"INSERT INTO forecasts ({names}) SELECT {names} FROM made.forecasts")
+        plain.commit()
+        plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = old.path.read_bytes()
+    head = old.verify().head
+    assert old.read()[list(REPORT)].isna().all(axis=None)
+    assert len(old.last_before("MRK", pd.Timestamp("2024-03-11"))) == 2
+    assert old.path.read_bytes() == content
+    append_known(old, "A", KNOWN)
+    assert old.verify(holds=head).rows == 8
+    assert old.read("A")["report_source"].unique().tolist() == ["yahoo"]
 
 
 @pytest.mark.parametrize("statement", ["UPDATE forecasts SET q50 = 0", "DELETE FROM forecasts"])

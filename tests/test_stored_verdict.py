@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from test_verdict import realised, verdict
 
+from lstmcli.evaluation.known_dates import KnownDates
 from lstmcli.evaluation.ladder import BEATS, LOSES, NO_VERDICT, NOT_ASKED, TIES
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.report.stored_verdict import restored_verdict, verdict_in_words
@@ -34,6 +36,7 @@ def verdicts() -> dict[str, Verdict]:
         "too few": verdict(realised({"net": 1.0, "wide": 1.3}, origins=5), "wide"),
         "no outcome": verdict(rows.iloc[:0], "wide"),
         "no baseline": verdict(rows),
+        "known dates": replace(verdict(rows, "wide"), dates=KnownDates(1, 7)),
         "calibrated": judge(outcomes(calibrated), ["net"], ["wide"], calibrated=True)["net"],
     }
 
@@ -46,6 +49,7 @@ def test_a_stored_verdict_is_read_back_whole(what):
     assert stored(read) == kept
     assert headline(read) == headline(found)
     assert (table_head(read), table_rows(read)) == (table_head(found), table_rows(found))
+    assert read.dates == found.dates
     assert (read.steps, read.level, read.confident) == (found.steps, found.level, found.confident)
     assert read.ladder.dtypes.to_dict() == found.ladder.dtypes.to_dict() or not len(found.ladder)
 

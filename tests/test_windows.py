@@ -259,6 +259,13 @@ def test_the_newest_statement_about_a_session_counts():
     assert days == {"12-19", "12-20", "12-21", "12-27"}
 
 
+def test_an_event_that_is_taken_back_at_once_was_never_known():
+    at_once = (("2016-12-28", "2016-12-19", status) for status in ("expected", "withdrawn"))
+    panel = panel_of(A=simulate_bars(60)).with_(events=announced(*at_once))
+    windows = cut(panel, 10, 6, future=("user:trial",))
+    assert not windows.future.of(np.arange(60), 6).any()
+
+
 def test_what_is_known_ahead_is_the_same_whatever_is_announced_later():
     later = announced(
         ("2016-12-28", "2016-12-19", "expected"), ("2016-12-28", "2016-12-22", "withdrawn")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from lstmcli.charts._figure import (
     settle,
     spread,
 )
+from lstmcli.charts._reports import mark_reports
 from lstmcli.charts.theme import PAPER, Palette, Theme
 from lstmcli.digits import five_digits
 from lstmcli.frames import (
@@ -50,6 +52,7 @@ def forecast_chart(
     axis: str = "close",
     remark: str = "",
     note: str | None = None,
+    reports: Sequence[date] = (),
     sessions_shown: int = 90,
     theme: Theme = PAPER,
 ) -> Figure:
@@ -60,7 +63,7 @@ def forecast_chart(
     prices; on a phone a line above the axes has those of 80 %. Sessions are evenly spaced,
     with step 0 at the last close: by date, weekends would dent the cone. Short horizons show
     fewer than `sessions_shown`, so that the cone stays legible. A thin line marks each
-    session from which on a dividend is subtracted.
+    session from which on a dividend is subtracted, a triangle each that reacts to a report.
 
     Args:
         forecast: quantiles and intervals as prices, with `declared`: what is subtracted.
@@ -69,6 +72,7 @@ def forecast_chart(
         beside: the name of this baseline in a sentence.
         axis: what the prices are.
         remark: what a reader of them must know.
+        reports: sessions that react to one, past ones and the next.
 
     Raises:
         ValueError: when the forecast is not one ticker from one origin in the bars.
@@ -93,6 +97,8 @@ def forecast_chart(
         lines[-1] += f", from {five_digits(last_close)}"
         reach = f"{five_digits(end[low])} to {five_digits(end[high])}"
         lines.append(f"{end['target_on']:%d %b %Y}: 80 % lie in {reach}")
+    dates = history.index.append(pd.DatetimeIndex(forecast["target_on"]))
+    marked = [day for day in reports if dates[0].date() <= day <= dates[-1].date()]
     colours = theme.colours
 
     with style.context(["default", theme.style]):
@@ -101,7 +107,9 @@ def forecast_chart(
             title=title,
             lines=lines,
             note=note,
-            footer=_footer(remark, beside if baseline is not None else "", run),
+            footer=_footer(
+                remark, beside if baseline is not None else "", run, marked=bool(marked)
+            ),
             body=2.9 if theme.phone else None,
         )
         axes = figure.add_subplot()
@@ -117,11 +125,18 @@ def forecast_chart(
 
         axes.grid(axis="y")
         axes.margins(x=0.01, y=0.09)
-        dates = history.index.append(pd.DatetimeIndex(forecast["target_on"]))
         session_axis(axes, pd.DatetimeIndex(dates), first=1 - len(history))
         number_axis(axes.yaxis)
         axes.set_ylabel(drawable(axis))
         _mark_dividends(axes, forecast, colours)
+        mark_reports(
+            axes,
+            pd.DatetimeIndex(dates),
+            marked,
+            origin=len(history),
+            first=1 - len(history),
+            colours=colours,
+        )
         percent = _percent_axis(axes, last_close)
         if theme.phone:
             settle(figure)
@@ -131,10 +146,11 @@ def forecast_chart(
     return figure
 
 
-def _footer(remark: str, beside: str, run: str) -> str:
+def _footer(remark: str, beside: str, run: str, *, marked: bool) -> str:
     parts = [
         "Shaded: 50, 80 and 95 % of outcomes.",
         f"Dashed: 80 % of {beside}, the hardest baseline." if beside else "",
+        "Triangles: reports." if marked else "",
         remark,
         f"Run {run}.",
         "Not investment advice.",

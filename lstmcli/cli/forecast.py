@@ -29,6 +29,9 @@ def print_forecast(prediction: Prediction, look: Look, *, details: bool) -> None
     close = f"{five_digits(prediction.last_close)}{currency}"
     line = f"{prediction.ticker}  last close {close}, {_age(prediction)}  {drawn(look.closes)}"
     print(f"\n{line.rstrip()}")
+    targets = [target.date() for target in prediction.prices["target_on"]]
+    if said := prediction.reports.sentence(targets, look.today):
+        print(wrapped(said))
     for note in (*([prediction.label] if prediction.label else []), *prediction.notes):
         print(wrapped(f"NOTE: {note}"))
     basis = prediction.basis

@@ -98,6 +98,7 @@ def _answer(live: Live) -> dict[str, Any]:
         "tickers": list(live.tickers),
         "counts": live.counts(),
         "scores": table.to_dict("records"),
+        "reports": live.reports.astype(object).where(live.reports.notna(), None).to_dict("records"),
         "evidence": {
             recipe_name(recipe, calibrated=True): {
                 "recipe": recipe,
@@ -118,6 +119,7 @@ def _answer(live: Live) -> dict[str, Any]:
 
 def _print_live(live: Live) -> None:
     from lstmcli.evaluation.sequences import BATCH, MIN_SKILL_OUTCOMES
+    from lstmcli.report.live_reports import REPORTS_HEAD, report_rows, reports_caption
     from lstmcli.report.wording import coverage_sentence
 
     rows = live.rows
@@ -136,6 +138,9 @@ def _print_live(live: Live) -> None:
         if published in live.evidence:
             sentence = coverage_sentence(str(published), live.evidence[str(published)])
             print(f"\n{wrapped(sentence)}")
+    for _, apart in live.reports.groupby("published", sort=False):
+        print(f"\n{wrapped(reports_caption(apart))}\n")
+        print_table(list(REPORTS_HEAD), report_rows(apart))
     if live.missing:
         print(f"\n{len(live.missing):,} sessions without a forecast, never filled in:")
         for each in live.missing[-SHOWN_MISSING:]:

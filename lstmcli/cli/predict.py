@@ -109,7 +109,7 @@ def predict(
         print_json({"forecasts": answers, "note": DISCLAIMER})
     elif as_csv:
         for n, prediction in enumerate(done):
-            rows = with_baseline(prediction.prices, prediction.baseline)
+            rows = with_baseline(prediction.prices, prediction.baseline, prediction.reports)
             rows.to_csv(sys.stdout, index=False, header=n == 0, float_format="%.8g")
     elif done:
         _print(done, looks, details=details)
@@ -231,6 +231,7 @@ def _answer(prediction: Prediction, look: Look) -> dict[str, Any]:
         "in_sample": prediction.seen,
         "notes": list(prediction.notes),
         "file": str(prediction.path),
+        "next_report": prediction.reports.as_json(),
         "outlook": look.outlook,
         "previous": look.previous
         and {

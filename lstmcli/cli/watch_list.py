@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CLOSES = 8
 """Recent closes in the line of a ticker."""
 
+NEXT_REPORT = "next report"
+
 SAID_RUNS = 3
 """Runs whose verdicts are said below the list at most."""
 
@@ -58,7 +60,7 @@ def print_watch_list(predictions: Sequence[Prediction], looks: Sequence[Look]) -
     rows = zip(*(column.cells for column in columns), strict=True)
     print_table([column.head for column in columns], rows)
     print()
-    for sentence in _notes(pairs):
+    for sentence in _notes(pairs, dated=any(of.head == NEXT_REPORT for of in columns)):
         print(wrapped(sentence))
     left_out = dict.fromkeys(of.head for of in every if of not in columns)
     if left_out:
@@ -105,13 +107,16 @@ def _columns(pairs: Sequence[Pair]) -> Iterator[_Column]:
         yield _Column("of", [f"{origin:%Y-%m-%d}" for origin in origins])
     for step in sorted({of.step for _, look in pairs for of in look.ranges}):
         yield _Column("P(up)", cells(step, "p_up"), rank=1)
-        yield _Column("median", cells(step, "median"), rank=4)
+        yield _Column("median", cells(step, "median"), rank=5)
         yield _Column(f"{step} session{'s' * (step > 1)}", cells(step, "range"))
     recent = [drawn(look.closes[-CLOSES:]) for _, look in pairs]
     if all(recent):
         yield _Column("recent", recent, rank=3)
     words = [verdict_word(prediction.manifest.verdict) for prediction, _ in pairs]
     yield _Column("verdict", words, rank=2)
+    if any(prediction.reports.coming for prediction, _ in pairs):
+        dates = [prediction.reports.cell(look.today) for prediction, look in pairs]
+        yield _Column(NEXT_REPORT, dates, rank=4)
 
 
 def _fitting(columns: list[_Column]) -> list[_Column]:
@@ -124,8 +129,13 @@ def _fitting(columns: list[_Column]) -> list[_Column]:
     return columns
 
 
-def _notes(pairs: Sequence[Pair]) -> Iterator[str]:
-    """Yield what somebody must know to read the list."""
+def _notes(pairs: Sequence[Pair], *, dated: bool) -> Iterator[str]:
+    """Yield what somebody must know to read the list.
+
+    Args:
+        dated: whether the list shows the next reports.
+    """
+    from lstmcli.report.announcements import legend, reports_ahead
     from lstmcli.report.prices import TOTAL_RETURN
     from lstmcli.report.verdict_record import short_verdict
 
@@ -144,6 +154,13 @@ def _notes(pairs: Sequence[Pair]) -> Iterator[str]:
     if paying:
         names = "all" if len(paying) == len(pairs) else ", ".join(paying)
         yield f"Total return of {names}: as if any dividend were reinvested."
+    reports = {of.ticker: of.reports for of, _ in pairs}
+    last = max(of.target_on for _, look in pairs for of in look.ranges)
+    ahead = "" if dated else reports_ahead(reports, last, today=pairs[0][1].today)
+    if ahead:
+        yield ahead
+    if dated or ahead:
+        yield from legend(reports, last)
     manifests = {of.manifest.run: of.manifest for of, _ in pairs}
     if len(manifests) <= SAID_RUNS:
         for manifest in manifests.values():

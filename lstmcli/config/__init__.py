@@ -44,7 +44,7 @@ from lstmcli.forecasters.panel_network import PanelRecipe
 from lstmcli.forecasters.panel_network.training import PanelNetworkConfig
 from lstmcli.forecasters.run_recipe import RunRecipe
 from lstmcli.forecasters.training import TrainingConfig
-from lstmcli.frames import Section
+from lstmcli.frames import EARNINGS, Section
 from lstmcli.models import ModelConfig
 from lstmcli.splits import SplitConfig
 from lstmcli.windows import WindowConfig
@@ -120,6 +120,11 @@ class RunConfig(Section):
     def known_ahead(self) -> tuple[str, ...]:
         """What the network reads of each session forecast."""
         return self.model.known_ahead if self.future is None else self.future
+
+    @property
+    def reads_announcements(self) -> bool:
+        """Whether the network reads announcements of results, where some are stored."""
+        return EARNINGS in (*self.known_ahead, *self.model.optional_events)
 
     def recipe(self) -> RunRecipe:
         """Return the recipe that this config describes."""

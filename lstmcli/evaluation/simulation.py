@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from lstmcli.evaluation.perturbed_events import perturbed_events
 from lstmcli.frames import log_returns
 from lstmcli.panel import MarketSeries, Panel
 from lstmcli.sessions import WEEKDAYS
@@ -144,7 +145,7 @@ def perturbed_panel(panel: Panel, after: pd.Timestamp, generator: np.random.Gene
             name: _perturbed_series(series, len(known.market[name].bars), generator)
             for name, series in panel.market.items()
         },
-        events=_perturbed_events(panel, after, generator),
+        events=perturbed_events(panel, after, generator),
         beside={
             ticker: _perturbed(bars, len(known.beside[ticker]), generator)
             for ticker, bars in panel.beside.items()
@@ -176,34 +177,3 @@ def _perturbed_series(
     series: MarketSeries, known: int, generator: np.random.Generator
 ) -> MarketSeries:
     return replace(series, bars=_perturbed(series.bars, known, generator))
-
-
-def _perturbed_events(
-    panel: Panel, after: pd.Timestamp, generator: np.random.Generator
-) -> pd.DataFrame:
-    """Return events of which those that became known after `after` differ.
-
-    Half of them are dropped. The others name another session, one that may also lie before
-    `after`, and another amount. The next session of each ticker always gets an event of each
-    of its kinds: a feature that peeks one session ahead is found, however rare events are.
-    """
-    events = panel.events
-    later = (events["known_on"] > after).to_numpy()
-    kept = events[~later | (generator.random(len(events)) < 0.5)]
-    later = (kept["known_on"] > after).to_numpy()
-    days = generator.choice([-1, 1], len(kept)) * generator.integers(1, 30, len(kept))
-    moved = kept["session"] + pd.to_timedelta(days, "D")
-    kept = kept.assign(
-        session=kept["session"].where(~later, moved),
-        amount=kept["amount"].where(~later, kept["amount"] * generator.uniform(1.1, 2, len(kept))),
-    )
-    added = events.drop_duplicates(["ticker", "kind"])
-    following = [_session_after(panel, ticker, after) for ticker in added["ticker"]]
-    added = added.assign(session=following, known_on=following, status="confirmed")
-    return pd.concat([kept, added[added["session"].notna()].astype(events.dtypes)])
-
-
-def _session_after(panel: Panel, ticker: str, after: pd.Timestamp) -> pd.Timestamp:
-    bars = panel[ticker] if ticker in panel else panel.beside[ticker]
-    later = bars.index[bars.index > after]
-    return later[0] if len(later) else pd.NaT

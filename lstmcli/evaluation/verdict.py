@@ -17,6 +17,7 @@ import pandas as pd
 from lstmcli.evaluation.comparison import NUMBERS, Comparison, judged_steps_of, numbered
 from lstmcli.evaluation.coverage import check_coverage
 from lstmcli.evaluation.direction import UP, Direction, judge_direction
+from lstmcli.evaluation.known_dates import KnownDates
 from lstmcli.evaluation.ladder import (
     BEATS,
     LOSES,
@@ -109,6 +110,7 @@ class Verdict:
         origins, forecasts: of the recipe at the judged steps.
         tickers: how many there are, and how many of them are better and worse than the
             hardest baseline at the shortest step, at a false discovery rate of 5 %.
+        dates: how many announcements were known, of a recipe that reads them; else None.
     """
 
     recipe: str
@@ -128,6 +130,7 @@ class Verdict:
     origins: int
     forecasts: int
     tickers: tuple[int, int, int]
+    dates: KnownDates | None = None
 
     @property
     def hardest(self) -> str | None:

@@ -102,5 +102,5 @@ def _spans(events: pd.DataFrame, sessions: pd.DatetimeIndex) -> np.ndarray:
     depth = max(map(len, found.values()), default=0)
     spans = np.zeros((len(sessions), depth, 2), np.int32)
     for position, known in found.items():
-        spans[position, : len(known)] = known
+        spans[position, : len(known)] = np.reshape(known, (-1, 2))  # none: taken back at once
     return spans

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from lstmcli import clock
 from lstmcli.evaluation.backtest import calibrate_folds, taking_part
 from lstmcli.evaluation.comparison import KEYS
 from lstmcli.evaluation.direction import UP, usual_signs
+from lstmcli.evaluation.known_dates import known_dates
 from lstmcli.evaluation.metrics import published_crps, score_fully, summary
 from lstmcli.evaluation.tasks import FoldTask
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
@@ -81,6 +82,7 @@ def judge_backtest(
         calibrated=True,
         fits=len(plan.folds),
     )
+    verdicts = {label: _with_dates(verdict, plan, label) for label, verdict in verdicts.items()}
     spans = plan.record.folds
     table = summary(scores)
     crps = {label: published_crps(table, label) for label in plan.configs}
@@ -108,6 +110,15 @@ def judge_backtest(
     ]
     store.finish(manifest, scores=scores, verdicts=pd.concat(tables, ignore_index=True))
     return BacktestResult(manifest, scores, verdicts, manifest.evaluations)
+
+
+def _with_dates(verdict: Verdict, plan: BacktestPlan, label: str) -> Verdict:
+    """Return a verdict with how many dates were known, where its config reads them."""
+    config, panel = plan.configs[label], plan.loaded.panel
+    if not config.reads_announcements:
+        return verdict
+    dates = known_dates(panel, verdict.first, verdict.last, horizon=config.window.horizon)
+    return replace(verdict, dates=dates)
 
 
 def _tasks_of_recipes(plan: BacktestPlan) -> dict[str, list[FoldTask]]:

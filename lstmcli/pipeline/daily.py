@@ -260,6 +260,7 @@ def _recall(evening: Evening, ticker_day: TickerDay) -> None:
         return
     if known.get("last_close") and (known["session"], known["run"]) == (f"{session:%Y-%m-%d}", run):
         low, high = known["cone80"]
+        ticker_day.next_report = known.get("next_report")
         ticker_day.set_forecast({**known, "q50": known["median"], "lo80": low, "hi80": high})
     elif first := evening.workspace.first_step(ticker_day.ticker, session, run):
         ticker_day.set_forecast(first)
@@ -282,6 +283,7 @@ def _issue(evening: Evening, ticker_day: TickerDay, prediction: Prediction) -> N
     evening.news = True
     ticker_day.outcome, ticker_day.run = "forecast", prediction.manifest.run
     ticker_day.set_forecast(prediction.prices.iloc[0])
+    ticker_day.next_report = prediction.reports.as_json()
     if prediction.basis.warning:
         evening.log("dividends", "warning", ticker_day, message=prediction.basis.warning)
     evening.log("ledger", "ok", ticker_day, run=ticker_day.run)

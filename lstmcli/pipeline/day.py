@@ -49,6 +49,7 @@ class TickerDay:
         median, cone80: of the first step, in the ticker's currency.
         prices: what they are: `close`, `ex-dividend` or `total return`.
         declared: dividends that are subtracted of them, per share.
+        next_report: as `Reports.as_json` returns it.
     """
 
     ticker: str
@@ -64,6 +65,7 @@ class TickerDay:
     cone80: tuple[float, float] | None = None
     prices: str | None = None
     declared: float | None = None
+    next_report: Mapping[str, Any] | None = None
 
     def set_forecast(self, first: Mapping[str, Any]) -> None:
         """Take the numbers of a forecast from its first step, in prices."""
@@ -145,6 +147,7 @@ class Day:
                     "cone80": ticker.cone80,
                     "prices": ticker.prices,
                     "declared": ticker.declared,
+                    "next_report": ticker.next_report,
                     **_error_fields(ticker.error),
                     **({"hint": ticker.hint} if ticker.note else {}),
                 }

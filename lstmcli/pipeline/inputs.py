@@ -10,7 +10,7 @@ import pandas as pd
 from lstmcli.errors import LstmError, NoDataError, shell_word
 from lstmcli.panel import Panel
 from lstmcli.pipeline.market import note_without, optional_series, series_key
-from lstmcli.pipeline.session import Loaded, Session
+from lstmcli.pipeline.session import Loaded, Session, today
 from lstmcli.store.bars import BarsMeta
 from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
@@ -25,6 +25,7 @@ class Inputs:
     Attributes:
         bars: those up to the origin that a forecast may read.
         origin: the session of the last of them.
+        known: the day by which events have to be known.
     """
 
     ticker: str
@@ -32,6 +33,7 @@ class Inputs:
     bars: pd.DataFrame
     meta: BarsMeta
     origin: pd.Timestamp
+    known: pd.Timestamp
 
 
 def find_run(session: Session, run: str | None, ticker: str) -> Manifest:
@@ -82,7 +84,8 @@ def find_inputs(
     check_origin(settled, ticker)
     # What was known at the origin: a later suspension or relisting changes nothing.
     bars = readable(settled, meta.calendar)
-    return Inputs(ticker, manifest, bars, meta, pd.Timestamp(bars.index[-1]))
+    known = today() if as_of is None else min(as_of, today())
+    return Inputs(ticker, manifest, bars, meta, pd.Timestamp(bars.index[-1]), known)
 
 
 def panel_of_run(session: Session, asked: Sequence[Inputs]) -> Panel:
@@ -98,7 +101,7 @@ def panel_of_run(session: Session, asked: Sequence[Inputs]) -> Panel:
     Raises:
         NoDataError: the workspace lacks a market series or a kind of events.
     """
-    manifest, origin = asked[0].manifest, asked[0].origin
+    manifest, origin, known = asked[0].manifest, asked[0].origin, asked[0].known
     bars = {inputs.ticker: inputs.bars for inputs in asked}
     metas = {inputs.ticker: inputs.meta for inputs in asked}
     for ticker in () if manifest.any_ticker else manifest.tickers:
@@ -112,7 +115,7 @@ def panel_of_run(session: Session, asked: Sequence[Inputs]) -> Panel:
     calendars = {ticker: meta.calendar for ticker, meta in metas.items()}
     panel = Panel({ticker: bars[ticker] for ticker in sorted(bars)}, calendars)
     config = session.config(manifest.run)
-    loaded = session.with_inputs(Loaded(panel, metas, {}), [config])
+    loaded = session.with_inputs(Loaded(panel, metas, {}), [config], known=known)
     # What a run has not learnt from it does not read, and nobody has to be told of it.
     read = {n: series_key(t) in manifest.bars for n, t in optional_series(config).items()}
     market = {n: one for n, one in loaded.panel.market.items() if read.get(n, True)}

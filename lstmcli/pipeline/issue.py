@@ -32,4 +32,5 @@ def issue(workspace: Workspace, prediction: Prediction) -> None:
         issued_at=clock.now(),
         bars_sha=prediction.bars_sha,
         config_sha=prediction.manifest.config_sha,
+        report=prediction.reports.as_issued(),
     )

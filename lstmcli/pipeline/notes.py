@@ -17,6 +17,11 @@ SHARE = "EQUITY"
 """What Yahoo calls a share; funds, indices and currencies are something else."""
 
 
+def is_share(meta: BarsMeta, ticker: str) -> bool:
+    """Return whether bars may be of a share; nobody knows what a user's own bars are of."""
+    return meta.kind in (None, SHARE) and has_shares(ticker)
+
+
 def notes_on(
     manifest: Manifest, ticker: str, bars: pd.DataFrame, meta: BarsMeta
 ) -> tuple[str, ...]:
@@ -30,7 +35,6 @@ def notes_on(
     notes = []
     if len(bars) < NETWORK_READS:
         notes.append(note_on_short_history(len(bars), NETWORK_READS))
-    is_share = meta.kind in (None, SHARE) and has_shares(ticker)
-    if not is_share or meta.calendar != US_SHARES:
+    if not is_share(meta, ticker) or meta.calendar != US_SHARES:
         notes.append(NOTE_ON_UNTESTED)
     return tuple(notes)

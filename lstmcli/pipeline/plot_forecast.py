@@ -12,6 +12,7 @@ from lstmcli.charts import Theme
 from lstmcli.errors import ConfigError, shell_word
 from lstmcli.frames import INTERVAL_COLUMNS
 from lstmcli.pipeline.predict import Prediction
+from lstmcli.report.announcements import Reports
 from lstmcli.report.caption import answer, verdict_caption
 from lstmcli.report.prices import CLOSE, PriceBasis
 from lstmcli.report.verdict import plain_name
@@ -30,6 +31,7 @@ def forecast_figure(
     baseline: pd.DataFrame | None,
     basis: PriceBasis,
     note: str | None,
+    reports: Reports,
     theme: Theme = charts.PAPER,
     in_words: bool = True,
 ) -> Figure:
@@ -39,12 +41,17 @@ def forecast_figure(
         bars: those that it read.
         prices, baseline: as `in_prices` returns them.
         verdict: the stored one of its run.
+        reports: what the forecast could know of the ticker's reports.
         in_words: say above the axes what a page says beside the picture.
     """
     ticker, horizon = prices["ticker"].iloc[0], int(prices["step"].max())
     words = [answer(verdict, prices)] if in_words else []
+    targets = [target.date() for target in prices["target_on"]]
+    made_on = prices["made_on"].iloc[0].date()
     if verdict and in_words:
         words.append(verdict_caption(verdict))
+    if in_words and (said := reports.sentence(targets, made_on)):
+        words.append(said)
     if baseline is not None and baseline.empty:
         baseline = None
     return charts.forecast_chart(
@@ -58,6 +65,7 @@ def forecast_figure(
         note=note,
         axis=basis.axis,
         remark=basis.sentence,
+        reports=reports.sessions,
         theme=theme,
     )
 
@@ -72,6 +80,7 @@ def prediction_figure(prediction: Prediction, theme: Theme) -> Figure:
         verdict=prediction.manifest.verdict,
         baseline=prediction.baseline,
         basis=prediction.basis,
+        reports=prediction.reports,
         note=joined_notes(*said),
         theme=theme,
     )

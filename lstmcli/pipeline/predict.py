@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -22,10 +22,12 @@ from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
 from lstmcli.pipeline.market import check_market, notes_on_stale
+from lstmcli.pipeline.next_report import reads_announcements, reports_at
 from lstmcli.pipeline.notes import notes_on
 from lstmcli.pipeline.prices import in_prices, price_basis, with_baseline
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.stored_calibration import calibration_of
+from lstmcli.report.announcements import Reports
 from lstmcli.report.prices import PriceBasis
 from lstmcli.report.verdict_record import hardest_baseline
 from lstmcli.report.wording import note_on_seen
@@ -61,6 +63,7 @@ class Prediction:
             fresh, None where the user chose the origin.
         seen: whether the networks were fitted on sessions after the origin.
         notes: what else has to be said of it.
+        reports: what it could know of the ticker's reports.
         path: where the prices were written.
     """
 
@@ -82,6 +85,7 @@ class Prediction:
     path: Path
     earlier: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
+    reports: Reports = field(default_factory=Reports)
 
     @property
     def bars(self) -> pd.DataFrame:
@@ -167,6 +171,7 @@ def predict(
                 for baseline in dict.fromkeys((hardest, *beside))
             }
             bases = _bases(session, panel, pd.concat([published, baselines[hardest]]))
+            read = reads_announcements(session, asked[0].manifest)
         except LstmError as error:
             failed |= {inputs.ticker: Failure(inputs.ticker, error) for inputs in asked}
             continue
@@ -198,6 +203,7 @@ def predict(
                         },
                     ),
                     bases.get(inputs.ticker),
+                    _reports(session, inputs, read=read),
                     as_of,
                 )
             except LstmError as error:
@@ -323,6 +329,13 @@ def _fitted_alone(recipe: Recipe, panel: Panel, origins: pd.DatetimeIndex) -> pd
         return join_forecasts([])
 
 
+def _reports(session: Session, inputs: Inputs, *, read: bool) -> Reports:
+    """Return what a forecast could know of the ticker's reports."""
+    return reports_at(
+        session, inputs.ticker, inputs.meta, inputs.bars, known=inputs.known, read=read
+    )
+
+
 def _too_few_bars(inputs: Inputs, fitted: FittedRun) -> NoDataError:
     """Return the error of a ticker whose history is too short for a forecast."""
     needed, has = fitted.recipe.lookback, len(inputs.bars)
@@ -358,6 +371,7 @@ def _prediction(
     panel: Panel,
     forecasts: _Forecasts,
     basis: PriceBasis | None,
+    reports: Reports,
     as_of: pd.Timestamp | None,
 ) -> Prediction:
     """Return a forecast with what belongs to it, and write its prices.
@@ -393,8 +407,11 @@ def _prediction(
         sessions_behind=behind,
         seen=inputs.origin < max(fitted.fit_end, fitted.learns_from),
         path=workspace.write_forecast(
-            with_baseline(prices, forecasts.baseline), ticker=inputs.ticker, run=inputs.manifest.run
+            with_baseline(prices, forecasts.baseline, reports),
+            ticker=inputs.ticker,
+            run=inputs.manifest.run,
         ),
         earlier=forecasts.earlier,
         notes=notes_on(inputs.manifest, inputs.ticker, inputs.bars, inputs.meta),
+        reports=reports,
     )

@@ -24,6 +24,7 @@ from lstmcli.frames import (
 )
 from lstmcli.panel import View
 from lstmcli.report import prices as words
+from lstmcli.report.announcements import Reports
 from lstmcli.report.prices import Dividend, PriceBasis
 
 PAYS = pd.DateOffset(months=15)
@@ -142,6 +143,13 @@ def chance_of_rise(forecast: pd.DataFrame) -> np.ndarray:
     return 1 - crossing
 
 
-def with_baseline(prices: pd.DataFrame, baseline: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the prices of a forecast and, after them, those of a baseline."""
-    return prices if baseline is None else pd.concat([prices, baseline], ignore_index=True)
+def with_baseline(
+    prices: pd.DataFrame, baseline: pd.DataFrame | None, reports: Reports
+) -> pd.DataFrame:
+    """Return the prices of a forecast and, after them, those of a baseline.
+
+    The column `next_report` has the session that reacts to the next one; missing if not known.
+    """
+    rows = prices if baseline is None else pd.concat([prices, baseline], ignore_index=True)
+    coming = reports.coming
+    return rows.assign(next_report=pd.Timestamp(coming.session) if coming else pd.NaT)

@@ -24,6 +24,10 @@ MAX_IN_ONE_PAGE = 30
 """Tickers with their charts in one page, about 3 MB; more get a page each beside an index."""
 
 
+_NEXT_REPORT = 4
+"""Where the next report stands in a row of the overview; left out where none is known."""
+
+
 def report_now(session: Session, *, output: Path | None = None) -> tuple[Path, list[Failure]]:
     """Write the page with what is known now, a ledger or not.
 
@@ -98,6 +102,9 @@ def write_report(
     for ticker in dict.fromkeys([*outcomes, *known, *made]):
         own = live.only(ticker) if live and ticker in known else None
         sections.append(section_of(session, ticker, own, outcomes.get(ticker), made.get(ticker)))
+    if not any(section.line[_NEXT_REPORT] for section in sections):
+        for section in sections:
+            section.line = section.line[:_NEXT_REPORT] + section.line[_NEXT_REPORT + 1 :]
     # What needs a look comes first.
     sections.sort(key=lambda of: (not of.failed, not of.stale, of.ticker))
     page = _page(workspace, day, live, sections)
@@ -151,14 +158,17 @@ def _overview_head(sections: Sequence[Section]) -> tuple[str, ...]:
     end = f"in {max(horizons)} sessions" if len(horizons) == 1 else "at the last step"
     # A share and its sign stay on one line.
     share = "80\N{NO-BREAK SPACE}%"
-    return (
+    head = (
         f"next close, {share}",
         f"{end}, {share}",
         "last close",
         "made on",
+        "next report",
         "held so far",
         "today",
     )
+    dated = all(len(section.line) == len(head) for section in sections)
+    return head if dated else head[:_NEXT_REPORT] + head[_NEXT_REPORT + 1 :]
 
 
 def _sentence_of_one(section: Section) -> str:

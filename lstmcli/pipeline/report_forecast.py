@@ -15,6 +15,7 @@ from lstmcli.pipeline.predict import Prediction
 from lstmcli.pipeline.prices import in_prices, price_basis
 from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
+from lstmcli.report.announcements import Reports
 from lstmcli.report.prices import PriceBasis
 from lstmcli.report.verdict_record import hardest_baseline
 
@@ -29,6 +30,7 @@ class Shown:
         held: whether the bars still hold the close that it was made from.
         verdict: the stored one of its run; None where the run is gone or had none.
         baseline: prices of the hardest baseline of that verdict, at the steps that are kept.
+        reports: what it could know of the ticker's reports.
     """
 
     prices: pd.DataFrame
@@ -38,6 +40,7 @@ class Shown:
     held: bool
     verdict: Mapping[str, Any] | None
     baseline: pd.DataFrame | None
+    reports: Reports
 
     @property
     def made_on(self) -> pd.Timestamp:
@@ -58,6 +61,7 @@ def of_prediction(prediction: Prediction) -> Shown:
         held=True,
         verdict=prediction.manifest.verdict,
         baseline=prediction.baseline,
+        reports=prediction.reports,
     )
 
 
@@ -75,6 +79,7 @@ def of_ledger(
     basis: PriceBasis,
     bars: pd.DataFrame | None,
     verdict: Mapping[str, Any] | None,
+    reports: Reports,
 ) -> Shown:
     """Return the newest issued forecast of a ticker.
 
@@ -95,6 +100,7 @@ def of_ledger(
         held=bool((last["status"] != UNMATCHED).all()),
         verdict=verdict,
         baseline=in_prices(hardest.sort_values("step"), bases) if len(hardest) else None,
+        reports=reports,
     )
 
 

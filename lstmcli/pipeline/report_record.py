@@ -8,6 +8,7 @@ import pandas as pd
 from lstmcli.evaluation.live import LATE, OPEN, SCORED, UNMATCHED, WAITING
 from lstmcli.frames import COVERAGES
 from lstmcli.pipeline.score import Live
+from lstmcli.report.live_reports import REPORTS_HEAD, report_rows, reports_caption
 from lstmcli.report.page import Table
 from lstmcli.report.wording import coverage_sentence, live_phrase, recipe_name
 
@@ -43,9 +44,10 @@ def record_of(live: Live) -> tuple[list[str], list[Table]]:
         )
     for recipe, evidence in live.evidence.items():
         remarks.append(f"{coverage_sentence(recipe, evidence)} {_ONE_SESSION}")
+    apart = [_reports_apart(table) for _, table in live.reports.groupby("published", sort=False)]
     rows = [_record_row(row) for _, row in live.table.iterrows()]
     if not rows:
-        return remarks, []
+        return remarks, apart
     columns = ("recipe", "sessions", "CRPS %", "skill of the network", "so far")
     head = (*columns, "in 50 %", "in 80 %", "in 95 %")
     steps = live.table["step"].to_numpy()
@@ -54,7 +56,12 @@ def record_of(live: Live) -> tuple[list[str], list[Table]]:
         caption = f"Scores {step} session{'s' * (step > 1)} ahead"
         own = tuple(row for row, at in zip(rows, steps, strict=True) if at == step)
         tables.append(Table(caption, head, own, folded=True))
-    return remarks, tables
+    return remarks, [*tables, *apart]
+
+
+def _reports_apart(table: pd.DataFrame) -> Table:
+    rows = tuple(map(tuple, report_rows(table)))
+    return Table(reports_caption(table), REPORTS_HEAD, rows, folded=True)
 
 
 def _record_row(row: pd.Series) -> tuple[str, ...]:

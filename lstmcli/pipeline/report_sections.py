@@ -12,6 +12,7 @@ from lstmcli.charts import Theme
 from lstmcli.digits import five_digits
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
+from lstmcli.pipeline.next_report import reports_of_issued
 from lstmcli.pipeline.notes import notes_on
 from lstmcli.pipeline.plot_forecast import forecast_figure
 from lstmcli.pipeline.predict import Prediction
@@ -25,6 +26,7 @@ from lstmcli.pipeline.report_forecast import (
 from lstmcli.pipeline.report_outcomes import add_outcomes
 from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
+from lstmcli.report.announcements import Reports
 from lstmcli.report.caption import answer, verdict_lines
 from lstmcli.report.page import Section, Table, anchor
 from lstmcli.report.pictures import cone_sketch, picture
@@ -63,7 +65,7 @@ def section_of(
     if outcome and outcome.get("error"):
         failed = error_sentence(outcome).removeprefix(f"{ticker}: ")
     today = outcome["outcome"] if outcome else ""
-    section = Section(ticker, anchor(ticker), ("", "", "", "", "", today), failed=failed)
+    section = Section(ticker, anchor(ticker), ("", "", "", "", "", "", today), failed=failed)
     bars, meta = None, None
     try:
         bars, meta = session.settled(ticker)
@@ -119,15 +121,17 @@ def _issued(
     made_on = pd.Timestamp(last["made_on"].iloc[0])
     # The bars that the forecast could read.
     read = readable(bars.loc[:made_on], meta.calendar) if bars is not None and meta else None
+    reports = Reports()
     basis = PriceBasis(TOTAL_RETURN)  # of bars that cannot be read, nothing else is known
     try:
         if read is not None and len(read) and meta:
             basis = basis_of_issued(session, ticker, read, last, meta.currency)
+            reports = reports_of_issued(session, ticker, meta, read, last)
     except LstmError as error:
         section.failed = section.failed or str(error)
     manifest = _manifest(session, str(last["run"].iloc[0]))
     verdict = manifest.verdict if manifest else None
-    return of_ledger(last, live, basis=basis, bars=read, verdict=verdict)
+    return of_ledger(last, live, basis=basis, bars=read, verdict=verdict, reports=reports)
 
 
 def _check_age(section: Section, shown: Shown, bars: pd.DataFrame, meta: BarsMeta) -> None:
@@ -162,6 +166,7 @@ def _add_forecast(
         _reach(end, close),
         f"{five_digits(close)}{currency}",
         f"{shown.made_on:%Y-%m-%d}",
+        shown.reports.cell(shown.made_on.date()),
         coverage,
         today,
     )
@@ -174,6 +179,8 @@ def _add_forecast(
         f"{target:%a %d %b}{basis.of_close(target)} should lie between "
         f"{five_digits(first['lo80'])} and {five_digits(first['hi80'])} four times out of five."
     )
+    targets = [target.date() for target in prices["target_on"]]
+    section.next_report = shown.reports.sentence(targets, shown.made_on.date())
     title = "The forecast" if basis.kind == CLOSE else f"The forecast: {basis.unit}"
     section.tables.append(_steps(prices, title))
     section.price_note = basis.sentence
@@ -216,6 +223,7 @@ def _add_chart(session: Session, section: Section, shown: Shown) -> None:
             baseline=shown.baseline,
             basis=shown.basis,
             note=section.note,
+            reports=shown.reports,
             theme=Theme(phone=narrow),
             in_words=False,
         )

@@ -20,6 +20,7 @@ from lstmcli.evaluation.live import (
     follow_up,
     live_table,
 )
+from lstmcli.evaluation.live_reports import reports_table
 from lstmcli.evaluation.sequences import Evidence, coverage_evidence
 from lstmcli.panel import Panel
 from lstmcli.pipeline.session import Session
@@ -46,6 +47,7 @@ class Live:
             The calibrated ones are what is published.
         table: scores of the published recipes and of what stands beside them.
         evidence: against the published step-1 intervals, by published recipe.
+        reports: scores apart for forecasts with a report ahead; see `reports_table`.
         missing: sessions without a forecast since the first one; never filled in.
         failed: tickers whose bars cannot be read.
         removed: tickers without bars, which take part only where they are named.
@@ -57,6 +59,7 @@ class Live:
     evidence: dict[str, Evidence]
     missing: tuple[Missing, ...]
     failed: dict[str, LstmError]
+    reports: pd.DataFrame
     removed: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, int]:
@@ -135,7 +138,15 @@ def _live(
     evidence = {
         str(recipe): coverage_evidence(own) for recipe, own in first.groupby("recipe", sort=False)
     }
-    return Live(tickers, rows, live_table(scored, brief=brief), evidence, missing, failed)
+    return Live(
+        tickers,
+        rows,
+        live_table(scored, brief=brief),
+        evidence,
+        missing,
+        failed,
+        reports_table(scored),
+    )
 
 
 def _missing(

@@ -16,7 +16,7 @@ from lstmcli.errors import LstmError, NoDataError
 from lstmcli.features import is_event
 from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
-from lstmcli.frames import EX_DIVIDEND, empty_events
+from lstmcli.frames import EARNINGS, EX_DIVIDEND, empty_events
 from lstmcli.panel import MarketSeries, Panel
 from lstmcli.pipeline.market import note_without, series_key, wanted_series
 from lstmcli.pipeline.read_once import BarsReadOnce, RunsReadOnce, once
@@ -77,6 +77,7 @@ class Session:
         self._calibrations: dict[str, CalibrationState | LstmError | None] = {}
         self._fitted: dict[tuple[str, bool], FittedRun | LstmError] = {}
         self._dividends: dict[str, pd.DataFrame | LstmError] = {}
+        self._announcements: dict[str, dict[str, pd.DataFrame] | LstmError] = {}
         self._said: set[str] = set()
 
     def bars(self, ticker: str) -> tuple[pd.DataFrame, BarsMeta]:
@@ -145,10 +146,19 @@ class Session:
             self.warn_once(note_without(series), about=series)
         return loaded
 
-    def with_inputs(self, loaded: Loaded, configs: Sequence[RunConfig]) -> Loaded:
+    def with_inputs(
+        self,
+        loaded: Loaded,
+        configs: Sequence[RunConfig],
+        *,
+        known: pd.Timestamp | None = None,
+    ) -> Loaded:
         """Return a panel with the market series and the events that configs read; see `panel`.
 
         A series that is optional and not stored is `absent`.
+
+        Args:
+            known: the day by which events have to be known; None: today.
         """
         panel, hashes = loaded.panel, dict(loaded.hashes)
         market: dict[str, MarketSeries] = {}
@@ -170,7 +180,7 @@ class Session:
             hashes[series_key(ticker)] = meta.sha256
         parts = []
         for kind in self._kinds(configs):
-            parts.append(self._known_events(kind, panel))
+            parts.append(self._known_events(kind, panel, known or today()))
             hashes[kind] = hashlib.sha256(
                 pd.util.hash_pandas_object(parts[-1], index=False).to_numpy().tobytes()
             ).hexdigest()
@@ -185,15 +195,14 @@ class Session:
         optional = {kind for config in configs for kind in config.model.optional_events}
         return sorted(asked | (optional & {*self.workspace.events.kinds()}))
 
-    def _known_events(self, kind: str, panel: Panel) -> pd.DataFrame:
-        """Return the statements of a kind that are known by now.
+    def _known_events(self, kind: str, panel: Panel, known: pd.Timestamp) -> pd.DataFrame:
+        """Return the statements of a kind that are known by a day.
 
         What became known after the last bar of a ticker, such as on a weekend, is known to the
-        forecast from that bar: it is made now.
+        forecast from that bar: it is made on that day.
         """
         events = self.workspace.events.read(kind, tuple(panel))
-        today = pd.Timestamp(clock.now()).tz_localize(None).normalize()
-        events = events[events["known_on"] <= today].reset_index(drop=True)
+        events = events[events["known_on"] <= known].reset_index(drop=True)
         last = events["ticker"].map({ticker: bars.index[-1] for ticker, bars in panel.items()})
         known_on = events["known_on"].where(events["known_on"] <= last, last)
         return events.assign(known_on=known_on.astype("datetime64[ns]"))
@@ -235,6 +244,23 @@ class Session:
             return stored.read(EX_DIVIDEND) if EX_DIVIDEND in stored.kinds() else empty_events()
 
         return once(self._dividends, EX_DIVIDEND, read)
+
+    def announcements(self, ticker: str) -> pd.DataFrame:
+        """Return the statements about a ticker's announcements of results that are known by now.
+
+        Raises:
+            DataError: the file is damaged, or a newer version wrote it.
+        """
+
+        def read() -> dict[str, pd.DataFrame]:
+            stored = self.workspace.events
+            events = stored.read(EARNINGS) if EARNINGS in stored.kinds() else empty_events()
+            events = events[events["known_on"] <= today()]
+            groups = events.groupby("ticker", sort=False)
+            return {"": events.iloc[:0], **{str(name): rows for name, rows in groups}}
+
+        found = once(self._announcements, EARNINGS, read)
+        return found.get(ticker, found[""])
 
     def manifest(self, run: str) -> Manifest:
         """Return the manifest of a finished run.
@@ -315,6 +341,11 @@ class Session:
             return fitted_from(files, recipe, store=runs, run=run, with_keras=with_keras)
 
         return once(self._fitted, (run, with_keras), load)
+
+
+def today() -> pd.Timestamp:
+    """Return the day of the clock, in UTC, as events are dated."""
+    return pd.Timestamp(clock.now()).tz_localize(None).normalize()
 
 
 def _settled(bars: pd.DataFrame, meta: BarsMeta) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from lstmcli import clock
 from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.direction import usual_signs
+from lstmcli.evaluation.known_dates import known_dates
 from lstmcli.evaluation.metrics import published_crps, realise, score, summary
 from lstmcli.evaluation.shared_outcomes import kept_outcomes
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
@@ -254,7 +255,11 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
     )
     every = pd.concat(scores, ignore_index=True)
     came = kept_outcomes(of_recipe(shown, scored.name, calibrated=True))
-    return every[["block", *every.columns.drop("block")]], judged[scored.name], came
+    verdict = judged[scored.name]
+    if plan.config.reads_announcements:
+        dates = known_dates(panel, verdict.first, verdict.last, horizon=horizon)
+        verdict = replace(verdict, dates=dates)
+    return every[["block", *every.columns.drop("block")]], verdict, came
 
 
 def _sample(panel: Panel) -> Panel:

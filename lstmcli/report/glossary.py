@@ -101,6 +101,21 @@ GLOSSARY: tuple[Term, ...] = (
         ("declared",),
     ),
     Term(
+        "next report",
+        "The next day on which the company announces its results, as it was known when the "
+        "forecast was made: confirmed, or expected (marked with ?). After the close the next "
+        "session reacts, before the open the same one.",
+        ("taken as known", "announcement clock"),
+        ("announcement", "report", "earnings", "results"),
+    ),
+    Term(
+        "taken as known",
+        "Said of a past date of a report of which nobody has stored since when it was known. It "
+        "counts from five sessions before on. A verdict says how many of its dates are such.",
+        ("next report",),
+        ("assumed",),
+    ),
+    Term(
         "log return",
         "The logarithm of a price ratio: 0.01 is about +1 %. Those of several days add up, and so "
         "the networks work with them. Tables show prices and percent.",

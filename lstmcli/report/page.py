@@ -42,6 +42,7 @@ class Section:
         unissued: why no record is kept of the forecast; None where it stands in the ledger.
         verdict_lines: the verdict in three lines.
         verdict: the same in full, in paragraphs with an empty line between them.
+        next_report: when the company reports next, in a sentence or two.
         price_note: what a reader of the prices must know; empty where they are closes.
         stale: what to do about a forecast that others should have followed.
         link: another page that holds the details; None where they stand here.
@@ -59,6 +60,7 @@ class Section:
     horizon: int = 0
     unissued: str | None = None
     sentence: str = ""
+    next_report: str = ""
     price_note: str = ""
     verdict_lines: list[str] = field(default_factory=list)
     verdict: str | None = None

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lstmcli.evaluation.comparison import NUMBERS
 from lstmcli.evaluation.direction import Direction
+from lstmcli.evaluation.known_dates import KnownDates
 from lstmcli.evaluation.ladder import BEATS, LOSES, NO_VERDICT
 from lstmcli.evaluation.verdict import Verdict
 from lstmcli.forecasters.baselines import LADDER
@@ -53,6 +54,7 @@ def restored_verdict(stored: Mapping[str, Any]) -> Verdict | None:
         origins=stored["origins"],
         forecasts=stored["forecasts"],
         tickers=tuple(stored["tickers"][key] for key in ("count", "better", "worse")),
+        dates=KnownDates(**dates) if (dates := stored.get("announcements")) else None,
     )
 
 

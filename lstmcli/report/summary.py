@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from lstmcli.digits import five_digits, in_words
+from lstmcli.report.announcements import Reports, report_from_json, reports_ahead
 
 _HEAD = ("ticker", "session", "", "next median", "80 % cone", "prices")
 _LEFT = 3
+
+WEEK = timedelta(days=7)
+"""How far ahead an evening tells of reports."""
 
 
 def summary_text(day: Mapping[str, Any]) -> str:
@@ -19,9 +24,22 @@ def summary_text(day: Mapping[str, Any]) -> str:
     """
     lines = [f"lstm daily {day['sentence']}", "", summary_table(day).rstrip("\n")]
     remarks = [*_remarks([*day["tickers"], *day["errors"]]), *day["notes"]]
+    ahead = _reports_ahead(day)
+    lines += ["", ahead] if ahead else []
     lines += ["", *remarks] if remarks else []
     lines += ["", f"report: {day['report']}"] if day["report"] else []
     return "\n".join(lines) + "\n"
+
+
+def _reports_ahead(day: Mapping[str, Any]) -> str:
+    """Return which tickers report within a week; empty where none does."""
+    shown = {
+        entry["ticker"]: Reports(report_from_json(entry["next_report"]))
+        for entry in day["tickers"]
+        if entry.get("next_report")
+    }
+    today = date.fromisoformat(day["at"][:10])
+    return reports_ahead(shown, today + WEEK, today=today)
 
 
 def summary_table(day: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from lstmcli.evaluation.ladder import (
 )
 from lstmcli.evaluation.verdict import Verdict
 from lstmcli.frames import COVERAGES
+from lstmcli.report.announcements import dates_sentence
 from lstmcli.report.wording import recipe_name
 
 _SESSIONS_A_YEAR = 252
@@ -193,6 +194,8 @@ def _details(verdict: Verdict) -> list[str]:
                 f"{row['baseline']} lacks {row['lacking']:,} of the forecasts and is compared on "
                 "the others."
             )
+    if verdict.dates is not None:
+        said.append(dates_sentence(verdict.dates))
     if verdict.steps:
         shares = verdict.coverage.groupby("nominal")["coverage"].mean()
         held = [f"{100 * share:.0f} % cone {_share(shares[share])}" for share in COVERAGES]

@@ -63,6 +63,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
             "edge": direction.edge,
             "verdict": direction_sentence(direction),
         },
+        "announcements": None if verdict.dates is None else verdict.dates._asdict(),
         "confidence_set": names,
         "covers": verdict.covers,
         "ladder": _records(verdict.ladder),

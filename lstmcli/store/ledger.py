@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,17 @@ import pandas as pd
 from lstmcli.errors import DataError
 from lstmcli.frames import INTERVAL_COLUMNS
 from lstmcli.store import recipe_names
-from lstmcli.store.ledger_database import COLUMNS, KEYS, NUMBERS, damaged, open_ledger, recovery
+from lstmcli.store.ledger_database import (
+    COLUMNS,
+    KEYS,
+    NOT_KNOWN,
+    NUMBERS,
+    REPORT,
+    columns_of,
+    damaged,
+    open_ledger,
+    recovery,
+)
 from lstmcli.version import __version__
 
 NAME = "ledger.sqlite"
@@ -59,8 +70,13 @@ class Ledger:
         issued_at: datetime,
         bars_sha: str,
         config_sha: str,
+        report: Sequence[str] | None = None,
     ) -> bool:
         """Append the forecasts of one ticker from one origin, all or none of them.
+
+        Args:
+            report: what was known of the ticker's next report: session (ISO), timing, status
+                and source. Empty: nothing. None: nobody looked.
 
         Returns:
             Whether they were appended: False where this run has forecast that
@@ -73,6 +89,7 @@ class Ledger:
             LockError: another process kept it busy.
         """
         rows = _rows(forecast, run, issued_at, bars_sha, config_sha)
+        rows = [(*row, *_report(report)) for row in rows]
         with open_ledger(self.path, write=True) as connection:
             connection.execute("BEGIN IMMEDIATE")
             known = connection.execute(
@@ -117,32 +134,33 @@ class Ledger:
         A Forecast with `run`, `issued_at` (UTC), the hashes and `id`. It has no rows
         where the ledger does not exist.
         """
-        columns = ("id", *COLUMNS, "previous", "hash")
         if not self.exists():
-            return _typed(pd.DataFrame(columns=list(columns)))
+            return _typed(pd.DataFrame(columns=list(_READ)))
         where, values = ("WHERE ticker = ?", (ticker,)) if ticker else ("", ())
         with open_ledger(self.path) as connection:
             found = connection.execute(
-                f"SELECT {', '.join(columns)} FROM forecasts {where} ORDER BY id", values
+                f"SELECT id, {columns_of(connection)}, previous, hash FROM forecasts {where} "
+                "ORDER BY id",
+                values,
             ).fetchall()
-        return _typed(pd.DataFrame(found, columns=list(columns)))
+        return _typed(pd.DataFrame(found, columns=list(_READ)))
 
     def last_before(self, ticker: str, made_on: pd.Timestamp) -> pd.DataFrame:
         """Return the rows of one session ahead from the newest origin before a session.
 
         Of all runs and recipes, in the order of `read`; no rows where there is none.
         """
-        columns = ("id", *COLUMNS, "previous", "hash")
         found: list[tuple] = []
         if self.exists():
             with open_ledger(self.path) as connection:
                 found = connection.execute(
-                    f"SELECT {', '.join(columns)} FROM forecasts WHERE ticker = ? AND step = 1 "
-                    "AND made_on = (SELECT MAX(made_on) FROM forecasts "
-                    "WHERE ticker = ? AND made_on < ?) ORDER BY id",
+                    f"SELECT id, {columns_of(connection)}, previous, hash FROM forecasts "
+                    "WHERE ticker = ? AND step = 1 AND made_on = "
+                    "(SELECT MAX(made_on) FROM forecasts WHERE ticker = ? AND made_on < ?) "
+                    "ORDER BY id",
                     (ticker, ticker, f"{made_on:%Y-%m-%d}"),
                 ).fetchall()
-        return _typed(pd.DataFrame(found, columns=list(columns)))
+        return _typed(pd.DataFrame(found, columns=list(_READ)))
 
     def head(self) -> str:
         """Return the hash of the last row, which stands for all of them."""
@@ -173,7 +191,7 @@ class Ledger:
             if broken != "ok":
                 raise damaged(self.path, broken)
             rows = connection.execute(
-                f"SELECT id, previous, hash, {', '.join(COLUMNS)} FROM forecasts ORDER BY id"
+                f"SELECT id, previous, hash, {columns_of(connection)} FROM forecasts ORDER BY id"
             )
             for number, stated, digest, *row in rows:
                 count += 1
@@ -192,10 +210,21 @@ class Ledger:
         return DataError(f"{self.path}: {what}.", hint=recovery(self.path))
 
 
+_WRITTEN = (*COLUMNS, *REPORT)
+
+_READ = ("id", *_WRITTEN, "previous", "hash")
+
 _INSERT = (
-    f"INSERT INTO forecasts ({', '.join(COLUMNS)}, previous, hash) "
-    f"VALUES ({', '.join('?' * (len(COLUMNS) + 2))})"
+    f"INSERT INTO forecasts ({', '.join(_WRITTEN)}, previous, hash) "
+    f"VALUES ({', '.join('?' * (len(_WRITTEN) + 2))})"
 )
+
+
+def _report(known: Sequence[str] | None) -> tuple[str | None, ...]:
+    """Return the values of `REPORT`."""
+    if known is None:
+        return (None,) * len(REPORT)
+    return tuple(known) if known else (None, None, NOT_KNOWN, None)
 
 
 def _rows(
@@ -233,9 +262,11 @@ def _rows(
 def _hash(previous: str, row: tuple) -> str:
     """Return the SHA-256 of a JSON list: the hash before, then the row's values.
 
+    A row that says nothing of a report is hashed without `REPORT`, as all rows once were.
     The list has no spaces. A number has the fewest digits from which it can be read back.
     """
-    text = json.dumps([previous, *row], separators=(",", ":"), ensure_ascii=False)
+    said = row if any(value is not None for value in row[len(COLUMNS) :]) else row[: len(COLUMNS)]
+    text = json.dumps([previous, *said], separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -246,8 +277,10 @@ def _time(moment: datetime) -> str:
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:
     rows = recipe_names.decode(rows)
     rows = rows.astype({name: float for name in NUMBERS})
-    for name in ("made_on", "target_on"):
+    for name in ("made_on", "target_on", "report_session"):
         rows[name] = pd.to_datetime(rows[name], format="%Y-%m-%d").astype("datetime64[ns]")
     rows["issued_at"] = pd.to_datetime(rows["issued_at"], utc=True).astype("datetime64[ns, UTC]")
     rows["step"] = rows["step"].astype(int)
+    for name in REPORT[1:]:  # texts, and None where a row has none
+        rows[name] = rows[name].astype(object).where(rows[name].notna(), None)
     return rows

@@ -19,6 +19,13 @@ _PROOFS = ("bars_sha", "config_sha", "version")
 COLUMNS = (*KEYS, "target_on", "issued_at", *NUMBERS, *_PROOFS)
 """What a row's hash covers, in this order, after the hash before it."""
 
+REPORT = ("report_session", "report_timing", "report_status", "report_source")
+"""What was known at issue of the ticker's next report, as in an Events table. A row's hash
+covers all four after `COLUMNS` where one of them is not NULL: older rows have none."""
+
+NOT_KNOWN = "not known"
+"""The `report_status` of a forecast that knew of no next report; the other three are NULL."""
+
 _MIGRATIONS = (
     f"""
     CREATE TABLE forecasts (
@@ -43,6 +50,7 @@ _MIGRATIONS = (
     CREATE TRIGGER forecasts_are_not_deleted BEFORE DELETE ON forecasts
         BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
     """,
+    "".join(f"ALTER TABLE forecasts ADD COLUMN {name} TEXT;\n" for name in REPORT),
 )
 """SQL that brings a file from each schema version to the next."""
 
@@ -60,9 +68,16 @@ _DISK = {
 }
 
 
+def columns_of(connection: sqlite3.Connection) -> str:
+    """Return what to select for `COLUMNS` and `REPORT`, whatever version wrote the file."""
+    known = {row[1] for row in connection.execute("PRAGMA table_info(forecasts)")}
+    report = (name if name in known else f"NULL AS {name}" for name in REPORT)
+    return ", ".join((*COLUMNS, *report))
+
+
 @contextmanager
 def open_ledger(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-    """Open a ledger, brought up to the present schema, for the time of a `with`.
+    """Open a ledger for the time of a `with`; to be written, brought up to the present schema.
 
     Raises:
         DataError: it is damaged, of a newer version, or a database of something else.
@@ -90,7 +105,7 @@ def open_ledger(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connecti
                 f"Received: version {version}.",
                 hint="use the newer lstm that wrote it",
             )
-        if version < SCHEMA:
+        if version < (SCHEMA if write else 1):  # what is only read stays as it is
             _migrate(path, connection)
         connection.execute("PRAGMA synchronous = FULL")
         yield connection
