@@ -33,6 +33,7 @@ from lstmcli.evaluation.verdict import judge
 from lstmcli.forecasters.baselines import LADDER
 from lstmcli.forecasters.panel_network import FittedPanel
 from lstmcli.forecasters.panel_network.files import ARRAYS
+from lstmcli.frames import EARNINGS
 from lstmcli.pipeline.market import series_key
 from lstmcli.pipeline.versions import versions
 from lstmcli.report.verdict_record import verdict_json
@@ -165,10 +166,13 @@ def manifest_of(
 
 
 def hashes_of(universe: benchmark.Universe, tickers: Sequence[str]) -> dict[str, str]:
-    """Return the SHA-256 of the bars of each ticker, and of the market series."""
+    """Return the SHA-256 of the bars of each ticker, of market series and of announcements."""
     bars, market = universe.workspace.bars, universe.workspace.market
     found = {ticker: bars.read(ticker)[1].sha256 for ticker in tickers}
-    return found | {series_key(name): market.read(name)[1].sha256 for name in market.tickers()}
+    found |= {series_key(name): market.read(name)[1].sha256 for name in market.tickers()}
+    events = universe.with_announcements(universe.part("pool"), benchmark.WHOLE).events
+    rows = pd.util.hash_pandas_object(events, index=False).to_numpy().tobytes()
+    return found | {EARNINGS: hashlib.sha256(rows).hexdigest()}
 
 
 def provenance_of(universe: benchmark.Universe, network: FittedPanel) -> dict[str, Any]:

@@ -67,8 +67,8 @@ def coming(**changes: object) -> NextReport:
         ),
         (
             {"timing": "during"},
-            "reports Thu 29 Oct during the session (confirmed)",
-            "29 Oct in session",
+            "reports Thu 29 Oct during trading (confirmed)",
+            "29 Oct in trading",
         ),
         (
             {"day": date(2027, 1, 5)},

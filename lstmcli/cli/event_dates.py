@@ -10,7 +10,7 @@ from lstmcli.cli.terminal import print_table
 from lstmcli.digits import in_words
 
 if TYPE_CHECKING:
-    from lstmcli.pipeline.known_dates import KnownAnnouncement, KnownDates
+    from lstmcli.pipeline.ticker_dates import KnownAnnouncement, TickerDates
 
 NOT_KNOWN = "not known"
 
@@ -22,7 +22,7 @@ _TIMES = {
 }
 
 
-def print_dates(dates: Sequence[KnownDates]) -> None:
+def print_dates(dates: Sequence[TickerDates]) -> None:
     """Print what is known of each ticker: a line each."""
     head = ["ticker", "next report", "time", "status", "known since", "source"]
     head += ["last report", "ex-date"]
@@ -32,7 +32,7 @@ def print_dates(dates: Sequence[KnownDates]) -> None:
     print_table(head, rows, left=len(head))
 
 
-def _row(dates: KnownDates) -> list[str]:
+def _row(dates: TickerDates) -> list[str]:
     cells = [NOT_KNOWN, "", "", "", ""]
     if dates.next is not None:
         known = dates.next.known
@@ -47,14 +47,14 @@ def _row(dates: KnownDates) -> list[str]:
     return [dates.ticker, *cells, last, _ex_date(dates)]
 
 
-def _ex_date(dates: KnownDates) -> str:
+def _ex_date(dates: TickerDates) -> str:
     if dates.ex_date is None:
         return ""
     amount = "" if math.isnan(dates.ex_date.amount) else f" {in_words(dates.ex_date.amount)}"
     return f"{dates.ex_date.session:%Y-%m-%d}{amount}"
 
 
-def dates_as_json(dates: KnownDates) -> dict[str, Any]:
+def dates_as_json(dates: TickerDates) -> dict[str, Any]:
     """Return the same as JSON takes it."""
     ex_date = dates.ex_date
     return {

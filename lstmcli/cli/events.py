@@ -72,12 +72,12 @@ def list_(
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import events as pipeline
-    from lstmcli.pipeline.known_dates import known_dates
     from lstmcli.pipeline.session import Session
+    from lstmcli.pipeline.ticker_dates import ticker_dates
     from lstmcli.store import Workspace
 
     named, session = named_tickers(tickers, None), Session(Workspace(workspace))
-    dates = [] if kind else known_dates(session, named)
+    dates = [] if kind else ticker_dates(session, named)
     found = pipeline.stored_events(
         session.workspace, named, kind=kind, known=[each.ticker for each in dates]
     )
@@ -124,8 +124,8 @@ def fetch(
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline.announcement_fetch import fetch_named
-    from lstmcli.pipeline.known_dates import known_dates
     from lstmcli.pipeline.session import Session
+    from lstmcli.pipeline.ticker_dates import ticker_dates
     from lstmcli.store import Workspace
 
     session = Session(Workspace(workspace))
@@ -134,7 +134,7 @@ def fetch(
         say(f"{ticker}: not asked for: only the shares of companies report", quiet=quiet)
     for ticker in done.asked_before:
         say(f"{ticker}: was asked for today already", quiet=quiet)
-    dates = known_dates(session, done.tickers) if done.tickers else []
+    dates = ticker_dates(session, done.tickers) if done.tickers else []
     if as_json:
         print_json(
             {

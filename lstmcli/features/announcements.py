@@ -14,9 +14,13 @@ import pandas as pd
 
 from lstmcli.features.events import WITHDRAWN
 from lstmcli.frames import ASSUMED, EARNINGS_SOURCES
+from lstmcli.sessions import sessions_between
 
 FOREVER = np.datetime64("9999-01-01", "D")
 """The end of a span that has none."""
+
+CLOSURE = pd.Timedelta(21, "D")
+"""Days in which every exchange has a session."""
 
 SAME_REPORT = 30
 """Days between two dates that name one announcement, where they are from different sources."""
@@ -141,3 +145,20 @@ def next_announcement(
     """
     found = announcements_at(events, after if known is None else known)
     return next((each for each in found if each.session > after), None)
+
+
+def day_of(
+    session: pd.Timestamp, timing: str, calendar: str, observed: pd.DatetimeIndex
+) -> pd.Timestamp:
+    """Return the day of an announcement, from the session whose prices react first.
+
+    What comes after the close moves the session after it.
+
+    Args:
+        calendar, observed: of the ticker; see `sessions_between`.
+    """
+    if timing != "after":
+        return session
+    yesterday = session - pd.Timedelta(1, "D")
+    before = sessions_between(calendar, session - CLOSURE, yesterday, observed=observed)
+    return before[-1] if len(before) else session

@@ -17,6 +17,7 @@ from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, RateLimitError, SourceError
 from lstmcli.frames import EARNINGS, EX_DIVIDEND, empty_bars, empty_events
 from lstmcli.pipeline.missing_dates import Missing, note_on_missing
+from lstmcli.pipeline.notes import is_share
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult
 from lstmcli.sessions import ALWAYS_OPEN
@@ -49,9 +50,6 @@ MONTH = timedelta(days=30)
 
 MAX_FAILURES = 5
 """After so many in a row a source counts as down."""
-
-SHARES = "EQUITY"
-"""What Yahoo calls a security that has results; a fund or an index has none."""
 
 Answer = TypeVar("Answer")
 
@@ -268,9 +266,9 @@ class Announcements:
 
 def has_results(ticker: str, meta: BarsMeta | None) -> bool:
     """Return whether a company with results stands behind a ticker, as far as is known."""
-    calendar = meta.calendar if meta else calendar_for(ticker)
-    kind = (meta.kind if meta else None) or SHARES
-    return has_shares(ticker) and calendar != ALWAYS_OPEN and kind.upper() == SHARES
+    if meta is None:
+        return has_shares(ticker) and calendar_for(ticker) != ALWAYS_OPEN
+    return is_share(meta, ticker) and meta.calendar != ALWAYS_OPEN
 
 
 def meta_of(session: Session, ticker: str) -> BarsMeta | None:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 
 import pandas as pd
 
 from lstmcli.errors import LstmError
-from lstmcli.features.announcements import SAME_REPORT, Announcement, announcements_at
+from lstmcli.features.announcements import SAME_REPORT, Announcement, announcements_at, day_of
 from lstmcli.frames import EARNINGS
 from lstmcli.pipeline.notes import is_share
 from lstmcli.pipeline.session import Session
 from lstmcli.report.announcements import NextReport, Reports
-from lstmcli.sessions import sessions_between
 from lstmcli.store.bars import BarsMeta
 from lstmcli.store.ledger_database import NOT_KNOWN
 from lstmcli.store.runs import Manifest
 
 SHOWN = pd.Timedelta(days=180)
 """How far back reports are looked up: a chart shows half as many sessions at most."""
-
-HOLIDAYS = pd.Timedelta(days=14)
-"""Days in which every exchange has a session."""
 
 
 def reports_at(
@@ -100,32 +95,28 @@ def _reads(session: Session, run: str) -> bool:
 
 
 def reads_announcements(session: Session, manifest: Manifest) -> bool:
-    """Return whether a run has learnt from announcements, and so reads them."""
+    """Return whether a run has learnt from announcements, and so reads them.
+
+    One that goes on from another reads what that has learnt to read.
+    """
     try:
         config = session.config(manifest.run)
+        if EARNINGS in config.known_ahead:
+            return True
+        if not config.reads_announcements:
+            return False
+        if EARNINGS in manifest.bars or not config.start:
+            return EARNINGS in manifest.bars
+        start = session.manifest(config.start)
+        return start.run != manifest.run and reads_announcements(session, start)
     except LstmError:
         return False
-    unseen = (manifest.verdict or {}).get("unseen") or {}
-    learnt = EARNINGS in manifest.bars or bool(unseen.get("announcements"))
-    return EARNINGS in config.known_ahead or (config.reads_announcements and learnt)
-
-
-def day_of(session: pd.Timestamp, timing: str, calendar: str, bars: pd.DataFrame) -> date:
-    """Return the day on which results come, from the session whose prices react first."""
-    if timing != "after":
-        return session.date()
-    before = sessions_between(
-        calendar,
-        session - HOLIDAYS,
-        session - pd.Timedelta(days=1),
-        observed=pd.DatetimeIndex(bars.index),
-    )
-    return before[-1].date() if len(before) else session.date()
 
 
 def _next_report(found: Announcement, calendar: str, bars: pd.DataFrame) -> NextReport:
+    observed = pd.DatetimeIndex(bars.index)
     return NextReport(
-        day=day_of(found.session, found.timing, calendar, bars),
+        day=day_of(found.session, found.timing, calendar, observed).date(),
         session=found.session.date(),
         timing=found.timing,
         status=found.status,

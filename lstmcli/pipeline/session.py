@@ -215,6 +215,7 @@ class Session:
             DiskError: a file cannot be written.
         """
         self._dividends.clear()
+        self._announcements.clear()
         return self.workspace.events.append(events)
 
     def warn_once(self, note: str, *, about: str | None = None) -> None:

@@ -20,10 +20,10 @@ NOT_KNOWN = "not known"
 
 _TIMES = {
     "before": " before the open",
-    "during": " during the session",
+    "during": " during trading",
     "after": " after the close",
 }
-_SHORT_TIMES = {"before": " before open", "during": " in session", "after": " after close"}
+_SHORT_TIMES = {"before": " before open", "during": " in trading", "after": " after close"}
 
 UNCONFIRMED = "?"
 """What a short form ends in where the date is not confirmed."""

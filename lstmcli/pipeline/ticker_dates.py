@@ -11,11 +11,11 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError
-from lstmcli.features.announcements import Announcement, announcements_at
+from lstmcli.features.announcements import Announcement, announcements_at, day_of
 from lstmcli.features.events import WITHDRAWN
 from lstmcli.frames import EARNINGS, EX_DIVIDEND, empty_events
 from lstmcli.pipeline.session import Session
-from lstmcli.sessions import WEEKDAYS, sessions_between, settled_session
+from lstmcli.sessions import WEEKDAYS, settled_session
 from lstmcli.sources.exchanges import calendar_for
 from lstmcli.store.asked import Asked
 
@@ -46,7 +46,7 @@ class ExDate:
 
 
 @dataclass(frozen=True)
-class KnownDates:
+class TickerDates:
     """What is known now of a ticker.
 
     Attributes:
@@ -63,7 +63,7 @@ class KnownDates:
     asked_on: date | None
 
 
-def known_dates(session: Session, tickers: Sequence[str] = ()) -> list[KnownDates]:
+def ticker_dates(session: Session, tickers: Sequence[str] = ()) -> list[TickerDates]:
     """Return what is known now of each ticker with such events, or stored and asked about.
 
     Args:
@@ -106,7 +106,7 @@ def _known(
     dividends: pd.DataFrame,
     asked_on: date | None,
     moment: datetime,
-) -> KnownDates:
+) -> TickerDates:
     calendar, observed = _sessions_of(session, ticker)
     today = pd.Timestamp(moment).tz_localize(None).normalize()
     last = (
@@ -118,18 +118,14 @@ def _known(
     def on_its_day(found: Announcement | None) -> KnownAnnouncement | None:
         if found is None:
             return None
-        day = found.session
-        if found.timing == "after":
-            earlier = day - timedelta(days=21), day - timedelta(days=1)
-            before = sessions_between(calendar, *earlier, observed=observed)
-            day = before[-1] if len(before) else day
+        day = day_of(found.session, found.timing, calendar, observed)
         return KnownAnnouncement(day.date(), found)
 
     recent = announcements[announcements["session"] > last - RECENT]
     found = announcements_at(recent, today)
     coming = next((each for each in found if each.session > last), None)
     done = [each for each in found if each.status == "reported" and each.session <= last]
-    return KnownDates(
+    return TickerDates(
         ticker,
         on_its_day(coming),
         on_its_day(done[-1] if done else None),
