@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from simulate import panel_of, simulate_bars
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -76,3 +77,55 @@ def test_the_network_that_ships_is_better_as_it_is_than_anything_trained_on_few_
             for scratch in ("panel", "best"):
                 row = rows[scratch, size, step]
                 assert float(row["skill_pretrained"]) < -0.05, (scratch, size, step)
+
+
+DATED_FLOORS = {
+    "whole": {1: 0.55, 5: 0.55, 10: 0.40, 20: 0.25},
+    "five": {1: 0.55, 5: 0.50},
+}
+"""Least skill in % of CRPS against `har_ridge_01` where dates are known, 2016 to 2023."""
+
+
+def dated() -> list[dict[str, str]]:
+    path = Path(__file__).parent.parent / "results" / "announcements.csv"
+    with path.open(encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["recipe"] == "pretrained"]
+
+
+@pytest.mark.parametrize("known", DATED_FLOORS)
+def test_known_dates_are_worth_what_was_to_be_reached(known: str):
+    """On companies whose dates are known; of the hundred judges more than half have none."""
+    rows = {
+        (row["judged"], int(row["step"])): float(row["skill_har_ridge_01"])
+        for row in dated()
+        if (row["known"], row["days"], row["first"], row["last"]) == (known, "all", "2016", "2023")
+    }
+    for step, floor in DATED_FLOORS[known].items():
+        for judged in ("market30", "judges, with dates"):
+            assert rows[judged, step] >= floor, (judged, step)
+
+
+def test_known_dates_help_in_every_year_at_one_session():
+    years = {
+        row["first"]: float(row["skill_pretrained_none"])
+        for row in dated()
+        if (row["known"], row["judged"], row["step"]) == ("whole", "market30", "1")
+        and row["days"] == "all"
+        and row["first"] == row["last"]
+    }
+    assert len(years) == 8
+    assert min(years.values()) > 0
+
+
+def test_dates_are_worth_most_next_to_a_report():
+    for judged in ("market30", "judges"):
+        found = {
+            row["days"]: float(row["skill_pretrained_none"])
+            for row in dated()
+            if (row["judged"], row["known"], row["step"]) == (judged, "whole", "1")
+            and row["first"] != row["last"]
+            and row["last"] == "2023"
+            and row["first"] == "2016"
+        }
+        assert found["next to a report"] > 5
+        assert found["next to a report"] > 10 * found["others"]

@@ -159,8 +159,8 @@ def _notes(pairs: Sequence[Pair], *, dated: bool) -> Iterator[str]:
     ahead = "" if dated else reports_ahead(reports, last, today=pairs[0][1].today)
     if ahead:
         yield ahead
-    if dated or ahead:
-        yield from legend(reports, last)
+    shown = {ticker: of for ticker, of in reports.items() if dated or of.reacts_by(last)}
+    yield from legend(shown, last)
     manifests = {of.manifest.run: of.manifest for of, _ in pairs}
     if len(manifests) <= SAID_RUNS:
         for manifest in manifests.values():
