@@ -127,5 +127,5 @@ def test_dates_are_worth_most_next_to_a_report():
             and row["last"] == "2023"
             and row["first"] == "2016"
         }
-        assert found["next to a report"] > 5
+        assert found["next to a report"] > 4
         assert found["next to a report"] > 10 * found["others"]
