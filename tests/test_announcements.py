@@ -88,6 +88,15 @@ def test_a_date_that_moves_is_known_as_it_was_on_each_day():
         found = next_announcement(table, pd.Timestamp(day))
         assert (found and f"{found.session:%Y-%m-%d}") == session
         assert (found and found.status) == status
+    back = events(
+        ("2024-04-25", "2024-03-01"),
+        ("2024-04-25", "2024-03-20", "withdrawn"),
+        ("2024-04-25", "2024-04-02", "confirmed"),
+        ("2024-04-25", "2024-04-25", "reported"),
+    )
+    for day, since in (("2024-03-05", "2024-03-01"), ("2024-04-25", "2024-04-02")):
+        [found] = announcements_at(back, pd.Timestamp(day))
+        assert f"{found.known_on:%Y-%m-%d}" == since
     last = announcements_at(table, pd.Timestamp("2024-05-02"))
     assert [(each.status, f"{each.known_on:%Y-%m-%d}") for each in last] == [
         ("reported", "2024-04-10")

@@ -60,7 +60,7 @@ def known_spans(events: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `session`, `timing`, `status`, `source`; `since` and `until`, days: it was known at the
         close of days from the first to the one before the second; `known_on`, since when the
-        source has said so.
+        source has said so without taking it back.
     """
     columns = ["session", "timing", "status", "source", "known_on"]
     said = events[columns].reset_index(drop=True)
@@ -73,8 +73,11 @@ def known_spans(events: pd.DataFrame) -> pd.DataFrame:
     same[1:] = (rank[1:] == rank[:-1]) & (session[1:] == session[:-1])
     until = np.full(len(said), FOREVER)
     until[:-1][same[1:]] = since[1:][same[1:]]
-    said["known_on"] = since[np.maximum.accumulate(np.where(same, -1, np.arange(len(said))))]
-    held = (said["status"] != WITHDRAWN).to_numpy() & (since < until)
+    withdrawn = (said["status"] == WITHDRAWN).to_numpy()
+    again = ~same  # what was taken back, and is said anew, is known since then
+    again[1:] |= withdrawn[:-1]
+    said["known_on"] = since[np.maximum.accumulate(np.where(again, np.arange(len(said)), -1))]
+    held = ~withdrawn & (since < until)
     said = said.assign(since=since, until=until)[held]
     return _first_source_alone(said, rank[held])
 
