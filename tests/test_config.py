@@ -594,6 +594,10 @@ VIX = "market: {vix: ^VIX}\n"
             "under `features:`",
         ),
         (
+            "future: [earning]\n",
+            "c.yaml:2:10: future[0]: unknown input 'earning'; did you mean 'earnings'?",
+        ),
+        (
             "future: [weekdy]\n",
             "c.yaml:2:10: future[0]: unknown input 'weekdy'; did you mean 'weekday'?",
         ),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from lstmcli.config._words import suggest
 from lstmcli.config._yaml import show_value
 from lstmcli.features import CALENDAR_INPUTS, MARKET_KINDS, OWN_FEATURES, find_feature, is_event
-from lstmcli.frames import EVENT_NAME, USER_KIND
+from lstmcli.frames import EARNINGS, EVENT_NAME, USER_KIND
 
 _SERIES = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -67,7 +67,7 @@ def check_future(name: str) -> str:
             f"Received: {show_value(name)}."
         )
     raise ValueError(
-        f"unknown input {show_value(name)}{suggest(name, [*CALENDAR_INPUTS, 'user:NAME'])}"
+        f"unknown input {show_value(name)}{suggest(name, [*CALENDAR_INPUTS, EARNINGS, 'user:NAME'])}"
     )
 
 
