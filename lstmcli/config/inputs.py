@@ -66,9 +66,8 @@ def check_future(name: str) -> str:
             f"Expected user: and a name of lower-case letters, digits, _ and -. "
             f"Received: {show_value(name)}."
         )
-    raise ValueError(
-        f"unknown input {show_value(name)}{suggest(name, [*CALENDAR_INPUTS, EARNINGS, 'user:NAME'])}"
-    )
+    known = [*CALENDAR_INPUTS, EARNINGS, "user:NAME"]
+    raise ValueError(f"unknown input {show_value(name)}{suggest(name, known)}")
 
 
 def missing_series(features: tuple[str, ...], market: Mapping[str, str]) -> dict[int, str]:
