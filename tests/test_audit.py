@@ -21,7 +21,7 @@ from lstmcli.forecasters.baselines import BASELINES, Ewma, Garch, Historical, Ra
 from lstmcli.forecasters.blend import Blend
 from lstmcli.forecasters.network import NetworkRecipe
 from lstmcli.forecasters.panel_network import PanelRecipe
-from lstmcli.forecasters.panel_network.training import PanelNetworkConfig
+from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.training import TrainingConfig
 from lstmcli.frames import EARNINGS_SOURCES, check_bars, check_events, log_returns
 from lstmcli.models import VARIANTS

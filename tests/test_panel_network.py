@@ -15,11 +15,12 @@ from simulate import panel_of, simulate_bars
 from lstmcli.errors import NoDataError
 from lstmcli.forecasters.panel_network import FittedPanel, PanelRecipe
 from lstmcli.forecasters.panel_network import recipe as module
+from lstmcli.forecasters.panel_network.batches import Batches
 from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.fit import least_sessions, prepare, ridge_steps
 from lstmcli.forecasters.panel_network.modes import INPUTS, MODES, PLAIN, Mode
 from lstmcli.forecasters.panel_network.network import Weights
-from lstmcli.forecasters.panel_network.training import Batches, PanelNetworkConfig
+from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.panel_network.volatility import (
     at_steps,
     log_variances,

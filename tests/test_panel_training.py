@@ -11,19 +11,14 @@ import reference
 from panel_cases import predicted, random_rows, random_standardisation, random_table
 from pydantic import ValidationError
 
-from lstmcli.forecasters.panel_network import training
+from lstmcli.forecasters.panel_network import settings, training
+from lstmcli.forecasters.panel_network.batches import Batches
 from lstmcli.forecasters.panel_network.modes import COLUMNS, FLAGS, INPUTS
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, build, corrections
+from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.panel_network.table import LEVELS, Scales, TrainingTable
 from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
-from lstmcli.forecasters.panel_network.training import (
-    WARM_UP,
-    Batches,
-    Member,
-    PanelNetworkConfig,
-    rate_of,
-    train_member,
-)
+from lstmcli.forecasters.panel_network.training import WARM_UP, Member, rate_of, train_member
 from lstmcli.forecasters.training import Epoch, Silent
 from lstmcli.models.kernel import load_kernel
 from lstmcli.models.runtime import load_tensorflow
@@ -126,7 +121,8 @@ def train(watch: Silent | None = None, **changes) -> tuple[list[bytes], pd.DataF
 def test_a_training_gives_the_same_bytes_again_and_after_any_interruption(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(training, "EPOCH", 3)
+    for module in (training, settings):
+        monkeypatch.setattr(module, "EPOCH", 3)
     weights, history = train()
     assert history["epoch"].tolist() == [0, 1, 2, 3]
     again, same = train()

@@ -14,9 +14,10 @@ from test_panel_network import LEVELS, ORIGINS, UNTIL, fitted
 from test_panel_training import Recorder
 
 from lstmcli.errors import ConfigError, NoDataError
-from lstmcli.forecasters.panel_network import FittedPanel, PanelRecipe
+from lstmcli.forecasters.panel_network import FittedPanel, PanelRecipe, settings
 from lstmcli.forecasters.panel_network import training as module
-from lstmcli.forecasters.panel_network.training import COMMON, COMMON_RATIO, Batches, Member
+from lstmcli.forecasters.panel_network.batches import Batches
+from lstmcli.forecasters.panel_network.training import COMMON, COMMON_RATIO, Member
 from lstmcli.forecasters.panel_network.tuning import least_tuned, table_of
 from lstmcli.forecasters.training import Silent, Watch
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
@@ -124,7 +125,8 @@ def test_a_restored_tuning_has_the_same_digits():
 
 
 def test_a_tuning_is_the_same_again_and_after_any_interruption(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "EPOCH", 2)
+    for each in (module, settings):
+        monkeypatch.setattr(each, "EPOCH", 2)
     whole = tune()
     assert whole.best_epochs == (2, 2)
     for stop_at in (1, 2, 3):

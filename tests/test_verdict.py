@@ -549,8 +549,8 @@ def test_what_manifests_keep_has_its_keys_in_order_and_its_sentences():
     assert list(kept) == [
         *("recipe", "calibrated", "hardest", "verdict", "headline", "paragraphs", "test", "loss"),
         *("alpha", "level", "shared", "fits", "first", "last", "origins", "forecasts", "overlaps"),
-        *("missing", "tickers", "direction", "confidence_set", "covers", "ladder", "steps"),
-        "coverage",
+        *("missing", "tickers", "direction", "announcements", "confidence_set", "covers", "ladder"),
+        *("steps", "coverage"),
     ]
     assert (kept["hardest"], kept["verdict"]) == ("garch", {"garch": BEATS})
     assert kept["headline"] == headline(found)

@@ -41,7 +41,7 @@ from lstmcli.forecasters.baselines.har import Har
 from lstmcli.forecasters.blend import Blend
 from lstmcli.forecasters.network import NetworkRecipe, Scale
 from lstmcli.forecasters.panel_network import PanelRecipe
-from lstmcli.forecasters.panel_network.training import PanelNetworkConfig
+from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.run_recipe import RunRecipe
 from lstmcli.forecasters.training import TrainingConfig
 from lstmcli.frames import EARNINGS, Section

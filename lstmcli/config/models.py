@@ -10,7 +10,7 @@ from pydantic import Field
 from lstmcli.config._yaml import Path
 from lstmcli.forecasters.panel_network.fit import MAX_HORIZON
 from lstmcli.forecasters.panel_network.modes import INDEX, VIX
-from lstmcli.forecasters.panel_network.training import PanelNetworkConfig
+from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.frames import Section
 from lstmcli.models import VARIANTS, AnyVariant
 

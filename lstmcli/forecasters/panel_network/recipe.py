@@ -22,8 +22,9 @@ from lstmcli.forecasters.panel_network.fit import (
 from lstmcli.forecasters.panel_network.fitted import FittedPanel
 from lstmcli.forecasters.panel_network.modes import COLUMNS, INDEX, INPUTS, PLAIN, VIX
 from lstmcli.forecasters.panel_network.network import Weights
+from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
-from lstmcli.forecasters.panel_network.training import PanelNetworkConfig, train_member
+from lstmcli.forecasters.panel_network.training import train_member
 from lstmcli.forecasters.panel_network.tuning import least_tuned, tune
 from lstmcli.forecasters.run_recipe import FittedRun, UnexpectedContent, Work
 from lstmcli.forecasters.training import Silent, Watch, member_seed

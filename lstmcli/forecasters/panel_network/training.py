@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, ValidationInfo, field_validator
 
+from lstmcli.forecasters.panel_network.batches import Batches
 from lstmcli.forecasters.panel_network.modes import INPUTS, PLAIN
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, build
+from lstmcli.forecasters.panel_network.settings import EPOCH, PanelNetworkConfig
 from lstmcli.forecasters.panel_network.table import LEVELS, Batch, Scales, TrainingTable
 from lstmcli.forecasters.training import HISTORY_COLUMNS, Epoch, Watch
-from lstmcli.forecasters.volatility.announcements import AHEAD, SOON
-from lstmcli.frames import EARNINGS, Section
-from lstmcli.models.base import Dropout, Units
 from lstmcli.models.kernel import release
 from lstmcli.models.runtime import Threads, load_tensorflow
 
 WARM_UP = 50
 """Batches over which the learning rate grows from 0."""
-
-EVERY = 16
-"""Sessions from one possible start of a span to the next."""
-
-LEAST_VALID = 0.8
-"""Share of a span that a ticker must have to be in a batch."""
 
 COMMON = 0.05
 """Weight of what all tickers of a date have in common: of the market's variance the ridge says
@@ -47,76 +38,8 @@ MAX_CORRECTION = 2.0
 AVERAGE = 0.99
 """Share of the running mean of weights that a batch keeps."""
 
-EPOCH = 100
-"""Batches between two progress reports, at each of which a fit can be resumed."""
-
-RELEASED = 8
-"""Batches after which the memory of what was read is given back."""
-
 EVALUATED = 8
 """Batches whose mean loss is that of validation, and of training before the first step."""
-
-
-class PanelNetworkConfig(Section):
-    """Panel network: an LSTM corrects a wide regression of volatility, across tickers.
-
-    Flow: see `network`; the forecast is that of `PanelRecipe`.
-    """
-
-    name: Literal["panel"] = "panel"
-
-    known_ahead: ClassVar[tuple[str, ...]] = ()
-    """Nothing: the columns hold what is known of the sessions ahead."""
-
-    optional_events: ClassVar[tuple[str, ...]] = (EARNINGS,)
-    """Announcements of results."""
-
-    units: Units = 32
-    """Size of the LSTM's state."""
-    hidden: Units = 64
-    """Width of the two dense layers behind it."""
-    dropout: Dropout = 0.1
-    """Share of the values that training leaves out at random."""
-    batches: int = Field(1500, ge=0, le=1_000_000)
-    """Steps of a training; it does not stop early. 0: the run that it starts from, as it is."""
-    tickers: int = Field(96, ge=1, le=10_000)
-    """Tickers of a batch."""
-    span: int = Field(192, ge=65, le=10_000)
-    """Sessions of a batch."""
-    burn_in: int = Field(64, ge=0, le=5_000)
-    """First sessions of a span, without loss: the state starts at zero."""
-    learning_rate: float = Field(2e-3, gt=0, le=1)
-    """Of the optimiser, AdamW; it warms up and fades to zero."""
-    weight_decay: float = Field(1e-3, ge=0, lt=1)
-    """Share of a weight that a step takes off, in units of the learning rate."""
-    hide_panel: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of the histories that are trained as if the ticker were alone."""
-    hide_market: Annotated[float, Field(ge=0, le=1)] = 0.25
-    """Share of the histories that are trained without market series."""
-    hide_dates: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of the histories that are trained without dates of announcements. Of the others every
-    second knows a date five sessions ahead, not before."""
-
-    @field_validator("burn_in")
-    @classmethod
-    def _leaves_sessions_with_loss(cls, burn_in: int, info: ValidationInfo) -> int:
-        # Fields are validated in their order, and a bad span has its own message.
-        span = info.data.get("span")
-        if span is not None and burn_in >= span:
-            raise ValueError(
-                f"Expected fewer than model.span, {span:,}, or no session teaches. "
-                f"Received: {burn_in:,}."
-            )
-        return burn_in
-
-    def brief(self, epochs: int) -> PanelNetworkConfig:
-        """Return settings for a training of few epochs, of a fifth of the batches each."""
-        return self.model_copy(update={"batches": min(self.batches, epochs * EPOCH // 5)})
-
-    @property
-    def epochs(self) -> int:
-        """Progress reports of a training; one each `EPOCH` batches."""
-        return -(-self.batches // EPOCH)
 
 
 class Member:
@@ -243,70 +166,6 @@ def rate_of(batch: int, config: PanelNetworkConfig) -> float:
     warm = min(1.0, (batch + 1) / WARM_UP)
     fading = 0.5 * (1 + np.cos(np.pi * batch / config.batches))
     return float(config.learning_rate * warm * fading + 1e-6)
-
-
-class Batches:
-    """Random batches of a table: batch n is the same whenever it is asked for."""
-
-    def __init__(
-        self,
-        table: TrainingTable,
-        config: PanelNetworkConfig,
-        learnt: np.ndarray,
-        *,
-        seed: int,
-        dates: bool = True,
-    ) -> None:
-        self._dates = dates
-        self._table, self._config, self._learnt, self._seed = table, config, learnt, seed
-        self._spans: list[tuple[np.ndarray, np.ndarray]] = []  # tickers and sessions
-        for axis in table.axes:
-            span = min(config.span, len(axis.sessions))
-            starts = np.arange(0, len(axis.sessions) - span + 1, EVERY)
-            present = table.share_known(axis, starts, span) > LEAST_VALID  # (N', C)
-            for column, start in enumerate(starts):
-                sessions = axis.sessions[start : start + span]
-                # A span of which no target may be learnt from teaches nothing.
-                if learnt[sessions[config.burn_in :]].any() and present[:, column].any():
-                    self._spans.append((axis.tickers[present[:, column]], sessions))
-
-    def __bool__(self) -> bool:
-        return len(self._spans) > 0
-
-    def __len__(self) -> int:
-        return len(self._spans)
-
-    def ahead(self, numbers: Sequence[int]) -> Iterator[Batch]:
-        """Yield some batches; each is gathered while the one before is trained on."""
-        with ThreadPoolExecutor(1) as pool:
-            coming = [pool.submit(self.__getitem__, number) for number in numbers[:1]]
-            for following in [*numbers[1:], None]:
-                batch = coming.pop().result()
-                if following is not None:
-                    coming.append(pool.submit(self.__getitem__, following))
-                yield batch
-
-    def __getitem__(self, number: int) -> Batch:
-        generator = np.random.default_rng((self._seed, number))
-        there, sessions = self._spans[generator.integers(len(self._spans))]
-        size = min(self._config.tickers, len(there))
-        tickers = np.sort(generator.choice(there, size, replace=False))
-        if number % RELEASED == 0:
-            self._table.release()
-        batch = self._table.batch(
-            tickers,
-            sessions,
-            panel=generator.random(size) >= self._config.hide_panel,
-            market=generator.random(size) >= self._config.hide_market,
-            dates=self._dates_shown(generator.random(size)),
-            learnt=self._learnt,
-        )
-        return batch if self._dates else batch._replace(x=batch.x[..., PLAIN])
-
-    def _dates_shown(self, draws: np.ndarray) -> np.ndarray:
-        """Return how many sessions ahead dates are shown to each history, (B,)."""
-        hide = self._config.hide_dates if self._dates else 1.0
-        return np.select([draws < hide, draws < (1 + hide) / 2], [0, SOON], AHEAD)
 
 
 def train_member(

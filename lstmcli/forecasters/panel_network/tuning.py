@@ -12,16 +12,13 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.errors import NoDataError, shell_word
+from lstmcli.forecasters.panel_network.batches import EVERY, Batches
 from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
 from lstmcli.forecasters.panel_network.fit import log_variance_ahead, predictions
 from lstmcli.forecasters.panel_network.network import STEPS, Weights
+from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.panel_network.table import TrainingTable
-from lstmcli.forecasters.panel_network.training import (
-    EVERY,
-    Batches,
-    PanelNetworkConfig,
-    train_member,
-)
+from lstmcli.forecasters.panel_network.training import train_member
 from lstmcli.forecasters.training import Watch, member_seed
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
 from lstmcli.frames import cumulative_returns
