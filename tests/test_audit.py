@@ -19,6 +19,7 @@ from lstmcli.evaluation.metrics import realise
 from lstmcli.forecasters.base import Fitted, Recipe
 from lstmcli.forecasters.baselines import BASELINES, Ewma, Garch, Historical, RandomWalk
 from lstmcli.forecasters.blend import Blend
+from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.network import NetworkRecipe
 from lstmcli.forecasters.panel_network import PanelRecipe
 from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
@@ -216,6 +217,15 @@ def test_a_forecast_that_knows_the_next_dividend_is_found():
         assert not leaks.check_forecast(
             faults.KnowsTheDividend(ewma, UNTIL, UNTIL), bars, origins
         ).passed
+
+
+def test_a_peek_is_found_in_what_is_published():
+    """Calibration shows a recipe nothing that came after the newest origin asked for."""
+    origins, bars = list(panel().sessions()[[460, 500, 560]]), with_everything()
+    ewma = Ewma(H).fit(bars, UNTIL)
+    peeks = faults.KnowsTheDividend(ewma, UNTIL, UNTIL)
+    assert leaks.check_forecast(FittedCalibrated(ewma), bars, origins).passed
+    assert not leaks.check_forecast(FittedCalibrated(peeks), bars, origins).passed
 
 
 def test_a_forecast_that_reads_later_bars_is_found():
