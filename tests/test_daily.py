@@ -855,7 +855,9 @@ def test_the_ledger_goes_into_other_tools(data, yahoo, lstm: Lstm):
     stored = Workspace(data).ledger.read()
     for name in ("ledger.csv", "ledger.parquet"):
         assert lstm("ledger", "export", "--output", name).code == 0
-    pd.testing.assert_frame_equal(pd.read_parquet("ledger.parquet"), stored)
+    # What may lack a value is of another type in a file where every row has one.
+    types = {"report_timing": object, "report_status": object, "report_source": object}
+    pd.testing.assert_frame_equal(pd.read_parquet("ledger.parquet").astype(types), stored)
     csv = pd.read_csv("ledger.csv")
     assert csv["q50"].tolist() == stored["q50"].tolist()
     assert len(lstm("ledger", "export").out.splitlines()) == 113

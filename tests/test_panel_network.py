@@ -180,9 +180,13 @@ def test_an_untrained_network_forecasts_as_the_ridges_do():
     zeros = tuple(
         replace(
             stretch,
-            networks=tuple(
-                replace(w, head=0 * w.head, head_bias=0 * w.head_bias) for w in stretch.networks
-            ),
+            **{
+                kind: tuple(
+                    replace(w, head=0 * w.head, head_bias=0 * w.head_bias)
+                    for w in getattr(stretch, kind)
+                )
+                for kind in ("networks", "plain")
+            },
         )
         for stretch in found.state.stretches
     )

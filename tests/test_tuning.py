@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from panel_cases import bars_of, panel, spoilt_after
+from panel_cases import bars_of, panel, quarterly, spoilt_after
 from simulate import panel_of, simulate_bars
 from test_panel_network import LEVELS, ORIGINS, UNTIL, fitted
 from test_panel_training import Recorder
@@ -82,11 +82,24 @@ def test_networks_change_and_all_else_stays():
     for one, other in ((before.wide, start.wide), (after.wide, start.wide), (after.har, start.har)):
         assert one.keys() == other.keys()
         assert all(np.array_equal(one[m].slopes, other[m].slopes) for m in one)
-    assert len(after.networks) == 2
-    for network in after.networks:  # of one network that the start has
-        parts = zip(network.arrays(), start.networks[0].arrays(), strict=True)
+    assert len(after.plain) == 2
+    for network in after.plain:  # of one network that the start has
+        parts = zip(network.arrays(), start.plain[0].arrays(), strict=True)
         assert all(not np.array_equal(a, b) and np.abs(a - b).max() < 0.5 for a, b in parts)
-    assert not np.array_equal(after.networks[0].kernel, after.networks[1].kernel)
+    assert not np.array_equal(after.plain[0].kernel, after.plain[1].kernel)
+    # No date of these tickers is known: what reads dates has nothing to learn.
+    assert len(after.networks) == len(start.networks) == 1
+    assert np.array_equal(after.networks[0].kernel, start.networks[0].kernel)
+
+
+def test_networks_that_read_dates_are_tuned_where_dates_are_known():
+    given = few().with_(events=quarterly(few()))
+    before, after = tune(given).state.stretches
+    for kind in ("networks", "plain"):
+        old, new = getattr(before, kind), getattr(after, kind)
+        assert (len(old), len(new)) == (1, 2)
+        assert not np.array_equal(new[0].kernel, old[0].kernel)
+    assert after.networks[0].kernel.shape != after.plain[0].kernel.shape
 
 
 def test_the_untrained_forecast_is_that_of_the_start():

@@ -38,7 +38,7 @@ events = typer.Typer(rich_markup_mode=None, cls=ListsTickers)
 
 @events.callback()
 def _events() -> None:
-    """List, fetch or import events of tickers.
+    """List events of tickers, fetch them or import them.
 
     An event is what a ticker is known to have on a coming session: an
     announcement of results, an ex-date, or one of your own, which a config
