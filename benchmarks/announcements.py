@@ -16,7 +16,6 @@ last that is finished.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,10 +29,10 @@ import pandas as pd
 from panel import (
     CHOSE,
     CUTS,
-    FILES,
     WHOLE,
     YEARS,
     Universe,
+    command_line,
     coverage_of,
     fitted,
     losses_of,
@@ -62,12 +61,7 @@ PRETRAINED = "pretrained"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in FILES:
-        parser.add_argument(name)
-    parser.add_argument("--workspace", type=Path, default=Path("data/panel"))
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__, OUTPUT).parse_args()
     universe = stored(arguments)
     losses = pd.concat(list(pieces(universe, sys.argv[1:])), ignore_index=True)
     table = table_of(numbered(losses), next_to_a_report(universe))

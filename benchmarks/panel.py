@@ -129,11 +129,7 @@ class Universe:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in FILES:
-        parser.add_argument(name)
-    parser.add_argument("--workspace", type=Path, default=Path("data/panel"))
-    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser = command_line(__doc__, OUTPUT)
     parser.add_argument("--fit", help="make only this fit, such as panel-pool-2015")
     arguments = parser.parse_args()
     universe = stored(arguments)
@@ -144,6 +140,21 @@ def main() -> None:
     table = table_of(losses, times_of(universe))
     table.to_csv(arguments.output, index=False, lineterminator="\n")
     print(table.to_string(index=False))
+
+
+def command_line(about: str, output: Path) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark that reads `FILES` and keeps what it makes.
+
+    Args:
+        about: the docstring of the script.
+        output: where it writes.
+    """
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    for name in FILES:
+        parser.add_argument(name)
+    parser.add_argument("--workspace", type=Path, default=Path("data/panel"))
+    parser.add_argument("--output", type=Path, default=output)
+    return parser
 
 
 def stored(arguments: argparse.Namespace) -> Universe:

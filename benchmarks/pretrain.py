@@ -13,7 +13,6 @@ their workspace. The same fits and files give the same bytes.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import sys
@@ -65,12 +64,7 @@ DATED_RIVALS = ("har_ridge_01", "har_ridge_clock", "har_ridge_dates")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in benchmark.FILES:
-        parser.add_argument(name)
-    parser.add_argument("--workspace", type=Path, default=Path("data/panel"))
-    parser.add_argument("--output", type=Path, default=PATH)
-    arguments = parser.parse_args()
+    arguments = benchmark.command_line(__doc__, PATH).parse_args()
     universe = benchmark.stored(arguments)
     losses = judged_losses(universe, sys.argv[1:])
     write(arguments.output, run_file(universe, sys.argv[1:], CUT, losses))

@@ -16,7 +16,6 @@ finished.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -30,10 +29,10 @@ from pathlib import Path
 
 import pandas as pd
 from panel import (
-    FILES,
     STEPS,
     YEARS,
     Universe,
+    command_line,
     coverage_of,
     fitted,
     losses_of,
@@ -62,12 +61,7 @@ SCRATCH = ("panel", "best")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in FILES:
-        parser.add_argument(name)
-    parser.add_argument("--workspace", type=Path, default=Path("data/panel"))
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__, OUTPUT).parse_args()
     universe = stored(arguments)
     losses = numbered(pd.concat(list(pieces(universe, sys.argv[1:])), ignore_index=True))
     table = table_of(losses)

@@ -44,7 +44,10 @@ EARNINGS = "earnings"
 
 ASSUMED = "_past"
 """What the source of a past date ends with whose `known_on` is an assumption: nobody has stored
-since when it was known. It is taken as known five sessions ahead."""
+since when it was known. It is taken as known `ASSUMED_AHEAD` sessions ahead."""
+
+ASSUMED_AHEAD = 5
+"""Sessions before an announcement from which on it is taken as known, where nobody stored it."""
 
 EARNINGS_SOURCES = ("user", "yahoo", "sec", f"yahoo{ASSUMED}", f"sec{ASSUMED}")
 """Sources of announcements; where several name one, the first of them counts."""

@@ -15,14 +15,14 @@ import pandas as pd
 from lstmcli.features.announcements import known_spans
 from lstmcli.forecasters.volatility.clock import Days, panel_days
 from lstmcli.forecasters.volatility.regressors import unusual
-from lstmcli.frames import ASSUMED, EARNINGS, Section
+from lstmcli.frames import ASSUMED, ASSUMED_AHEAD, EARNINGS, Section
 from lstmcli.panel import Panel
 
 AHEAD = 20
 """Sessions ahead in which a report counts."""
 
-SOON = 5
-"""Sessions ahead of a report from which on its date is taken as known, of past ones."""
+SOON = ASSUMED_AHEAD
+"""Sessions ahead in which it may be known that no report comes, though the next date is not."""
 
 BEHIND = 5
 """Sessions after a report that are told from later ones."""

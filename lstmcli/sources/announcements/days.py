@@ -10,13 +10,11 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from lstmcli.features.announcements import SAME_REPORT
+from lstmcli.frames import ASSUMED_AHEAD
 from lstmcli.sessions import sessions_between, time_zone, trading_time
 
 TWICE = 14
 """Days between two dates of one source that name one announcement."""
-
-AHEAD = 5
-"""Sessions before an announcement from which on it is taken as known, where nobody stored it."""
 
 LONGEST_CLOSURE = 21
 """Days in which every exchange has a session."""
@@ -83,8 +81,10 @@ def reaction(stated: Stated, exchange: Exchange) -> tuple[pd.Timestamp, str]:
 
 def known_ahead(session: pd.Timestamp, exchange: Exchange) -> pd.Timestamp:
     """Return the session on which a past announcement is taken as known."""
-    before = exchange.sessions(session.date() - timedelta(days=3 * AHEAD + 14), session.date())
-    return before[max(len(before) - 1 - AHEAD, 0)]
+    before = exchange.sessions(
+        session.date() - timedelta(days=3 * ASSUMED_AHEAD + 14), session.date()
+    )
+    return before[max(len(before) - 1 - ASSUMED_AHEAD, 0)]
 
 
 def ahead_and_past(
