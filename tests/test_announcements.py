@@ -182,6 +182,17 @@ def test_the_columns_are_those_of_a_plain_loop(timing: str):
                 assert found.columns[name][t] == pytest.approx(value, abs=1e-9), (t, name)
 
 
+def test_a_ticker_reacts_as_in_its_last_500_sessions():
+    reports = range(63, 700, 63)
+    table = events(*((SESSIONS[r], SESSIONS[r - 60]) for r in reports))
+    found = dates_of(table, DAYS, SIZE, REACTION)
+    eve = reports[-1] - 1
+    remembered = [float(SIZE.iloc[r]) for r in reports if eve - 500 < r <= eve]
+    assert 0 < len(remembered) < len(reports) - 1  # some are older
+    expected = reference.reaction_of(remembered, REACTION.first)
+    assert found.columns["date_1"][eve] == pytest.approx(expected, abs=1e-9)
+
+
 def test_how_much_is_known_follows_from_the_dates_and_the_source():
     """Of past dates one is due within a quarter; of what an evening stored it is not said."""
     report, later = SESSIONS[300], SESSIONS[363]
