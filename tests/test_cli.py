@@ -755,6 +755,9 @@ WORKS_WITH = {
     "status": TABLES | {"exchange_calendars"},
     "log": TABLES,
     "remove SIM": TABLES,
+    "prune --keep 90d": TABLES,
+    "backup copy.tar.gz": TABLES,
+    "restore --help": set(),  # test_backup.py has a backup to restore
     "runs": TABLES,
     "runs list --csv": TABLES,
     "runs show 2008": TABLES | {"exchange_calendars", "scipy"},

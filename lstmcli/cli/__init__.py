@@ -15,6 +15,7 @@ import typer
 from lstmcli.cli import (
     audit,
     backtest,
+    backup,
     configs,
     daily,
     events,
@@ -24,6 +25,7 @@ from lstmcli.cli import (
     log,
     plot,
     predict,
+    prune,
     remove,
     runs,
     status,
@@ -135,6 +137,9 @@ app.command("schedule")(daily.schedule)
 app.add_typer(ledger.ledger, name="ledger")
 app.add_typer(events.events, name="events")
 app.command("remove")(remove.remove)
+app.command("prune")(prune.prune)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("status")(status.status)
 app.command("log")(log.log)
 app.add_typer(runs.runs, name="runs")
