@@ -216,9 +216,19 @@ def log_returns(bars: pd.DataFrame) -> pd.Series:
     adjusted *level*, and no return.
     """
     close, dividend = bars["close"].to_numpy(float), bars["dividend"].to_numpy(float)
-    returns = np.full(len(bars), np.nan)
+    return pd.Series(returns_of(close, dividend), index=bars.index, name="log_return")
+
+
+def returns_of(close: np.ndarray, dividend: np.ndarray) -> np.ndarray:
+    """Return `log_returns` of one ticker (T,), or of several (T, N)."""
+    returns = np.full(close.shape, np.nan)
     np.log(close[1:] / (close[:-1] - dividend[1:]), out=returns[1:])
-    return pd.Series(returns, index=bars.index, name="log_return")
+    return returns
+
+
+def growth_of(returns: np.ndarray) -> np.ndarray:
+    """Return what one unit of currency has become since the first session, of log returns."""
+    return np.asarray(np.exp(np.cumsum(np.where(np.isnan(returns), 0.0, returns), axis=0)))
 
 
 def cumulative_returns(bars: pd.DataFrame, horizon: int) -> np.ndarray:
@@ -237,8 +247,7 @@ def total_return_prices(bars: pd.DataFrame) -> pd.DataFrame:
     """
     names = ["open", "high", "low", "close"]
     prices = bars[names].to_numpy(float)
-    growth = log_returns(bars).fillna(0.0).cumsum().to_numpy()
-    factor = prices[:1, 3] * np.exp(growth) / prices[:, 3]
+    factor = prices[:1, 3] * growth_of(log_returns(bars).to_numpy()) / prices[:, 3]
     return pd.DataFrame(prices * factor[:, None], index=bars.index, columns=names)
 
 

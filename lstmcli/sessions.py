@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -124,7 +125,23 @@ def settled_session(calendar: str, moment: datetime, *, observed: pd.DatetimeInd
     Without an exchange calendar a session settles after its day has ended in UTC:
     by then every exchange that opened on that date has closed.
     """
-    now = pd.Timestamp(moment).tz_convert("UTC")
+    # Exchanges close at whole minutes: within a minute nothing settles.
+    now = pd.Timestamp(moment).tz_convert("UTC").floor("min")
+    day = now.tz_localize(None)
+    hours = _trading_hours(calendar, day, day)
+    around = timedelta(days=60)
+    if hours is not None and hours.first + around <= day <= hours.last - around:
+        return _settled_on_exchange(calendar, now)
+    return _settled(calendar, now, observed)
+
+
+@lru_cache
+def _settled_on_exchange(calendar: str, now: pd.Timestamp) -> pd.Timestamp:
+    """Return what `settled_session` does, where no bars have to tell which days trade."""
+    return _settled(calendar, now, pd.DatetimeIndex([]))
+
+
+def _settled(calendar: str, now: pd.Timestamp, observed: pd.DatetimeIndex) -> pd.Timestamp:
     today = now.tz_localize(None).normalize()
     days = 14
     while True:

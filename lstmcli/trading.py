@@ -14,6 +14,7 @@ import pandas as pd
 from lstmcli.digits import in_words
 from lstmcli.errors import DataError, shell_word
 from lstmcli.frames import log_returns, without_rows
+from lstmcli.rolling import rolling_min, shifted
 from lstmcli.sessions import WEEKDAYS, sessions_between
 
 SUSPENDED = 10
@@ -247,10 +248,15 @@ def least_volatility(bars: pd.DataFrame) -> np.ndarray:
     the close over the last 250 sessions, or the last known one if there was none. It is never
     below 1e-4. Row t uses sessions up to t.
     """
-    close = pd.Series(bars["close"].to_numpy(float))
-    step = close.diff().abs()
-    tick = step.where(step > ROUNDING * close).rolling(YEAR, min_periods=1).min().ffill()
-    return np.fmax((tick / 2 / close).to_numpy(), SIGMA_FLOOR)
+    return least_volatility_of(bars[["close"]].to_numpy(float))[:, 0]
+
+
+def least_volatility_of(close: np.ndarray) -> np.ndarray:
+    """Return `least_volatility` of the closes (T, N) of several tickers."""
+    step = np.abs(close - shifted(close, 1))
+    step = np.where(step > ROUNDING * close, step, np.nan)
+    tick = pd.DataFrame(rolling_min(step, YEAR, 1)).ffill().to_numpy()
+    return np.asarray(np.fmax(tick / 2 / close, SIGMA_FLOOR))
 
 
 def _prices(bars: pd.DataFrame) -> np.ndarray:

@@ -20,7 +20,6 @@ from lstmcli.forecasters.panel_network.table import LEVELS, Scales, TrainingTabl
 from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
 from lstmcli.forecasters.panel_network.training import WARM_UP, Member, rate_of, train_member
 from lstmcli.forecasters.training import Epoch, Silent
-from lstmcli.models.kernel import load_kernel
 from lstmcli.models.runtime import load_tensorflow
 
 pytestmark = pytest.mark.tensorflow
@@ -52,20 +51,25 @@ def histories() -> list[np.ndarray]:
     return [generator.standard_normal((n, INPUTS)).astype(np.float32) for n in LENGTHS]
 
 
-def test_keras_numpy_and_the_kernel_agree():
+def test_keras_and_numpy_agree():
     load_tensorflow()
-    if load_kernel() is None:
-        pytest.skip("the kernel does not run here")
     network = build(INPUTS, 4, 8, 0.1)
     network.set_weights(list(shaken().arrays()))
     together = corrections(shaken(), histories())
-    for history, by_kernel in zip(histories(), together, strict=True):
-        [by_numpy] = corrections(shaken(), [history])
+    for history, by_numpy in zip(histories(), together, strict=True):
         by_keras = np.asarray(network(history[None], training=False))[0]
         assert by_numpy.shape == (len(history), 2, len(STEPS))
-        np.testing.assert_allclose(by_kernel, by_numpy, rtol=0, atol=1e-5)
         np.testing.assert_allclose(by_keras.reshape(by_numpy.shape), by_numpy, rtol=0, atol=1e-5)
     assert np.abs(together[2]).max() > 0.1
+
+
+def test_a_history_gets_the_same_digits_whichever_others_are_run_with_it():
+    generator = np.random.default_rng(8)
+    every = generator.standard_normal((37, 50, INPUTS)).astype(np.float32)
+    together = corrections(shaken(), [*every, *histories()])
+    for number in (0, 17, 36):
+        [alone] = corrections(shaken(), [every[number]])
+        np.testing.assert_array_equal(alone, together[number])
 
 
 def test_what_follows_a_session_changes_nothing_before_it():

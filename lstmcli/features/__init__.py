@@ -10,16 +10,11 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lstmcli.errors import ConfigError
-from lstmcli.features.bars import (
-    EWMA_WARM_UP,
-    OWN_FEATURES,
-    VARIANCE_FLOOR,
-    ewma_volatility,
-    garman_klass_variance,
-)
+from lstmcli.features.bars import OWN_FEATURES, ewma_volatility, garman_klass_variance
 from lstmcli.features.base import Feature
 from lstmcli.features.events import CALENDAR_INPUTS, channels_ahead, is_event, known_ahead
 from lstmcli.features.market import MARKET_KINDS, market_feature
+from lstmcli.features.stacked import EWMA_WARM_UP, VARIANCE_FLOOR, StackedBars, alike, stacks
 from lstmcli.panel import View
 from lstmcli.trading import SIGMA_FLOOR
 
@@ -63,6 +58,8 @@ __all__ = [
     "SIGMA_FLOOR",
     "VARIANCE_FLOOR",
     "Feature",
+    "StackedBars",
+    "alike",
     "channels_ahead",
     "ewma_volatility",
     "feature_matrix",
@@ -71,4 +68,5 @@ __all__ = [
     "is_event",
     "known_ahead",
     "series_of",
+    "stacks",
 ]

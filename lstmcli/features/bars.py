@@ -17,18 +17,10 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.features.base import Feature
+from lstmcli.features.stacked import StackedBars
 from lstmcli.frames import log_returns, total_return_prices
 from lstmcli.panel import View
-from lstmcli.trading import SIGMA_FLOOR, least_volatility
-
-EWMA_LAMBDA = 0.94
-"""Share of yesterday's variance that today's keeps (RiskMetrics' daily value)."""
-
-EWMA_WARM_UP = 20
-"""Returns before the first volatility: fewer make it jump with every bar."""
-
-VARIANCE_FLOOR = 1e-8
-"""Least variance of one session: SIGMA_FLOOR, squared."""
+from lstmcli.trading import SIGMA_FLOOR
 
 VOLUME_FLOOR = 0.01
 """Least volume, as a share of its mean: ln(0) would be no number."""
@@ -46,10 +38,7 @@ def ewma_volatility(bars: pd.DataFrame) -> pd.Series:
 
     Source: J.P. Morgan/Reuters (1996), RiskMetrics Technical Document, 4th ed.
     """
-    squares = log_returns(bars) ** 2
-    variance = squares.ewm(alpha=1 - EWMA_LAMBDA, adjust=True, min_periods=EWMA_WARM_UP).mean()
-    sigma = np.maximum(np.sqrt(variance), least_volatility(bars))
-    return sigma.rename("ewma_volatility")
+    return pd.Series(StackedBars.of([bars]).sigma[:, 0], bars.index, name="ewma_volatility")
 
 
 def garman_klass_variance(bars: pd.DataFrame) -> pd.Series:
@@ -62,16 +51,8 @@ def garman_klass_variance(bars: pd.DataFrame) -> pd.Series:
     Source: Garman and Klass (1980), On the Estimation of Security Price
     Volatilities from Historical Data, Journal of Business 53.
     """
-    prices = total_return_prices(bars)
-    gap = np.log(prices["open"] / prices["close"].shift(1))
-    high_low = np.log(prices["high"] / prices["low"])
-    open_close = np.log(prices["close"] / prices["open"])
-    variance = gap**2 + 0.5 * high_low**2 - (2 * np.log(2) - 1) * open_close**2
-    still = (variance < VARIANCE_FLOOR).to_numpy()
-    if still.any():
-        floor = np.maximum(least_volatility(bars) ** 2, VARIANCE_FLOOR)
-        variance = variance.where(~still, floor)
-    return variance.rename("garman_klass_variance")
+    variance = StackedBars.of([bars]).variance[:, 0]
+    return pd.Series(variance, bars.index, name="garman_klass_variance")
 
 
 def _garman_klass(bars: pd.DataFrame) -> pd.Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -62,9 +63,9 @@ class Recipe(Protocol):
 
 def forecast_rows(
     recipe: str,
-    ticker: str,
+    ticker: str | np.ndarray,
     *,
-    made_on: pd.DatetimeIndex,
+    made_on: pd.DatetimeIndex | np.ndarray,
     target_on: np.ndarray,
     last_close: np.ndarray,
     sigma: np.ndarray,
@@ -74,6 +75,7 @@ def forecast_rows(
     """Return the Forecast of one ticker from N origins, one row a step.
 
     Args:
+        ticker: of all origins; or (N,) of each.
         made_on: (N,) origins.
         target_on: (N, H) sessions forecast.
         last_close: (N,) unadjusted closes, in the ticker's currency.
@@ -87,8 +89,8 @@ def forecast_rows(
         {
             "recipe": recipe,
             "calibrated": False,
-            "ticker": ticker,
-            "made_on": np.repeat(made_on.to_numpy(), horizon),
+            "ticker": ticker if isinstance(ticker, str) else np.repeat(ticker, horizon),
+            "made_on": np.repeat(np.asarray(made_on), horizon),
             "step": np.tile(np.arange(1, horizon + 1), origins),
             "target_on": target_on.reshape(-1),
             "last_close": np.repeat(last_close, horizon),
@@ -124,3 +126,9 @@ def join_forecasts(parts: list[pd.DataFrame]) -> pd.DataFrame:
     if not filled:
         return empty_forecast()
     return pd.concat(filled, ignore_index=True)
+
+
+def in_order(forecast: pd.DataFrame, tickers: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of a Forecast in the order of some tickers; those of one stay in theirs."""
+    place = pd.Index(tickers).get_indexer(forecast["ticker"])
+    return forecast.iloc[np.argsort(place, kind="stable")].reset_index(drop=True)

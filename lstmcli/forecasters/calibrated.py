@@ -114,15 +114,9 @@ class FittedCalibrated:
         history = learnt_from(self.inner, past)
         raw = self.inner.forecast(past, history.union(sessions.intersection(origins)))
         start = history[0] if len(history) else self.learns_from
-        pools = [rows for _, rows in raw.groupby("ticker", sort=False)] if self.alone else [raw]
-        published = [
-            calibrate(rows, past, origins, learns_from=start, moves=not self.alone)
-            for rows in pools
-        ]
-        return (
-            raw[raw["made_on"].isin(origins)].reset_index(drop=True),
-            pd.concat(published, ignore_index=True) if published else calibrate(raw, past, origins),
-        )
+        # Without A each ticker has a θ of its own, whichever others are calibrated with it.
+        published = calibrate(raw, past, origins, learns_from=start, moves=not self.alone)
+        return raw[raw["made_on"].isin(origins)].reset_index(drop=True), published
 
 
 def learnt_from(fitted: Fitted, panel: Panel) -> pd.DatetimeIndex:

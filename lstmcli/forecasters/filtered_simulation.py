@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from lstmcli.errors import NoDataError, shell_word
+from lstmcli.features import StackedBars, stacks
 from lstmcli.forecasters.base import forecast_rows, join_forecasts
 from lstmcli.forecasters.rolling_quantiles import rolling_quantiles
-from lstmcli.frames import QUANTILES, cumulative_returns
+from lstmcli.frames import QUANTILES
 from lstmcli.panel import Panel
+from lstmcli.sessions import WEEKDAYS
 from lstmcli.trading import least_volatility
 from lstmcli.windows import target_sessions
 
@@ -20,6 +23,9 @@ MEMORY = 2500
 
 MIN_MEMORY = 100
 """Realised origins without which 2.5 % tails would be a guess."""
+
+MIN_ROWS = 32
+"""Rows that a memory has at least."""
 
 MIN_POOL = 20
 """Tickers whose mean says something of all; of fewer, a shape of many others is better."""
@@ -43,6 +49,7 @@ def filtered_simulation(
     lend: Lend | None = None,
     only: Collection[str] | None = None,
     since: pd.Timestamp | None = None,
+    alone: bool = False,
 ) -> pd.DataFrame:
     """Return a Forecast: quantiles of past errors y/σ̂, times the σ̂ of the origin.
 
@@ -63,44 +70,164 @@ def filtered_simulation(
             have one. With it a ticker needs no errors of its own.
         only: the tickers that are forecast; the others serve the pool alone.
         since: the first origin whose error counts; those before it are in sample.
+        alone: of each ticker z̄ is z: the same as a call for each by itself.
     """
     horizon = next(iter(scales.values())).shape[1] if scales else 0
     sessions = panel.sessions().intersection(origins)
     pool = np.zeros((len(sessions), horizon, len(QUANTILES)))
     members = np.zeros(len(sessions), int)
-    own = {}
-    for ticker, scale in scales.items():
-        errors = cumulative_returns(panel[ticker], horizon) / scale
-        if since is not None:
-            errors[panel[ticker].index < since] = np.nan
-        errors = arrived(errors)
-        enough = remembered_origins(panel[ticker], origins, errors)
-        rows = enough if lend is None else np.flatnonzero(panel[ticker].index.isin(origins))
-        rows = rows[np.isfinite(scale[rows]).all(axis=1)]
-        remembers = np.isin(rows, enough)
-        known = np.minimum(np.cumsum(np.isfinite(errors), axis=0), memory)[rows]  # (N, H)
-        known[~remembers] = 0
-        quantiles = np.zeros((len(rows), horizon, len(QUANTILES)))
-        quantiles[remembers] = rolling_quantiles(errors, rows[remembers], memory=memory)
-        own[ticker] = rows, known, quantiles
-        at = sessions.get_indexer(panel[ticker].index[rows[remembers]])
-        pool[at] += quantiles[remembers]
-        members[at] += 1
-    pool /= np.maximum(members, 1)[:, None, None]
-    parts = []
-    for ticker, (rows, known, quantiles) in own.items():
+    own: dict[str, _Shapes] = {}
+    for tickers, bars in stacks({ticker: panel[ticker] for ticker in scales}):
+        scale = np.stack([scales[ticker] for ticker in tickers])
+        found = _own_shapes(bars, scale, origins, memory=memory, since=since, lent=lend is not None)
+        own |= zip(tickers, found, strict=True)
+    if not alone:
+        for ticker in scales:  # in this order, on which the last digit of a sum depends
+            shapes = own[ticker]
+            at = sessions.get_indexer(panel[ticker].index[shapes.rows[shapes.remembers]])
+            pool[at] += shapes.quantiles[shapes.remembers]
+            members[at] += 1
+        pool /= np.maximum(members, 1)[:, None, None]
+    parts = {}
+    for ticker in scales:
         if only is not None and ticker not in only:
             continue
-        share = own_share(known, np.arange(1, horizon + 1))[:, :, None]
-        at = sessions.get_indexer(panel[ticker].index[rows])
-        shape = pool[at]
+        shapes = own[ticker]
+        share = own_share(shapes.known, np.arange(1, horizon + 1))[:, :, None]
+        if alone:
+            shape, few = shapes.quantiles.copy(), np.ones(len(shapes.rows), bool)
+        else:
+            at = sessions.get_indexer(panel[ticker].index[shapes.rows])
+            shape, few = pool[at], members[at] < MIN_POOL
         if lend is not None:
-            few = members[at] < MIN_POOL
-            shape[few] = lend(ticker, rows[few])
-        quantiles = share * quantiles + (1 - share) * shape
-        scale = scales[ticker][rows]
-        parts.append(rows_of(name, panel, ticker, rows, scale, quantiles * scale[:, :, None]))
-    return join_forecasts(parts)
+            shape[few] = lend(ticker, shapes.rows[few])
+        parts[ticker] = shapes.rows, share * shapes.quantiles + (1 - share) * shape
+    return _joined(name, panel, parts, scales, {ticker: own[ticker].least for ticker in parts})
+
+
+class _Shapes(NamedTuple):
+    """The shapes that a ticker's own errors have, on n rows of its bars.
+
+    Attributes:
+        rows: (n,)
+        remembers: (n,) whether there are errors enough.
+        known: (n, H) how many there are; 0 where too few.
+        quantiles: (n, H, Q) in units of σ̂; 0 where too few.
+        least: (n,) half a tick as a log return.
+    """
+
+    rows: np.ndarray
+    remembers: np.ndarray
+    known: np.ndarray
+    quantiles: np.ndarray
+    least: np.ndarray
+
+
+def _own_shapes(
+    bars: StackedBars,
+    scales: np.ndarray,
+    origins: pd.DatetimeIndex,
+    *,
+    memory: int,
+    since: pd.Timestamp | None,
+    lent: bool,
+) -> list[_Shapes]:
+    """Return the shapes of several tickers with the same sessions.
+
+    Args:
+        scales: (N, T, H)
+        lent: whether a row needs no errors of its own.
+    """
+    count, _, horizon = scales.shape
+    errors = _moved(bars.returns, horizon) / scales
+    if since is not None:
+        errors[:, bars.sessions < since] = np.nan
+    errors = np.stack([arrived(each) for each in errors])
+    wanted = bars.sessions.isin(origins)
+    finite = np.isfinite(errors)
+    # The labels of the last step take longest to arrive.
+    enough = wanted & (np.cumsum(finite[:, :, -1], axis=1) >= MIN_MEMORY)  # (N, T)
+    asked = (wanted[None] if lent else enough) & np.isfinite(scales).all(axis=2)
+    known = np.minimum(np.cumsum(finite, axis=1), memory)
+    # Tickers whose rows are the same are looked at together.
+    alike: dict[bytes, list[int]] = {}
+    for number in range(count):
+        alike.setdefault((enough & asked)[number].tobytes(), []).append(number)
+    quantiles = {}
+    for numbers in alike.values():
+        rows = np.flatnonzero((enough & asked)[numbers[0]])
+        every = errors[numbers].transpose(1, 0, 2).reshape(len(bars.sessions), -1)
+        found = _quantiles(every, rows, memory=memory).reshape(
+            len(rows), len(numbers), horizon, len(QUANTILES)
+        )
+        for place, number in enumerate(numbers):
+            quantiles[number] = found[:, place]
+    result = []
+    for number in range(count):
+        rows = np.flatnonzero(asked[number])
+        remembers = enough[number, rows]
+        counted, shape = known[number, rows], np.zeros((len(rows), horizon, len(QUANTILES)))
+        counted[~remembers] = 0
+        shape[remembers] = quantiles[number]
+        result.append(_Shapes(rows, remembers, counted, shape, bars.least[rows, number]))
+    return result
+
+
+def _quantiles(errors: np.ndarray, rows: np.ndarray, *, memory: int) -> np.ndarray:
+    """Return `rolling_quantiles`; what lies before the first error is not looked at."""
+    known = np.isfinite(errors).any(axis=1)
+    first = min(int(known.argmax()), int(rows[0])) if len(rows) else 0
+    errors, rows = errors[first:], rows - first
+    return rolling_quantiles(errors, rows, memory=max(min(memory, len(errors)), MIN_ROWS))
+
+
+def _moved(returns: np.ndarray, horizon: int) -> np.ndarray:
+    """Return `cumulative_returns` (N, T, H) of log returns (T, N)."""
+    level = np.cumsum(np.where(np.isnan(returns), 0.0, returns), axis=0)
+    ahead = np.full((level.shape[1], len(level), horizon), np.nan)
+    for h in range(1, min(horizon, len(level) - 1) + 1):
+        ahead[:, :-h, h - 1] = (level[h:] - level[:-h]).T
+    return ahead
+
+
+def _joined(
+    name: str,
+    panel: Panel,
+    parts: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    scales: Mapping[str, np.ndarray],
+    least: Mapping[str, np.ndarray],
+) -> pd.DataFrame:
+    """Return the Forecast of all tickers.
+
+    Args:
+        parts: by ticker the rows (n,) of its bars and their shapes (n, H, Q).
+    """
+    some = [ticker for ticker, (rows, _) in parts.items() if len(rows)]
+    if not some:
+        return join_forecasts([])
+    columns: dict[str, list[np.ndarray]] = {}
+    known: dict[tuple[str, bytes], np.ndarray] = {}
+    for ticker in some:
+        rows, shape = parts[ticker]
+        scale, calendar = scales[ticker][rows], panel.calendars.get(ticker, WEEKDAYS)
+        made_on = pd.DatetimeIndex(panel[ticker].index[rows])
+        # Without an exchange calendar a ticker's own bars show which days trade.
+        key = (ticker if calendar == WEEKDAYS else calendar, made_on.asi8.tobytes())
+        if key not in known:
+            known[key] = target_sessions(panel, ticker, made_on, shape.shape[1])
+        of_ticker = {
+            "ticker": np.full(len(rows), ticker, object),
+            "made_on": made_on.to_numpy(),
+            "target_on": known[key],
+            "last_close": panel[ticker]["close"].to_numpy(float)[rows],
+            "sigma": scale,
+            # Two products of neighbours may differ in their last digit, in the wrong order.
+            "quantiles": np.maximum.accumulate(shape * scale[:, :, None], axis=-1),
+            "least": least[ticker],
+        }
+        for key_, values in of_ticker.items():
+            columns.setdefault(key_, []).append(values)
+    return forecast_rows(name, **{key_: np.concatenate(each) for key_, each in columns.items()})
 
 
 def own_share(known: np.ndarray | int, step: np.ndarray | int) -> np.ndarray:

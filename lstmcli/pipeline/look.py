@@ -78,8 +78,9 @@ def look_at(session: Session, prediction: Prediction) -> Look:
 
 def _previous(session: Session, prediction: Prediction) -> Previous | None:
     """Return the last forecast with an outcome: the one issued, else that of the run."""
+    ledger = session.workspace.ledger
     try:
-        issued = session.workspace.ledger.last_before(prediction.ticker, prediction.made_on)
+        issued = ledger.last_before(prediction.ticker, prediction.made_on)
     except LstmError as error:  # no reason to withhold the next forecast
         log.warning("%s: the last forecast is not shown: %s", prediction.ticker, error)
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,13 +10,12 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, TooYoungError, shell_word
-from lstmcli.forecasters.base import Recipe, join_forecasts
+from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
-from lstmcli.forecasters.baselines.learned import HarRidge
+from lstmcli.forecasters.baselines.alone import forecast_alone
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
-from lstmcli.forecasters.small_products import one_thread
 from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
@@ -180,10 +178,12 @@ def predict(
             _by_ticker(in_prices(rows, bases)) for rows in (published, baselines[hardest])
         )
         of_baselines = {baseline: _by_ticker(rows) for baseline, rows in baselines.items()}
+        stale: dict[tuple[str, ...], list[str]] = {}
         for inputs in asked:
             try:
-                check_market(panel, inputs.ticker, fitted.recipe.series, run=name)
-                for note in notes_on_stale(panel, inputs.ticker, fitted.recipe.optional_series):
+                series, optional = fitted.recipe.series, fitted.recipe.optional_series
+                check_market(panel, inputs.ticker, series, run=name, known=stale)
+                for note in notes_on_stale(panel, inputs.ticker, optional, known=stale):
                     session.warn_once(note)
                 done[inputs.ticker] = _prediction(
                     session.workspace,
@@ -311,20 +311,10 @@ def _baseline(
     """
     recipe = BASELINES[name](fitted.recipe.horizon)
     if alone:
-        each = [panel.only([ticker]) for ticker in panel]
-        return join_forecasts([_fitted_alone(recipe, one, origins) for one in each])
+        panel = panel.since(origins[-1] - pd.DateOffset(years=BASELINE_YEARS))
+        return forecast_alone(recipe, panel, origins)
     try:
         return recipe.fit(panel, fitted.fit_end).forecast(panel, origins)
-    except NoDataError:
-        return join_forecasts([])
-
-
-def _fitted_alone(recipe: Recipe, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
-    """Return the Forecast of a baseline fitted as those were that judged the run that ships."""
-    panel = panel.since(origins[-1] - pd.DateOffset(years=BASELINE_YEARS))
-    try:
-        with one_thread() if isinstance(recipe, HarRidge) else nullcontext():
-            return recipe.fit(panel, origins[-1]).forecast(panel, origins)
     except NoDataError:
         return join_forecasts([])
 

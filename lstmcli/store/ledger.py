@@ -16,6 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,7 @@ class Ledger:
         where the ledger does not exist.
         """
         if not self.exists():
-            return _typed(pd.DataFrame(columns=list(_READ)))
+            return _nothing()
         where, values = ("WHERE ticker = ?", (ticker,)) if ticker else ("", ())
         with open_ledger(self.path) as connection:
             found = connection.execute(
@@ -160,7 +161,7 @@ class Ledger:
                     "ORDER BY id",
                     (ticker, ticker, f"{made_on:%Y-%m-%d}"),
                 ).fetchall()
-        return _typed(pd.DataFrame(found, columns=list(_READ)))
+        return _typed(pd.DataFrame(found, columns=list(_READ))) if found else _nothing()
 
     def head(self) -> str:
         """Return the hash of the last row, which stands for all of them."""
@@ -272,6 +273,11 @@ def _hash(previous: str, row: tuple) -> str:
 
 def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def _nothing() -> pd.DataFrame:
+    return _typed(pd.DataFrame(columns=list(_READ)))
 
 
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:

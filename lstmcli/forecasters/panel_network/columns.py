@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lstmcli.features import ewma_volatility, garman_klass_variance
+from lstmcli.features import StackedBars, alike, ewma_volatility, garman_klass_variance
 from lstmcli.forecasters.filtered_simulation import MIN_POOL
 from lstmcli.forecasters.panel_network.modes import (
     COLUMNS,
@@ -41,7 +41,7 @@ from lstmcli.forecasters.volatility.clock import (
     Days,
     FittedClock,
     clock_ahead,
-    clock_columns,
+    clock_columns_of,
     day_of_quarter,
     median_unusual,
     shocks,
@@ -52,12 +52,15 @@ from lstmcli.forecasters.volatility.regressors import (
     LONG_WARM_UP,
     SPANS,
     har_columns,
-    lag_regressors,
-    report_regressors,
+    har_of,
+    lags_of,
+    reports_of,
     unusual,
+    unusual_of,
 )
-from lstmcli.frames import EARNINGS, log_returns, total_return_prices
+from lstmcli.frames import EARNINGS, log_returns
 from lstmcli.panel import Panel, View
+from lstmcli.rolling import rolling_max, rolling_mean, rolling_median, rolling_sum, shifted
 from lstmcli.sessions import WEEKDAYS
 from lstmcli.windows import calendar_days
 
@@ -97,6 +100,8 @@ class Usual:
 def usual_of(panel: Panel) -> Usual:
     """Return the means and medians of tickers that close together, on each session."""
     sessions = panel.sessions()
+    if len(panel) < MIN_POOL:
+        return nothing_usual(sessions)
     width = len(HAR) - 1
     total, count = np.zeros((len(sessions), width)), np.zeros((len(sessions), width))
     for bars in panel.values():
@@ -109,6 +114,14 @@ def usual_of(panel: Panel) -> Usual:
     return Usual(
         means=pd.DataFrame(means, index=sessions, columns=list(MEANS)),
         shock=median_unusual(panel),
+    )
+
+
+def nothing_usual(sessions: pd.DatetimeIndex) -> Usual:
+    """Return what a ticker knows of others that it does not read."""
+    return Usual(
+        means=pd.DataFrame(np.nan, index=sessions, columns=list(MEANS)),
+        shock=pd.DataFrame(np.nan, index=sessions, columns=["range", "volume"]),
     )
 
 
@@ -131,24 +144,41 @@ class Columns:
     What tickers share, such as market series at their close, is computed once.
     """
 
-    def __init__(self, panel: Panel) -> None:
-        self._panel = panel
+    def __init__(self, panel: Panel, *, alone: bool = False) -> None:
+        """Take a panel.
+
+        Args:
+            alone: its tickers know nothing of each other.
+        """
+        self._panel, self._alone = panel, alone
         groups = {calendar_of(panel, ticker): panel.peers(ticker) for ticker in panel}
         self.groups: Mapping[str, Panel] = groups
         self.bars = {ticker: bars for group in groups.values() for ticker, bars in group.items()}
         self._usual: dict[str, Usual] = {}
         self._shared: dict[str, _Shared] = {}
+        self._least: dict[str, np.ndarray] = {}
+        self._ewma: dict[str, np.ndarray] = {}
 
     def shocks(self, ticker: str) -> dict[str, pd.DataFrame]:
         """Return the shocks of a ticker by what they are counted from; NaN where not known."""
-        return self._shocks(unusual(self.bars[ticker]), self._of(ticker))
+        own = unusual(self.bars[ticker])
+        counted = self._counted_from(self._of(ticker))
+        return {kind: shocks(own, usual) for kind, usual in counted.items()}
 
-    def _shocks(self, own: pd.DataFrame, shared: _Shared) -> dict[str, pd.DataFrame]:
+    def _counted_from(self, shared: _Shared) -> dict[str, pd.DataFrame | None]:
         return {
-            "panel": shocks(own, shared.usual.shock),
-            "index": shocks(own, shared.market[["range", "volume"]]),
-            "own": shocks(own, None),
+            "panel": shared.usual.shock,
+            "index": shared.market[["range", "volume"]],
+            "own": None,
         }
+
+    def least(self, ticker: str) -> np.ndarray:
+        """Return the `least_volatility` (T,) of a ticker whose columns have been computed."""
+        return self._least[ticker]
+
+    def ewma(self, ticker: str) -> np.ndarray:
+        """Return the `ewma_volatility` (T,) of a ticker whose columns have been computed."""
+        return self._ewma[ticker]
 
     def days(self, ticker: str) -> Days:
         """Return the days of a ticker's calendar, twenty sessions after the last bar included."""
@@ -166,46 +196,87 @@ class Columns:
     def of(
         self, ticker: str, clocks: Mapping[str, FittedClock], reaction: Reaction
     ) -> TickerColumns:
-        """Return every column of one ticker.
+        """Return every column of one ticker; see `each`."""
+        return self.each([ticker], clocks, reaction)[0]
+
+    def each(
+        self, tickers: Sequence[str], clocks: Mapping[str, FittedClock], reaction: Reaction
+    ) -> list[TickerColumns]:
+        """Return every column of some tickers.
+
+        Those with the same sessions are computed together. A ticker gets the same digits
+        whichever others are asked for.
 
         Args:
             clocks: by what their shocks are counted from.
             reaction: to announcements, of all tickers.
         """
-        bars, shared = self.bars[ticker], self._of(ticker)
-        sessions, own = pd.DatetimeIndex(bars.index), unusual(bars)
-        every = _own_columns(bars, own)
-        columns = {name: column.to_numpy(float) for name, column in every.items()}
-        columns |= _calendar_columns(sessions, shared.days)
+        found: dict[str, TickerColumns] = {}
+        for group in alike({ticker: self.bars[ticker] for ticker in tickers}):
+            shared = {id(self._of(ticker)): self._of(ticker) for ticker in group}
+            for one in shared.values():
+                some = [ticker for ticker in group if self._of(ticker) is one]
+                found |= zip(some, self._of_alike(some, one, clocks, reaction), strict=True)
+        return [found[ticker] for ticker in tickers]
+
+    def _of_alike(
+        self,
+        tickers: Sequence[str],
+        shared: _Shared,
+        clocks: Mapping[str, FittedClock],
+        reaction: Reaction,
+    ) -> list[TickerColumns]:
+        """Return every column of tickers with the same sessions."""
+        bars = StackedBars.of([self.bars[ticker] for ticker in tickers])
+        self._least |= zip(tickers, bars.least.T, strict=True)
+        self._ewma |= zip(tickers, bars.sigma.T, strict=True)
+        sessions, own = bars.sessions, unusual_of(bars)
         means = shared.usual.means.reindex(sessions)
         at_close = shared.market.reindex(sessions)
-        columns |= {name: means[name].to_numpy(float) for name in MEANS}
-        columns |= {name: at_close[name].to_numpy(float) for name in (*VIX_COLUMNS, *INDEX_COLUMNS)}
-        columns["vix_less_level"] = at_close["vix"].to_numpy(float) - columns[LEVEL]
-        for kind, shock in self._shocks(own, shared).items():
+        columns = _own_columns(bars, own)
+        columns |= {
+            name: column[:, None]
+            for name, column in _calendar_columns(sessions, shared.days).items()
+        }
+        columns |= {name: means[[name]].to_numpy(float) for name in MEANS}
+        columns |= {name: at_close[[name]].to_numpy(float) for name in VIX_COLUMNS + INDEX_COLUMNS}
+        columns["vix_less_level"] = at_close[["vix"]].to_numpy(float) - columns[LEVEL]
+        for kind, usual in self._counted_from(shared).items():
+            shock = _less(own, usual, sessions)
             found = _clock_columns(sessions, shared.days, shock, clocks[kind])
             columns |= {f"{kind}_{name}": column for name, column in found.items()}
-        dates = dates_of(self.announcements(ticker), shared.days, own["range"], reaction)
-        columns |= dates.columns
-        values = np.empty((len(sessions), len(COLUMNS)), np.float32)
+        values = np.empty((len(tickers), len(sessions), len(COLUMNS)), np.float32)
         for number, name in enumerate(COLUMNS):
-            values[:, number] = columns[name]
-        np.clip(values, -MAX_COLUMN, MAX_COLUMN, out=values)
-        return TickerColumns(
-            sessions,
-            values,
-            known=_all_finite(values, HAR),
-            panel=_all_finite(values, MEANS),
-            market=_all_finite(values, (*VIX_OWN, *VIX_COLUMNS, *INDEX_COLUMNS)),
-            dates=dates.ahead,
-            dates_soon=dates.ahead_soon,
-        )
+            if name in columns:
+                values[:, :, number] = columns[name].T
+        result = []
+        for number, ticker in enumerate(tickers):
+            size = pd.Series(own["range"][:, number], sessions)
+            dates = dates_of(self.announcements(ticker), shared.days, size, reaction)
+            every = values[number]
+            for name, column in dates.columns.items():
+                every[:, COLUMNS.index(name)] = column
+            np.clip(every, -MAX_COLUMN, MAX_COLUMN, out=every)
+            result.append(
+                TickerColumns(
+                    sessions,
+                    every,
+                    known=_all_finite(every, HAR),
+                    panel=_all_finite(every, MEANS),
+                    market=_all_finite(every, (*VIX_OWN, *VIX_COLUMNS, *INDEX_COLUMNS)),
+                    dates=dates.ahead,
+                    dates_soon=dates.ahead_soon,
+                )
+            )
+        return result
 
     def _of(self, ticker: str) -> _Shared:
         calendar = calendar_of(self._panel, ticker)
         group = self.groups[calendar]
         if calendar not in self._usual:
-            self._usual[calendar] = usual_of(group)
+            self._usual[calendar] = (
+                nothing_usual(group.sessions()) if self._alone else usual_of(group)
+            )
         # Without an exchange calendar a ticker's own bars show which days trade.
         alone = calendar == WEEKDAYS
         key = ticker if alone else calendar
@@ -225,44 +296,53 @@ def calendar_of(panel: Panel, ticker: str) -> str:
     return panel.calendars.get(ticker, WEEKDAYS)
 
 
-def _own_columns(bars: pd.DataFrame, own: pd.DataFrame) -> dict[str, pd.Series]:
-    har = har_columns(bars)
+def _own_columns(bars: StackedBars, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the columns that are read of a ticker alone, (T, N) each.
+
+    Args:
+        own: as `unusual_of` returns it.
+    """
+    har = har_of(bars)
     level = har[LEVEL]
-    variance, returns, sigma = garman_klass_variance(bars), log_returns(bars), ewma_volatility(bars)
-    prices = total_return_prices(bars)
-    gap = np.log(prices["open"] / prices["close"].shift(1)) ** 2
-    fallen = variance.where(returns < 0, 0.0).where(returns.notna())
+    variance, returns, sigma = bars.variance, bars.returns, bars.sigma
+    fallen = np.where(returns < 0, variance, np.where(np.isnan(returns), np.nan, 0.0))
+    lags = lags_of(bars, har)
+    reports = reports_of(own, REPORT_HORIZON)
     columns = {name: har[name] for name in HAR}
-    lags = lag_regressors(bars, har)
     columns |= {name: lags[name] for name in (*LAGS, *VOLUME)}
-    reports = report_regressors(own, REPORT_HORIZON)
     columns |= {name: reports[name] for name in REPORTS}
     for span in SHAPE_SPANS:
         # One session may lack: the first has no gap.
-        mean = variance.rolling(span, min_periods=span - 1).mean()
-        over = {"gap": gap, "downside": fallen, "close_to_close": returns**2}
-        share = {
-            name: column.rolling(span, min_periods=span - 1).mean() / mean
-            for name, column in over.items()
-        }
-        columns[f"gap_{span}"] = share["gap"].clip(0, 1)
+        mean = rolling_mean(variance, span, span - 1)
+        over = {"gap": bars.gap, "downside": fallen, "close_to_close": returns**2}
+        share = {name: rolling_mean(column, span, span - 1) / mean for name, column in over.items()}
+        columns[f"gap_{span}"] = np.clip(share["gap"], 0, 1)
         columns[f"downside_{span}"] = share["downside"]
         columns[f"close_to_close_{span}"] = np.log(share["close_to_close"] + 0.05)
     for span in MOMENTUM_SPANS:
-        total = returns.rolling(span, min_periods=int(0.9 * span)).sum()
-        columns[f"momentum_{span}"] = (total / (sigma * np.sqrt(span))).clip(-5, 5)
-    expected = sigma.shift(1)
-    large = (returns.abs() > LARGE * expected).to_numpy()
-    rows = np.arange(len(bars))
+        total = rolling_sum(returns, span, int(0.9 * span))
+        columns[f"momentum_{span}"] = np.clip(total / (sigma * np.sqrt(span)), -5, 5)
+    expected = shifted(sigma, 1)
+    large = np.abs(returns) > LARGE * expected
+    rows = np.arange(len(returns))[:, None]
     # Counted from the first bar where none was large: it is at least as long ago.
-    last = np.maximum.accumulate(np.where(large, rows, -1))
-    columns["since_large"] = pd.Series(np.log1p(np.minimum(rows - last, LONG_AGO)), bars.index)
+    last = np.maximum.accumulate(np.where(large, rows, -1), axis=0)
+    columns["since_large"] = np.log1p(np.minimum(rows - last, LONG_AGO))
     columns["ewma"] = np.log(sigma**2) - level
-    month = variance.rolling(22, min_periods=20)
-    columns["max_variance_22"] = np.log(month.max()) - level
-    columns["median_variance_22"] = np.log(month.median()) - level
-    columns["return"] = (returns / expected).clip(-8, 8)
+    columns["max_variance_22"] = np.log(rolling_max(variance, 22, 20)) - level
+    columns["median_variance_22"] = np.log(rolling_median(variance, 22, 20)) - level
+    columns["return"] = np.clip(returns / expected, -8, 8)
     return columns
+
+
+def _less(
+    own: Mapping[str, np.ndarray], usual: pd.DataFrame | None, sessions: pd.DatetimeIndex
+) -> dict[str, np.ndarray]:
+    """Return the shocks of several tickers, (T, N) each; see `shocks`."""
+    if usual is None:
+        return dict(own)
+    at = usual.reindex(sessions)
+    return {name: column - at[[name]].to_numpy(float) for name, column in own.items()}
 
 
 def _calendar_columns(sessions: pd.DatetimeIndex, days: Days) -> dict[str, np.ndarray]:
@@ -311,27 +391,41 @@ def _market_columns(view: View) -> pd.DataFrame:
 
 
 def _clock_columns(
-    sessions: pd.DatetimeIndex, days: Days, shock: pd.DataFrame, clock: FittedClock
+    sessions: pd.DatetimeIndex, days: Days, shock: Mapping[str, np.ndarray], clock: FittedClock
 ) -> dict[str, np.ndarray]:
-    variance = clock.variance(clock_columns(shock, days))
+    """Return what a clock says of several tickers, (T, N) each.
+
+    Args:
+        shock: (T, N) `range` and `volume`.
+    """
+    at = sessions.get_indexer(days.sessions)
+    # A day without a bar, −1, finds the row of NaN that follows the last bar.
+    of_days = {
+        name: np.vstack([column, np.full(column.shape[1], np.nan)])[at].T
+        for name, column in shock.items()
+    }
+    read = clock_columns_of(of_days["range"], of_days["volume"], days)
+    variance = np.stack([clock.variance(each) for each in read])  # (N, S)
     each = np.log(variance)
-    past = pd.Series(each).rolling(6, min_periods=1).max().to_numpy()
+    past = rolling_max(each.T, 6, 1)  # (S, N)
     origins = days.origins(sessions)
-    every = each[origins[:, None] + np.arange(1, max(CLOCK_STEPS) + 1)]  # (T, 20)
+    every = each[:, origins[:, None] + np.arange(1, max(CLOCK_STEPS) + 1)]  # (N, T, 20)
     columns = {
-        "shock_range": shock["range"].to_numpy(float),
-        "shock_volume": shock["volume"].to_numpy(float),
-        **{f"ahead_{h}": every[:, h - 1] for h in range(1, 6)},
-        "ahead_6_10": every[:, 5:10].max(axis=1),
-        "ahead_11_20": every[:, 10:20].max(axis=1),
+        "shock_range": shock["range"],
+        "shock_volume": shock["volume"],
+        **{f"ahead_{h}": every[:, :, h - 1].T for h in range(1, 6)},
+        "ahead_6_10": every[:, :, 5:10].max(axis=2).T,
+        "ahead_11_20": every[:, :, 10:20].max(axis=2).T,
         "past_6": past[origins],
     }
-    steps = clock_ahead(variance, days, origins, CLOCK_STEPS)
-    return columns | {f"clock_{h}": steps[:, k] for k, h in enumerate(CLOCK_STEPS)}
+    steps = clock_ahead(variance, days, origins, CLOCK_STEPS)  # (N, T, A)
+    return columns | {f"clock_{h}": steps[:, :, k].T for k, h in enumerate(CLOCK_STEPS)}
 
 
 def plain_columns(view: View) -> pd.DataFrame:
     """Return the columns that are read of a ticker alone, (T, ·), and of market series."""
-    own = unusual(view.bars)
+    bars = StackedBars.of([view.bars])
+    own = unusual_of(bars)
     market = _market_columns(view).drop(columns=["range", "volume"])
-    return pd.DataFrame(_own_columns(view.bars, own)).join(own).join(market)
+    columns = {name: column[:, 0] for name, column in (_own_columns(bars, own) | own).items()}
+    return pd.DataFrame(columns, view.bars.index).join(market)

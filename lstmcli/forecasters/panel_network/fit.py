@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.errors import NoDataError, shell_word
-from lstmcli.features import garman_klass_variance
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY
 from lstmcli.forecasters.panel_network.blocks import BLOCKS, PIECES, Blocks, TrainingPanel
 from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
@@ -31,7 +30,7 @@ from lstmcli.forecasters.panel_network.volatility import log_variances_in
 from lstmcli.forecasters.ridge import Products, Ridge
 from lstmcli.forecasters.volatility.announcements import AHEAD, Reaction, fit_reaction
 from lstmcli.forecasters.volatility.clock import FittedClock, every_nth, fit_clock, learnt_rows
-from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
+from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP, log_variances_ahead
 from lstmcli.frames import QUANTILES, cumulative_returns
 from lstmcli.panel import Panel
 
@@ -113,7 +112,7 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
     anchors = [steps.index(step) for step in STEPS]
     for ticker, bars in panel.items():
         found = columns.of(ticker, clocks, reaction)
-        ahead = log_variance_ahead(bars, steps) - found.level[:, None]
+        ahead = log_variances_ahead({ticker: bars}, steps)[ticker] - found.level[:, None]
         moved = cumulative_returns(bars, STEPS[-1])[:, np.array(STEPS) - 1]
         level = np.exp(found.level[:, None] / 2) * np.sqrt(STEPS)
         table.put(ticker, found, ahead[:, anchors], moved / level)
@@ -210,13 +209,6 @@ def _too_few(panel: Panel, longest: int, tickers: int = 1) -> NoDataError:
     )
 
 
-def log_variance_ahead(bars: pd.DataFrame, steps: Sequence[int]) -> np.ndarray:
-    """Return the log of mean Garman–Klass variance over the next sessions, (T, A)."""
-    variance = garman_klass_variance(bars)
-    ahead = [variance.rolling(h).mean().shift(-h) for h in steps]
-    return np.log(np.column_stack(ahead))
-
-
 def with_shapes(state: PanelState, panel: Panel) -> PanelState:
     """Return the state with smearing and shapes, from errors out of sample.
 
@@ -235,13 +227,13 @@ def with_shapes(state: PanelState, panel: Panel) -> PanelState:
         if not modes:
             continue
         every = log_variances_in(state, columns, tickers, hide=modes)
+        variances = log_variances_ahead(panel.only(tickers), state.steps)
         for mode, found in zip(modes, every, strict=True):
             errors, sizes = [], []
             for ticker, each in found.items():
                 rows = each.modes == MODES.index(mode)
                 rows &= each.sessions.to_numpy() <= state.ends[-1]
-                ahead = log_variance_ahead(panel[ticker], state.steps)
-                sizes.append((ahead - each.log_variance)[rows])
+                sizes.append((variances[ticker] - each.log_variance)[rows])
                 moved = cumulative_returns(panel[ticker], max(state.steps))[:, at]
                 errors.append((moved / np.sqrt(state.steps) / np.exp(each.log_variance / 2))[rows])
             size, error = np.concatenate(sizes), np.concatenate(errors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.base import join_forecasts
+from lstmcli.features import alike
+from lstmcli.forecasters.base import in_order, join_forecasts
 from lstmcli.forecasters.filtered_simulation import filtered_simulation
 from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.files import ARRAYS, StoredPanel, to_arrays
@@ -19,11 +20,7 @@ from lstmcli.forecasters.panel_network.state import PanelState
 from lstmcli.forecasters.panel_network.volatility import TickerVolatility, log_variances
 from lstmcli.forecasters.run_recipe import UNTRAINED, Stage
 from lstmcli.forecasters.small_products import one_thread
-from lstmcli.forecasters.volatility.ewma import (
-    at_least_half_a_tick,
-    ewma_scale,
-    root_of_steps,
-)
+from lstmcli.forecasters.volatility.ewma import root_of_steps
 from lstmcli.frames import QUANTILES
 from lstmcli.panel import Panel
 
@@ -79,22 +76,35 @@ class FittedPanel:
 
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         if not self.recipe.alone:
-            return self._forecast(panel, origins)
-        # So a ticker has the same digits whichever others are asked for.
-        each = [self._recent(panel.only([name]), origins) for name in panel]
-        with one_thread():
-            return join_forecasts([self._forecast(one, origins) for one in each])
-
-    def _recent(self, panel: Panel, origins: pd.DatetimeIndex) -> Panel:
-        """Return the panel of one ticker without bars that say nothing of the origins any more."""
-        sessions = panel.sessions()
+            columns = Columns(panel)
+            return join_forecasts(self._simulated(columns, columns.groups.values(), panel, origins))
         first = min(origins.min(), self.learns_from) if len(origins) else self.learns_from
-        start = sessions.searchsorted(first) - READ
-        return panel.since(sessions[start]) if start > 0 else panel
+        recent = {ticker: _since(bars, first) for ticker, bars in panel.items()}
+        parts = []
+        # So a ticker has the same digits whichever others are asked for.
+        with one_thread():
+            for tickers in alike(recent):
+                bars = {ticker: recent[ticker] for ticker in tickers}
+                group = panel.only(tickers).with_(bars=bars)
+                columns = Columns(group, alone=True)
+                parts += self._simulated(columns, [group], group, origins, since=first)
+        return in_order(join_forecasts(parts), list(panel))
 
-    def _forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        columns = Columns(panel)
-        found = log_variances(self.state, columns)
+    def _simulated(
+        self,
+        columns: Columns,
+        pools: Iterable[Panel],
+        panel: Panel,
+        origins: pd.DatetimeIndex,
+        *,
+        since: pd.Timestamp | None = None,
+    ) -> list[pd.DataFrame]:
+        """Return the Forecast of each pool: of those of its tickers that the panel forecasts.
+
+        Args:
+            since: the first session whose volatility is asked for; None: all.
+        """
+        found = log_variances(self.state, columns, since=since)
         scales = self._scales(columns, found)
         shapes = np.zeros((len(MODES), self.recipe.horizon, len(QUANTILES)))
         for mode, shape in self.state.shapes.items():
@@ -103,31 +113,32 @@ class FittedPanel:
         def lend(ticker: str, rows: np.ndarray) -> np.ndarray:
             return np.asarray(shapes[found[ticker].modes[rows]])
 
-        parts = [
+        return [
             filtered_simulation(
                 self.name,
-                group,
+                pool,
                 origins,
-                {ticker: scales[ticker] for ticker in group},
+                {ticker: scales[ticker] for ticker in pool},
                 lend=lend,
                 only=set(panel),
                 since=self.learns_from,
+                alone=self.recipe.alone,
             )
-            for group in columns.groups.values()
+            for pool in pools
         ]
-        return join_forecasts(parts)
 
     def _scales(
         self, columns: Columns, found: Mapping[str, TickerVolatility]
     ) -> dict[str, np.ndarray]:
         scales = {}
         for ticker, each in found.items():
-            bars = columns.bars[ticker]
+            least = columns.least(ticker)
             scale = np.exp(each.log_variance @ self._between / 2) * self._root
             if self.recipe.alone:
                 # The network needs a level; before that a forecast is that of EWMA.
-                scale = np.where(np.isfinite(scale), scale, ewma_scale(bars, len(self._root)))
-            scales[ticker] = at_least_half_a_tick(scale, bars)
+                ewma = columns.ewma(ticker)[:, None] * self._root
+                scale = np.where(np.isfinite(scale), scale, ewma)
+            scales[ticker] = np.maximum(scale, least[:, None] * self._root)
         return scales
 
     @cached_property
@@ -199,6 +210,12 @@ class FittedPanel:
 
     def attention(self, panel: Panel, ticker: str, origin: pd.Timestamp) -> None:
         """Return None: its weights are those of an LSTM, not of sessions."""
+
+
+def _since(bars: pd.DataFrame, first: pd.Timestamp) -> pd.DataFrame:
+    """Return the bars of one ticker that still say something of sessions from `first` on."""
+    start = int(bars.index.searchsorted(first)) - READ
+    return bars.iloc[start:] if start > 0 else bars
 
 
 @dataclass(frozen=True)

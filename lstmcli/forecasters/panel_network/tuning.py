@@ -14,13 +14,13 @@ import pandas as pd
 from lstmcli.errors import NoDataError, shell_word
 from lstmcli.forecasters.panel_network.batches import EVERY, Batches
 from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
-from lstmcli.forecasters.panel_network.fit import log_variance_ahead, predictions
+from lstmcli.forecasters.panel_network.fit import predictions
 from lstmcli.forecasters.panel_network.network import STEPS, Weights
 from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.panel_network.training import train_member
 from lstmcli.forecasters.training import Watch, member_seed
-from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
+from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP, log_variances_ahead
 from lstmcli.frames import cumulative_returns
 from lstmcli.panel import Panel
 
@@ -109,7 +109,8 @@ def table_of(start: FittedPanel, past: Panel) -> TrainingTable:
         level = found.level[:, None]
         moved = cumulative_returns(bars, STEPS[-1])[:, np.array(STEPS) - 1]
         in_level = moved / (np.exp(level / 2) * np.sqrt(STEPS))
-        table.put(ticker, found, log_variance_ahead(bars, STEPS) - level, in_level)
+        ahead = log_variances_ahead({ticker: bars}, STEPS)[ticker] - level
+        table.put(ticker, found, ahead, in_level)
         table.release()
     last = state.stretches[-1]
     table.finish(state.standardisation, predictions(last, anchors))

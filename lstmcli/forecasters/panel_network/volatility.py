@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lstmcli.features.stacked import TOGETHER
 from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.inputs import inputs_of
 from lstmcli.forecasters.panel_network.modes import MODES, PLAIN, Mode, hidden
@@ -29,9 +30,6 @@ HAR_WEIGHT = 0.1
 
 _READS_DATES = np.array([mode.dates > 0 for mode in MODES])
 
-TOGETHER = 16
-"""Tickers whose columns are in memory at once."""
-
 
 @dataclass(frozen=True)
 class TickerVolatility:
@@ -50,7 +48,11 @@ class TickerVolatility:
 
 
 def _each_volatility(
-    state: PanelState, columns: Columns, tickers: Sequence[str], hide: Sequence[Mode | None]
+    state: PanelState,
+    columns: Columns,
+    tickers: Sequence[str],
+    hide: Sequence[Mode | None],
+    since: pd.Timestamp | None,
 ) -> Iterator[tuple[str, list[TickerVolatility]]]:
     """Yield the volatility of each ticker in each way, without what a panel takes off.
 
@@ -59,13 +61,16 @@ def _each_volatility(
     """
     for start in range(0, len(tickers), TOGETHER):
         group = tickers[start : start + TOGETHER]
-        found = [columns.of(ticker, state.clocks, state.reaction) for ticker in group]
-        ways = [_of_group(state, found, mode) for mode in hide]
+        found = columns.each(group, state.clocks, state.reaction)
+        ways = [_of_group(state, found, mode, since) for mode in hide]
         yield from zip(group, map(list, zip(*ways, strict=True)), strict=True)
 
 
 def _of_group(
-    state: PanelState, group: Sequence[TickerColumns], hide: Mode | None
+    state: PanelState,
+    group: Sequence[TickerColumns],
+    hide: Mode | None,
+    since: pd.Timestamp | None,
 ) -> list[TickerVolatility]:
     steps = np.asarray(state.steps)
     result = []
@@ -96,6 +101,8 @@ def _of_group(
         heads = _corrections(stretch, inputs, dated)
         for n, first, both in zip(chosen, firsts, heads, strict=True):
             rows, into = here[n], result[n]
+            if since is not None:  # the networks have read what lies before
+                rows = rows[group[n].sessions[rows] >= since]
             into.modes[rows] = served[into.modes[rows]]
             p, delta = (at_steps(both[rows - first, head], steps) for head in (0, 1))
             ridges = _ridges(stretch, group[n].values[rows], into.modes[rows], len(steps))
@@ -162,24 +169,36 @@ def _ridges(
     return wide, har
 
 
-def log_variances(state: PanelState, columns: Columns) -> dict[str, TickerVolatility]:
+def log_variances(
+    state: PanelState, columns: Columns, *, since: pd.Timestamp | None = None
+) -> dict[str, TickerVolatility]:
     """Return each ticker's volatility, of all that the columns have.
 
     In the modes that read a panel, what its tickers have in common on a session is taken off
     in part: of the market's variance the ridge has said what there is to say.
+
+    Args:
+        since: the first session that is asked for; those before it are NaN. None: all.
     """
-    (found,) = log_variances_in(state, columns, tuple(columns.bars), hide=(None,))
+    tickers = tuple(columns.bars)
+    (found,) = log_variances_in(state, columns, tickers, hide=(None,), since=since)
     return found
 
 
 def log_variances_in(
-    state: PanelState, columns: Columns, tickers: Collection[str], *, hide: Sequence[Mode | None]
+    state: PanelState,
+    columns: Columns,
+    tickers: Collection[str],
+    *,
+    hide: Sequence[Mode | None],
+    since: pd.Timestamp | None = None,
 ) -> list[dict[str, TickerVolatility]]:
     """Return the volatility of some tickers in several ways; columns are computed once.
 
     Args:
         tickers: the common parts are means over these.
         hide: modes; in each way, what the mode does not read is hidden although it is known.
+        since: see `log_variances`.
     """
     smearing = np.zeros((len(MODES), len(state.steps)))
     for mode, of_mode in state.smearing.items():
@@ -187,7 +206,7 @@ def log_variances_in(
     ways: list[dict[str, TickerVolatility]] = [{} for _ in hide]
     for group in columns.groups.values():
         wanted = [ticker for ticker in group if ticker in tickers]
-        each = dict(_each_volatility(state, columns, wanted, hide))
+        each = dict(_each_volatility(state, columns, wanted, hide, since))
         for number, way in enumerate(ways):
             found = {ticker: volatilities[number] for ticker, volatilities in each.items()}
             _take_off_common(found, group.sessions())

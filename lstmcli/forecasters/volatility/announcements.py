@@ -173,6 +173,9 @@ def dates_of(events: pd.DataFrame, days: Days, size: pd.Series, reaction: Reacti
         days: of its calendar, `AHEAD` sessions after the last bar included.
         size: (T,) by session of the ticker; see `reported_sizes`.
     """
+    if not len(events):
+        nothing = np.zeros(len(size), int)
+        return Dates({name: np.full(len(size), np.nan) for name in DATE_COLUMNS}, nothing, nothing)
     sessions = pd.DatetimeIndex(size.index)
     at, day = days.origins(sessions), sessions.to_numpy("datetime64[D]")
     reports = _reports(known_spans(events), days)

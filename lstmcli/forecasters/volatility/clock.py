@@ -114,7 +114,17 @@ class Days:
 
 
 def clock_columns(shock: pd.DataFrame, days: Days) -> np.ndarray:
-    """Return what a session's variance is read off, (S, 59) float32.
+    """Return `clock_columns_of` one ticker, (S, 59) float32.
+
+    Args:
+        shock: as `shocks` returns it.
+    """
+    both = shock.reindex(days.sessions).to_numpy(float)
+    return clock_columns_of(both[None, :, 0], both[None, :, 1], days)[0]
+
+
+def clock_columns_of(ranges: np.ndarray, volumes: np.ndarray, days: Days) -> np.ndarray:
+    """Return what a session's variance is read off, (N, S, 59) float32.
 
     Equation: s = max(0, min(max(r, −1), 4) + min(max(v, −1), 3)), r and v the shocks of range
     and volume; for a session D, b_q is the first session from D − 91·q days on, q = 1 … 8.
@@ -123,32 +133,31 @@ def clock_columns(shock: pd.DataFrame, days: Days) -> np.ndarray:
     values and the squared means of the first two; the season and the weekday.
 
     Args:
-        shock: as `shocks` returns it.
+        ranges, volumes: (N, S) shocks of N tickers on `days`; NaN where not known.
         days: S sessions; what a session reads lies 88 days before it.
     """
-    both = shock.reindex(days.sessions).to_numpy(float)
-    size = np.clip(np.nan_to_num(both), -1, (4, 3)).sum(axis=1)
+    size = np.clip(np.nan_to_num(ranges), -1, 4) + np.clip(np.nan_to_num(volumes), -1, 3)
     size = np.maximum(size, 0)
     at = days.bases[:, :, None] + np.arange(-AROUND, AROUND + 1)  # (S, 8, 7)
-    around = np.where(at >= 0, size[np.maximum(at, 0)], 0.0)
-    exact = around[:, :, AROUND]
-    near = around[:, :, AROUND - 1 : AROUND + 2].max(axis=2)
+    around = np.where(at >= 0, size[:, np.maximum(at, 0)], 0.0)  # (N, S, 8, 7)
+    exact = around[..., AROUND]
+    near = around[..., AROUND - 1 : AROUND + 2].max(axis=-1)
     middle = slice(QUARTERS // 2 - 1, QUARTERS // 2 + 1)
     parts = [
         exact,
         near,
-        around.max(axis=2),
-        around.mean(axis=1),
-        around[:, YEARS].mean(axis=1),
-        near.mean(axis=1, keepdims=True),
-        exact.mean(axis=1, keepdims=True),
-        np.sort(near, axis=1)[:, middle],
-        np.sort(exact, axis=1)[:, middle],
-        near.mean(axis=1, keepdims=True) ** 2,
-        exact.mean(axis=1, keepdims=True) ** 2,
-        days.season,
+        around.max(axis=-1),
+        around.mean(axis=-2),
+        around[:, :, YEARS].mean(axis=-2),
+        near.mean(axis=-1, keepdims=True),
+        exact.mean(axis=-1, keepdims=True),
+        np.sort(near, axis=-1)[..., middle],
+        np.sort(exact, axis=-1)[..., middle],
+        near.mean(axis=-1, keepdims=True) ** 2,
+        exact.mean(axis=-1, keepdims=True) ** 2,
+        np.broadcast_to(days.season, (len(size), *days.season.shape)),
     ]
-    return np.concatenate(parts, axis=1).astype(np.float32)
+    return np.concatenate(parts, axis=-1).astype(np.float32)
 
 
 def day_of_quarter(days: pd.DatetimeIndex) -> np.ndarray:
@@ -226,13 +235,13 @@ def every_nth(rows: int) -> int:
 def clock_ahead(
     variance: np.ndarray, days: Days, origins: np.ndarray, steps: Sequence[int]
 ) -> np.ndarray:
-    """Return the logarithm of the mean variance expected over the next sessions, (T, A).
+    """Return the logarithm of the mean variance expected over the next sessions, (…, T, A).
 
     A session that reads past the origin is left out: at 60 sessions ahead 13 weeks before may
     lie two or three sessions after the origin. Where all are, 0: as usual.
 
     Args:
-        variance: (S,) expected of `days`.
+        variance: (…, S) expected of `days`.
         origins: (T,) positions among `days`; `max(steps)` days follow the last.
         steps: A numbers of sessions.
     """
@@ -240,10 +249,10 @@ def clock_ahead(
     longest = max(steps)
     ahead = origins[:, None] + np.arange(1, longest + 1)  # (T, H)
     known = reads[ahead] <= origins[:, None]
-    total = np.cumsum(np.where(known, variance[ahead], 0.0), axis=1)
-    count = np.cumsum(known, axis=1)
+    total = np.cumsum(np.where(known, variance[..., ahead], 0.0), axis=-1)
+    count = np.cumsum(known, axis=-1)
     at = np.asarray(steps) - 1
-    mean = np.where(count[:, at] > 0, total[:, at] / np.maximum(count[:, at], 1), 1.0)
+    mean = np.where(count[:, at] > 0, total[..., at] / np.maximum(count[:, at], 1), 1.0)
     return np.log(mean)
 
 

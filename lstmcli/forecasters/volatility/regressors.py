@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.errors import NoDataError, shell_word
-from lstmcli.features import ewma_volatility, garman_klass_variance
+from lstmcli.features import StackedBars, stacks
 from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, root_of_steps
-from lstmcli.frames import log_returns
 from lstmcli.panel import Panel
+from lstmcli.rolling import rolling_max, rolling_mean, rolling_median, rolling_sum, shifted
 
 SPANS = (1, 5, 22, 66)
 """Sessions over which variance is averaged: a day, a week, a month, a quarter."""
@@ -35,6 +36,9 @@ REPORT_SLACK = 2
 MAX_UNUSUAL = 5.0
 """Bound of an abnormal logarithm: a session without trades would be an outlier."""
 
+Columns = Mapping[str, np.ndarray]
+"""Columns of N tickers with the same sessions by name, (T, N) each."""
+
 
 def har_regressors(panel: Panel) -> dict[str, pd.DataFrame]:
     """Return the regressors of each ticker, (T, K), NaN while they warm up.
@@ -50,48 +54,76 @@ def har_regressors(panel: Panel) -> dict[str, pd.DataFrame]:
     Bollerslev, Hood, Huss, Pedersen (2018), Risk Everywhere, Review of
     Financial Studies 31, for the mean over tickers and the long mean.
     """
-    own = {ticker: har_columns(bars) for ticker, bars in panel.items()}
+    return with_market({ticker: har_columns(bars) for ticker, bars in panel.items()})
+
+
+def with_market(own: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the columns of `har_of` of each ticker, and their means over all, (T, K)."""
+    if len(own) == 1:  # the mean of one is that one
+        market = {ticker: columns.drop(columns=LEVEL) for ticker, columns in own.items()}
+        return {ticker: own[ticker].join(market[ticker].add_prefix("market_")) for ticker in own}
     # Counted from their own levels, the tickers have a mean that does not jump where
     # one of them is listed later, or trades while the others rest.
     every = pd.concat([columns.drop(columns=LEVEL) for columns in own.values()])
-    market = every.groupby(level=0).mean().add_prefix("market_")
-    return {ticker: columns.join(market) for ticker, columns in own.items()}
+    mean = every.groupby(level=0).mean().add_prefix("market_")
+    return {ticker: columns.join(mean) for ticker, columns in own.items()}
 
 
 def har_columns(bars: pd.DataFrame) -> pd.DataFrame:
-    variance = garman_klass_variance(bars)
-    returns = log_returns(bars)
-    sigma = ewma_volatility(bars)
-    level = np.log(variance.rolling(LONG_SPAN, min_periods=LONG_WARM_UP).mean())
+    return _table(har_of(StackedBars.of([bars])), bars)
+
+
+def har_of(bars: StackedBars) -> dict[str, np.ndarray]:
+    """Return the columns of `har_regressors` that are a ticker's own, (T, N) each."""
+    variance, returns, sigma = bars.variance, bars.returns, bars.sigma
+    level = np.log(rolling_mean(variance, LONG_SPAN, LONG_WARM_UP))
     columns = {LEVEL: level}
-    columns |= {f"variance_{span}": np.log(variance.rolling(span).mean()) - level for span in SPANS}
-    columns |= {
-        "fall_1": returns.clip(upper=0) / sigma,
-        "fall_5": returns.rolling(5).sum().clip(upper=0) / (sigma * np.sqrt(5)),
-        "size_1": returns.abs() / sigma,
+    columns |= {f"variance_{span}": np.log(rolling_mean(variance, span)) - level for span in SPANS}
+    return columns | {
+        "fall_1": np.minimum(returns, 0) / sigma,
+        "fall_5": np.minimum(rolling_sum(returns, 5), 0) / (sigma * np.sqrt(5)),
+        "size_1": np.abs(returns) / sigma,
     }
-    return pd.DataFrame(columns)
 
 
 def lag_regressors(bars: pd.DataFrame, har: pd.DataFrame) -> pd.DataFrame:
-    """Return what `har_regressors` averages, session by session, and volume, (T, K).
+    """Return `lags_of` one ticker, (T, K).
+
+    Args:
+        har: the `har_columns` of the bars, others beside them or not.
+    """
+    columns = {name: har[[name]].to_numpy(float) for name in (LEVEL, "variance_1", "fall_1")}
+    return _table(lags_of(StackedBars.of([bars]), columns), bars)
+
+
+def lags_of(bars: StackedBars, har: Columns) -> dict[str, np.ndarray]:
+    """Return what `har_regressors` averages, session by session, and volume, (T, N) each.
 
     19 lags of log variance and 9 of the falls (lag 0 of either is a regressor of
     HAR), and volume over 1, 5 and 22 sessions against the quarter's.
 
     Args:
-        har: the `har_columns` of the bars, others beside them or not.
+        har: as `har_of` returns it.
     """
     daily = har["variance_1"] + har[LEVEL]
-    columns = {f"variance_lag_{k}": daily.shift(k) - har[LEVEL] for k in range(1, VARIANCE_LAGS)}
-    columns |= {f"fall_lag_{k}": har["fall_1"].shift(k) for k in range(1, FALL_LAGS)}
-    volume = _log_volume(bars)
-    busy = (volume - volume.rolling(SPANS[-1]).mean()).clip(-MAX_UNUSUAL, MAX_UNUSUAL)
-    columns |= {f"volume_{span}": busy.rolling(span).mean() for span in SPANS[:-1]}
-    return pd.DataFrame(columns)
+    columns = {f"variance_lag_{k}": shifted(daily, k) - har[LEVEL] for k in range(1, VARIANCE_LAGS)}
+    columns |= {f"fall_lag_{k}": shifted(har["fall_1"], k) for k in range(1, FALL_LAGS)}
+    volume = bars.log_volume
+    busy = _bounded(volume - rolling_mean(volume, SPANS[-1]))
+    return columns | {f"volume_{span}": rolling_mean(busy, span) for span in SPANS[:-1]}
 
 
 def report_regressors(unusual: pd.DataFrame, horizon: int) -> pd.DataFrame:
+    """Return `reports_of` one ticker, (T, K).
+
+    Args:
+        unusual: as the function of that name returns it.
+    """
+    columns = {name: unusual[[name]].to_numpy(float) for name in unusual}
+    return _table(reports_of(columns, horizon), unusual)
+
+
+def reports_of(unusual: Columns, horizon: int) -> dict[str, np.ndarray]:
     """Return how unusual the sessions were that lie some quarters before those forecast.
 
     Companies report every quarter, and a report moves the price: the largest
@@ -103,44 +135,57 @@ def report_regressors(unusual: pd.DataFrame, horizon: int) -> pd.DataFrame:
     Quarterly Earnings Announcements, Journal of Accounting Research 19.
 
     Args:
-        unusual: as the function of that name returns it.
+        unusual: as `unusual_of` returns it.
     """
     edges = [0, *(step for step in (1, 5, 20) if step < horizon), horizon]
     columns = {}
     for name, column in unusual.items():
         for before, last in pairwise(edges):
             peaks = [_peak(column, lag, before + 1, last) for lag in REPORT_LAGS]
-            columns[f"report_{name}_{last}"] = pd.concat(peaks, axis=1).mean(axis=1)
-    return pd.DataFrame(columns)
+            columns[f"report_{name}_{last}"] = _mean_of_known(peaks)
+    return columns
 
 
 def unusual(bars: pd.DataFrame) -> pd.DataFrame:
-    """Return how unusual each session is, (T, 2): `range` and `volume`.
+    """Return `unusual_of` one ticker, (T, 2)."""
+    return _table(unusual_of(StackedBars.of([bars])), bars)
+
+
+def unusual_of(bars: StackedBars) -> dict[str, np.ndarray]:
+    """Return how unusual each session is, (T, N) each: `range` and `volume`.
 
     The logarithm of Garman–Klass variance, and of volume, less its median over the quarter
     before.
     """
-    columns = {"range": np.log(garman_klass_variance(bars)), "volume": _log_volume(bars)}
-    return pd.DataFrame(
-        {
-            name: (column - column.shift(1).rolling(REPORT_LAGS[0], min_periods=20).median()).clip(
-                -MAX_UNUSUAL, MAX_UNUSUAL
-            )
-            for name, column in columns.items()
-        }
-    )
+    columns = {"range": np.log(bars.variance), "volume": bars.log_volume}
+    return {
+        name: _bounded(column - rolling_median(shifted(column, 1), REPORT_LAGS[0], 20))
+        for name, column in columns.items()
+    }
 
 
-def _peak(column: pd.Series, lag: int, first: int, last: int) -> pd.Series:
+def _table(columns: Columns, like: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of one ticker as a table with the sessions of another."""
+    return pd.DataFrame({name: column[:, 0] for name, column in columns.items()}, like.index)
+
+
+def _bounded(columns: np.ndarray) -> np.ndarray:
+    return np.clip(columns, -MAX_UNUSUAL, MAX_UNUSUAL)
+
+
+def _mean_of_known(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean of those parts that are known; NaN where none is."""
+    total = sum(np.where(np.isnan(part), 0.0, part) for part in parts)
+    count = sum(~np.isnan(part) for part in parts)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _peak(column: np.ndarray, lag: int, first: int, last: int) -> np.ndarray:
     """Return the largest value `lag` sessions before those `first` … `last` ahead."""
     # In sessions ago; what lies after the origin is not known.
     newest = max(lag - last - REPORT_SLACK, 0)
     oldest = max(lag - first + REPORT_SLACK, newest)
-    return column.shift(newest).rolling(oldest - newest + 1).max()
-
-
-def _log_volume(bars: pd.DataFrame) -> pd.Series:
-    return np.log(bars["volume"].clip(lower=1.0))
+    return rolling_max(shifted(column, newest), oldest - newest + 1)
 
 
 @dataclass(frozen=True)
@@ -159,16 +204,25 @@ class LabelledRows:
 
 
 def labelled_rows(
-    panel: Panel, regressors: dict[str, pd.DataFrame], horizon: int, *, least: int
+    panel: Panel,
+    regressors: Mapping[str, pd.DataFrame],
+    horizon: int,
+    *,
+    least: int,
+    ahead: Mapping[str, np.ndarray] | None = None,
 ) -> LabelledRows:
     """Return the rows to learn from.
+
+    Args:
+        ahead: `log_variances_ahead` of the panel at steps 1 … H, where it is known already.
 
     Raises:
         NoDataError: they are of fewer than `least` sessions.
     """
     parts = []
+    ahead = log_variances_ahead(panel, range(1, horizon + 1)) if ahead is None else ahead
     for ticker, columns in regressors.items():
-        y = _log_variance_ahead(panel[ticker], horizon) - columns[[LEVEL]].to_numpy()
+        y = ahead[ticker] - columns[[LEVEL]].to_numpy()
         x = columns.to_numpy(float)
         known = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)
         parts.append((columns.index.to_numpy()[known], x[known], y[known]))
@@ -184,11 +238,20 @@ def labelled_rows(
     return rows
 
 
-def _log_variance_ahead(bars: pd.DataFrame, horizon: int) -> np.ndarray:
-    """Return the log of mean Garman–Klass variance over the next 1…H sessions, (T, H)."""
-    variance = garman_klass_variance(bars)
-    ahead = [variance.rolling(h).mean().shift(-h) for h in range(1, horizon + 1)]
-    return np.log(np.column_stack(ahead))
+def log_variances_ahead(
+    panel: Mapping[str, pd.DataFrame], steps: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Return the log of mean Garman–Klass variance over the next sessions, (T, A), by ticker."""
+    found: dict[str, np.ndarray] = {}
+    for tickers, bars in stacks(panel):
+        every = np.empty((len(tickers), len(bars.sessions), len(steps)))
+        for place, step in enumerate(steps):
+            mean = rolling_mean(bars.variance, step)
+            every[:, :, place] = np.nan
+            known = max(len(mean) - step, 0)
+            every[:, :known, place] = np.log(mean[step:]).T
+        found |= zip(tickers, every, strict=True)
+    return found
 
 
 def scale_from(columns: pd.DataFrame, predicted: np.ndarray, bars: pd.DataFrame) -> np.ndarray:
