@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -581,3 +581,40 @@ def test_a_clock_that_a_test_moves_is_put_back(yahoo):
         yahoo.move_clock(LATER)
         assert os.environ["LSTM_NOW"] == LATER.isoformat()
     assert os.environ["LSTM_NOW"] == before
+
+
+def test_a_429_states_how_long_to_wait(workspace, mrk, yahoo):
+    yahoo.faults.append(Fault(status=429, headers={"Retry-After": "7200"}))
+    assert "2024-03-09 01:00 UTC" in (failure(workspace).hint or "")
+    yahoo.faults[:] = [Fault(status=429, headers={"Retry-After": "Sat, 09 Mar 2024 03:00:00 GMT"})]
+    yahoo.move_clock(datetime(2024, 3, 9, 1, 1, tzinfo=UTC))
+    assert "2024-03-09 03:00 UTC" in (failure(workspace).hint or "")
+    for ignored in ("never", "-5", "999999"):
+        yahoo.move_clock(yahoo.now + timedelta(days=3))
+        yahoo.faults[:] = [Fault(status=429, headers={"Retry-After": ignored})]
+        wait = timedelta(days=1) if ignored == "999999" else timedelta(minutes=15)
+        assert f"{yahoo.now + wait:%Y-%m-%d %H:%M} UTC" in (failure(workspace).hint or "")
+
+
+def test_a_429_soon_after_a_cool_down_makes_a_longer_one(workspace, mrk, yahoo):
+    yahoo.faults.append(Fault(status=429))
+    waits = []
+    for _ in range(6):
+        before = yahoo.now
+        hint = failure(workspace).hint or ""
+        until = datetime.strptime(hint, "fetch again after %Y-%m-%d %H:%M UTC").replace(tzinfo=UTC)
+        waits.append((until - before) / timedelta(minutes=1))
+        yahoo.move_clock(until)
+    assert waits == [15, 30, 60, 120, 240, 240]
+    yahoo.move_clock(yahoo.now + timedelta(hours=2))
+    assert f"{yahoo.now + timedelta(minutes=15):%H:%M} UTC" in (failure(workspace).hint or "")
+
+
+def test_a_clock_that_is_set_back_ends_a_cool_down(workspace, mrk, yahoo):
+    now = yahoo.now
+    yahoo.faults.append(Fault(status=429))
+    yahoo.move_clock(now + timedelta(days=400))
+    assert isinstance(failure(workspace), RateLimitError)
+    yahoo.faults.clear()
+    yahoo.move_clock(now)
+    assert get(workspace).status == "new"

@@ -70,6 +70,7 @@ class Fault:
     truncate: bool = False
     drop: bool = False
     delay: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
     skip: int = 0  # matching requests that pass first
     times: int = 1_000_000
 
@@ -369,12 +370,14 @@ class _Handler(BaseHTTPRequestHandler):
                 status, body = fault.status, fault.body or ""
             if fault.truncate:
                 body = body[: len(body) // 2]
-        self._send(status, body.encode())
+        self._send(status, body.encode(), fault.headers if fault is not None else {})
 
     do_POST = do_GET
 
-    def _send(self, status: int, content: bytes) -> None:
+    def _send(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         if self.host == "fc.yahoo.com":

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lstmcli.errors import LstmError, RateLimitError, SourceError, cause_of
+from lstmcli.errors import (
+    ConfigError,
+    DiskError,
+    LstmError,
+    NoDataError,
+    RateLimitError,
+    SourceError,
+    cause_of,
+)
 
 SHOWN_OTHERS = 5
-"""Tickers that are named of those which failed for the same reason as one before."""
+"""Tickers that are named of those for which a source failed as for one before."""
+
+SHOWN_NAMES = 20
+"""Tickers that are named where something is wrong with their names."""
+
+_OF_NAMES = (ConfigError, NoDataError)
+_SHARED = (*_OF_NAMES, SourceError, DiskError)
 
 
 def said_once(failed: Sequence[tuple[str, LstmError]]) -> list[LstmError]:
-    """Return the errors to show; a failure of the source that several share comes once."""
+    """Return the errors to show; a failure that several tickers share comes once."""
     groups: dict[object, list[tuple[str, LstmError]]] = {}
     for number, (ticker, error) in enumerate(failed):
-        is_shared = isinstance(error, SourceError)
-        groups.setdefault(cause_of(ticker, error) if is_shared else number, []).append(
-            (ticker, error)
-        )
+        cause = cause_of(ticker, error).replace(ticker, "…") if ticker else str(error)
+        key: object = (type(error), cause) if isinstance(error, _SHARED) else number
+        groups.setdefault(key, []).append((ticker, error))
     shown = []
     for group in groups.values():
         first, others = group[0][1], [ticker for ticker, _ in group[1:]]
         if others:
             count = f"{len(others):,} other ticker{'s' * (len(others) > 1)}"
-            listed = " ".join(others[:SHOWN_OTHERS]) + " …" * (len(others) > SHOWN_OTHERS)
-            hint = first.hint if isinstance(first, RateLimitError) else "the same command, later"
+            most = SHOWN_NAMES if isinstance(first, _OF_NAMES) else SHOWN_OTHERS
+            listed = " ".join(others[:most]) + " …" * (len(others) > most)
+            comes_back = isinstance(first, SourceError) and not isinstance(first, RateLimitError)
+            hint = "the same command, later" if comes_back else first.hint
             together = type(first)(f"{first} {count}: the same ({listed}).", hint=hint)
             together.__cause__ = first  # for --debug
             first = together

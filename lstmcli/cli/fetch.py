@@ -85,8 +85,10 @@ def fetch(
 ) -> int:
     """Bring bars up to date.
 
-    No ticker: every stored one; with --market, every stored market series. With
-    the bars of Yahoo comes when a company reports, once a day: lstm events.
+    No ticker: every stored one; with --market, every stored market series. Of
+    these, and of --universe, those without their newest session; a ticker that
+    you name always. With the bars of Yahoo comes when a company reports, once a
+    day: lstm events.
 
     \b
     lstm fetch MRK MDT
@@ -135,6 +137,7 @@ def fetch(
         replace_others=replace,
         with_announcements=not bars_only,
         on_result=show,
+        say=lambda line: say(line, quiet=quiet),
     )
     if as_json:
         print_json({"market" if market else "tickers": [_answer(result) for result in results]})

@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from lstmcli.cli.screen import painted, screen_width, table_lines
+from lstmcli.cli.universe import read_universe
 from lstmcli.errors import ConfigError, DiskError, LstmError
 
 BUG = LstmError.exit_code
@@ -142,18 +143,7 @@ def named_tickers(tickers: Sequence[str] | None, universe: Path | None) -> list[
     Raises:
         ConfigError: the file cannot be read, or names no ticker.
     """
-    named = list(tickers or [])
-    if universe is not None:
-        try:
-            lines = universe.read_text("utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"{universe}: Expected a text file with one ticker a line. Received: {error}."
-            ) from error
-        listed = [line.split("#")[0].strip() for line in lines]
-        if not any(listed):
-            raise ConfigError(f"{universe}: Expected one ticker a line. Received: none.")
-        named += [ticker for ticker in listed if ticker]
+    named = [*(tickers or []), *([] if universe is None else read_universe(universe))]
     return list(dict.fromkeys(ticker.upper() for ticker in named))
 
 

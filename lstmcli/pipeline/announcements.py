@@ -18,6 +18,8 @@ from lstmcli.errors import LstmError, NoDataError, RateLimitError, SourceError
 from lstmcli.frames import EARNINGS, EX_DIVIDEND, empty_bars, empty_events
 from lstmcli.pipeline.missing_dates import Missing, note_on_missing
 from lstmcli.pipeline.notes import is_share
+from lstmcli.pipeline.pending_answers import Answer, PendingAnswers
+from lstmcli.pipeline.refusals import Refusals
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult
 from lstmcli.sessions import ALWAYS_OPEN
@@ -48,10 +50,7 @@ WEEK = timedelta(days=7)
 MONTH = timedelta(days=30)
 """After so long the SEC is asked again about a ticker that it did not know."""
 
-MAX_FAILURES = 5
-"""After so many in a row a source counts as down."""
-
-Answer = TypeVar("Answer")
+Said = TypeVar("Said")
 
 
 class Announcements:
@@ -77,10 +76,17 @@ class Announcements:
         self._stored: dict[str, dict[str, pd.DataFrame]] = {}
         self._new: list[Statement] = []
         self._none = empty_events()
-        self._failures: dict[str, list[Missing]] = {}  # in a row, by what was asked for
+        self._refusals = Refusals()  # by what was asked for
         self._stopped: Missing | None = None
+        self._pending = PendingAnswers(self._cache / "announcements-pending.jsonl")
 
     def __enter__(self) -> Announcements:
+        if left := self._pending.read():  # by a process that was killed
+            for answer in left:
+                self._kept.keep(answer.ticker, **answer.kept)
+                self._new.extend(answer.statements)
+            if self._store():
+                self._new.clear()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,6 +107,10 @@ class Announcements:
     def was_asked(self, ticker: str) -> bool:
         """Return whether sources were asked about a ticker today."""
         return self._kept.day(ticker, "asked") == self._today
+
+    def knows(self, ticker: str) -> bool:
+        """Return whether the page of a ticker was read before."""
+        return self._kept.day(ticker, "page") is not None
 
     def ask_after_bars(self, result: FetchResult) -> None:
         """Ask about a ticker whose bars have come from Yahoo, if it has results."""
@@ -123,9 +133,11 @@ class Announcements:
             self.missing[ticker] = self._stopped = Missing.of(ticker, error)
             return
         stored = announcements.get(ticker, self._none)
+        before = len(self._new)
         page_was_due = self._ask_yahoo(ticker, exchange, stored, dividends.get(ticker, self._none))
         if self._sec is not None and "." not in ticker:
             self._ask_sec(self._sec, ticker, exchange, stored, due=page_was_due)
+        self._pending.add(Answer(ticker, self._kept.of(ticker), self._new[before:]))
 
     def note(self) -> str | None:
         """Return what to tell of dates that could not be asked for, in a line; else None."""
@@ -214,28 +226,28 @@ class Announcements:
         snapshot = Snapshot("sec", pd.Timestamp(self._today), today, past=past)
         self._new.extend(announced(ticker, stored, snapshot, exchange))
 
-    def _answer(
-        self, ticker: str, what: str, ask: Callable[[], Answer]
-    ) -> tuple[Answer | None, bool]:
+    def _answer(self, ticker: str, what: str, ask: Callable[[], Said]) -> tuple[Said | None, bool]:
         """Return an answer or None, and whether nobody answers at all."""
-        failures = self._failures.setdefault(what, [])
-        if self._stopped or len(failures) >= MAX_FAILURES:
-            self.missing.setdefault(ticker, self._stopped or failures[-1])
+        refused = self._refusals.refused(what)
+        stopped = self._stopped or (Missing.of(*refused) if refused else None)
+        if stopped:
+            self.missing.setdefault(ticker, stopped)
             return None, True
         try:
             answer = ask()
         except SourceError as error:
-            failures.append(Missing.of(ticker, error))
-            self.missing.setdefault(ticker, failures[-1])
+            missing = Missing.of(ticker, error)
+            self._refusals.failed(what, ticker, error)
+            self.missing.setdefault(ticker, missing)
             if isinstance(error, RateLimitError):
-                self._stopped = failures[-1]
+                self._stopped = missing
             return None, not isinstance(error, UnreadableError)
         except NoDataError:
             raise
         except LstmError as error:  # yfinance cannot write its cache
             self.missing[ticker] = self._stopped = Missing.of(ticker, error)
             return None, True
-        failures.clear()
+        self._refusals.answered(what)
         return answer, False
 
     def _exchange(self, ticker: str) -> Exchange:
@@ -253,15 +265,18 @@ class Announcements:
             self._stored[kind] = {str(ticker): rows for ticker, rows in events.groupby("ticker")}
         return self._stored[kind]
 
-    def _store(self) -> None:
-        """Store what was learnt; where that fails, all is asked for again."""
+    def _store(self) -> bool:
+        """Store what was learnt, and return whether that was done; else it stays pending."""
         try:
             if self._new:
-                self.added = self.session.add_events(table_of(self._new))
-            if self.asked:
+                self.added += self.session.add_events(table_of(self._new))
+            if self.asked or self._new:
                 self._kept.write()
+            self._pending.clear()
         except LstmError as error:
             self.missing.update({ticker: Missing.of(ticker, error) for ticker in self.asked})
+            return False
+        return True
 
 
 def has_results(ticker: str, meta: BarsMeta | None) -> bool:

@@ -16,6 +16,7 @@ from lstmcli.pipeline.announcements import Announcements
 from lstmcli.pipeline.day import TOO_YOUNG, Day, TickerDay, entry_of, write_day
 from lstmcli.pipeline.evening import Evening, OnStep
 from lstmcli.pipeline.fetch import fetch_each, series_behind
+from lstmcli.pipeline.fetch_plan import Progress, plan_fetch
 from lstmcli.pipeline.first_fetch import absent_series, fetch_series, note_on_failed
 from lstmcli.pipeline.hints import point_to_daily
 from lstmcli.pipeline.inputs import find_run
@@ -25,6 +26,7 @@ from lstmcli.pipeline.report import write_report
 from lstmcli.pipeline.retraining import retrain
 from lstmcli.pipeline.score import Live, score
 from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.update import FetchResult
 from lstmcli.sessions import settled_session
 from lstmcli.sources import SampleSource
 from lstmcli.store.files import check_ticker
@@ -90,8 +92,21 @@ def _fetch(evening: Evening, announcements: Announcements) -> None:
         _refuse_samples_alone(evening)
     if not behind:
         return
-    evening.on_step(f"fetching {len(behind)} ticker{'s' * (len(behind) > 1)} …")
-    for result in fetch_each(evening.session, list(behind), on_result=announcements.ask_after_bars):
+    plan = plan_fetch(
+        evening.session,
+        [day.ticker for day in evening.day.tickers],
+        announcements,
+        store=evening.workspace.bars,
+        may_skip=lambda ticker: ticker not in behind,
+    )
+    evening.on_step(plan.sentence() or f"fetching {len(behind)} ticker{'s' * (len(behind) > 1)} …")
+    progress = Progress(len(behind), evening.on_step)
+
+    def after_bars(result: FetchResult) -> None:
+        announcements.ask_after_bars(result)
+        progress.advance()
+
+    for result in fetch_each(evening.session, list(behind), on_result=after_bars):
         ticker_day = behind[result.ticker]
         if result.error is not None:
             ticker_day.error = result.error

@@ -11,18 +11,17 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from lstmcli.errors import (
-    NOT_ASKED,
     ConfigError,
     DataError,
     LstmError,
     NoDataError,
-    RateLimitError,
-    SourceError,
-    cause_of,
     shell_word,
 )
+from lstmcli.pipeline.announcement_fetch import fetch_announcements
 from lstmcli.pipeline.announcements import Announcements
+from lstmcli.pipeline.fetch_plan import Progress, plan_fetch
 from lstmcli.pipeline.hints import complete_hint, fetch_options
+from lstmcli.pipeline.refusals import Refusals
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult, update
 from lstmcli.sessions import check_calendar, settled_session
@@ -31,12 +30,6 @@ from lstmcli.store.bars import BarsStore
 from lstmcli.store.files import check_ticker
 
 log = logging.getLogger(__name__)
-
-MAX_FAILURES = 5
-"""After so many in a row a source counts as down: to ask it for 500 tickers would take hours."""
-
-Refused = tuple[SourceError, str]
-"""Why a source is not asked any more: its error, and the cause without a ticker."""
 
 
 def fetch(
@@ -52,11 +45,14 @@ def fetch(
     replace_others: bool = False,
     with_announcements: bool = True,
     on_result: Callable[[FetchResult], None] = lambda result: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[FetchResult]:
     """Bring tickers up to date and return one result for each.
 
-    With the bars of Yahoo come the announcement dates of companies, once a day; what fails
-    there is logged in a line.
+    Of a list, such as `universe` or every stored one, only those are asked for whose last
+    settled session is not stored; a ticker that is named always is, and where something else
+    than the newest bars is asked for. With the bars of Yahoo come the announcement dates of
+    companies, once a day; what fails there is logged in a line.
 
     Without tickers: every one that the source can name, else every stored one
     (of that source, if there is one). Without a source each stored ticker comes
@@ -80,16 +76,31 @@ def fetch(
         complete_hint(error, fetch_options(store, source))
         raise
     _say_what_is_left(wanted, source)
+    ordinary = start is None and calendar is None and not (allow_jumps or replace_others)
+    asks_dates = with_announcements and not store.market
     with session.workspace.lock(), Announcements(session) as announcements:
+        plan = plan_fetch(
+            session,
+            wanted,
+            announcements if asks_dates else None,
+            store=store,
+            source=source,
+            may_skip=lambda ticker: ordinary and ticker not in tickers,
+        )
+        sentence = plan.sentence()
+        if sentence is not None:
+            say(sentence)
+        progress = Progress(len(plan.due), say)
 
         def after_bars(result: FetchResult) -> None:
             on_result(result)
-            if with_announcements and not store.market:
+            if asks_dates:
                 announcements.ask_after_bars(result)
+            progress.advance()
 
         results = fetch_each(
             session,
-            wanted,
+            plan.due,
             store=store,
             source=source,
             start=start,
@@ -98,6 +109,15 @@ def fetch(
             replace_others=replace_others,
             on_result=after_bars,
         )
+        if asks_dates:
+            due = [ticker for ticker in plan.fresh if announcements.is_due(ticker)]
+            fetch_announcements(due, announcements)
+    results += plan.results()
+    if sentence is None:  # of few tickers each has its line
+        for result in plan.results():
+            on_result(result)
+    place = {ticker: number for number, ticker in enumerate(wanted)}
+    results.sort(key=lambda result: place[result.ticker])
     if note := announcements.note():
         log.warning("%s", note)
     return results
@@ -132,19 +152,19 @@ def fetch_each(
 ) -> list[FetchResult]:
     """Bring the named tickers up to date, for a caller that holds the workspace.
 
-    A source that asks us to wait, or fails `MAX_FAILURES` times in a row, is not asked again.
+    A source that asks us to wait, or fails too often, is not asked again; see `Refusals`.
     """
     store = store or session.workspace.bars
     results: list[FetchResult] = []
-    refused: dict[str, Refused] = {}  # by name of the source
-    in_a_row = 0
+    refusals = Refusals()  # by name of the source
     pause = 0.0
     for ticker in wanted:
+        asked = ""
         try:
             _check_listed(ticker)
             ticker_source = source or _remembered_source(store, ticker)
-            if ticker_source.name in refused:
-                raise _not_asked(ticker, refused[ticker_source.name])
+            refusals.check(ticker_source.name, ticker)
+            asked = ticker_source.name
             time.sleep(pause)
             pause = ticker_source.pause_between_tickers()
             result = update(
@@ -157,26 +177,15 @@ def fetch_each(
                 replace_others=replace_others,
                 cache=session.workspace.cache,
             )
-            in_a_row = 0
+            refusals.answered(asked)
         except LstmError as error:
-            in_a_row = in_a_row + 1 if isinstance(error, SourceError) else 0
-            asked_to_wait = isinstance(error, RateLimitError)
-            if isinstance(error, SourceError) and (asked_to_wait or in_a_row == MAX_FAILURES):
-                refused.setdefault(ticker_source.name, (error, cause_of(ticker, error)))
+            if asked:
+                refusals.failed(asked, ticker, error)
             complete_hint(error, fetch_options(store, source, start, calendar, allow_jumps))
             result = _failed(store, ticker, error)
         results.append(result)
         on_result(result)
     return results
-
-
-def _not_asked(ticker: str, refused: Refused) -> SourceError:
-    """Return the error of a ticker that a source was not asked for, as others had failed."""
-    error, cause = refused
-    if isinstance(error, RateLimitError):
-        return RateLimitError(f"{ticker}: {NOT_ASKED}{cause}", hint=error.hint)
-    hint = f"try again later: lstm fetch {shell_word(ticker)}"
-    return SourceError(f"{ticker}: {NOT_ASKED}{cause}", hint=hint)
 
 
 def _check_listed(ticker: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from lstmcli.errors import LstmError, cause_of
 from lstmcli.pipeline.announcements import Announcements
 from lstmcli.pipeline.fetch import fetch_each
+from lstmcli.pipeline.fetch_plan import Progress, plan_fetch
 from lstmcli.pipeline.market import note_without, optional_series
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult
@@ -42,8 +43,15 @@ def first_fetch(
             return {}
     series = absent_series(session) if manifest.any_ticker else []
     with session.workspace.lock(), Announcements(session) as announcements:
-        say(f"fetching {' '.join([*tickers, *series])} …")
-        found = fetch_each(session, tickers, on_result=announcements.ask_after_bars)
+        plan = plan_fetch(session, tickers, announcements, store=session.workspace.bars)
+        say(plan.sentence() or f"fetching {' '.join([*tickers, *series])} …")
+        progress = Progress(len(tickers), say)
+
+        def after_bars(result: FetchResult) -> None:
+            announcements.ask_after_bars(result)
+            progress.advance()
+
+        found = fetch_each(session, tickers, on_result=after_bars)
         came = [result for result in found if result.error is None]
         for result in fetch_series(session, series if came else []):
             if result.error is not None:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pandas as pd
 from pydantic import Field
 
+from lstmcli import clock
 from lstmcli.errors import (
     DataError,
     NoDataError,
@@ -97,9 +98,8 @@ class YahooSource(SourceConfig):
                 time.sleep(self.pause)
             try:
                 return self._ask(ticker, start, cache, allowed)
-            except RateLimitError:
-                remember_cool_down(cache)
-                raise
+            except RateLimitError as error:
+                raise remember_cool_down(cache) from error
             except SourceError as error:
                 failure = error
                 log.info("%s: attempt %d of %d: %s", ticker, attempt + 1, self.retries + 1, error)
@@ -123,7 +123,7 @@ class YahooSource(SourceConfig):
                     **span, interval="1d", auto_adjust=False, actions=True, timeout=self.timeout
                 )
         except YFRateLimitError as error:
-            raise rate_limited() from error
+            raise rate_limited(clock.now()) from error
         except YFPricesMissingError as error:
             return self._without_prices(ticker, error, symbol.history_metadata)
         except YFTzMissingError as error:
@@ -176,7 +176,7 @@ class YahooSource(SourceConfig):
                 address, params={"range": "1d", "interval": "1d"}, timeout=self.timeout
             )
         except YFRateLimitError:
-            return rate_limited()
+            return rate_limited(clock.now())
         except Exception as error:  # any type, as in `_ask`
             return self._unreachable(ticker, error)
         try:

@@ -31,6 +31,10 @@ class Asked:
         """Return the words that are kept of a ticker; None where none are."""
         return self._known.get(ticker, {}).get(what)
 
+    def of(self, ticker: str) -> dict[str, str]:
+        """Return all that is kept of a ticker."""
+        return dict(self._known.get(ticker, {}))
+
     def keep(self, ticker: str, **said: date | str | None) -> None:
         """Keep days or words of a ticker; None forgets what was kept."""
         known = self._known.setdefault(ticker, {})

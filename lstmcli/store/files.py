@@ -10,6 +10,7 @@ from typing import BinaryIO
 from urllib.parse import quote, unquote
 
 from lstmcli.errors import ConfigError, DiskError, NoDataError
+from lstmcli.store.lease import check_leases
 
 MAX_TICKER = 32
 """Characters of a ticker that can name a file."""
@@ -64,6 +65,7 @@ def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
 
     Raises:
         DiskError: disk full, quota, no permission, read-only, or no folder.
+        LockError: another process has taken over what this one held; see `lease`.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -73,6 +75,7 @@ def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
+            check_leases()
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -117,6 +120,8 @@ def check_ticker(ticker: str) -> str:
     reason = None
     if not ticker.strip():
         reason = "it is empty"
+    elif any(mark in ticker for mark in ",;|"):
+        reason = "it holds a comma or another mark between names"
     elif len(ticker) > MAX_TICKER:
         reason = f"it has {len(ticker)} characters, more than {MAX_TICKER}"
     elif "/" in ticker or "\\" in ticker:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lstmcli.errors import DataError, DiskError, LockError, LstmError
 from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS
+from lstmcli.store.lease import check_leases
 
 PATIENCE = 30.0
 """Seconds to wait for another writer: one writes for milliseconds."""
@@ -82,11 +83,12 @@ def open_ledger(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connecti
     Raises:
         DataError: it is damaged, of a newer version, or a database of something else.
         DiskError: no space, or not writable.
-        LockError: another process kept it busy.
+        LockError: another process kept it busy, or has taken over the workspace.
     """
     connection = None
     try:
         if write:
+            check_leases()
             path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
         try:

@@ -27,7 +27,6 @@ from lstmcli.sources.yahoo_client import (
     BARS,
     check_cool_down,
     failure_of_cache,
-    rate_limited,
     remember_cool_down,
     set_up,
 )
@@ -168,8 +167,7 @@ def _asked(ticker: str, ask: Callable[[], Answer], cache: Path, *, otherwise: st
     except LstmError:
         raise
     except YFRateLimitError as error:
-        remember_cool_down(cache, ANNOUNCEMENTS)
-        raise rate_limited() from error
+        raise remember_cool_down(cache, ANNOUNCEMENTS) from error
     except Exception as error:  # yfinance documents no exceptions, and pandas reads the page
         failure = failure_of_cache(ticker, error, cache)
         if failure is not None:
