@@ -29,12 +29,12 @@ import panel as benchmark
 
 from lstmcli.config import RunConfig, config_sha, load_config
 from lstmcli.evaluation.verdict import judge
+from lstmcli.executors.versions import versions
 from lstmcli.forecasters.baselines import LADDER
 from lstmcli.forecasters.panel_network import FittedPanel
 from lstmcli.forecasters.panel_network.files import ARRAYS
 from lstmcli.frames import EARNINGS
 from lstmcli.pipeline.market import series_key
-from lstmcli.pipeline.versions import versions
 from lstmcli.report.verdict_record import verdict_json
 from lstmcli.store.records import to_csv
 from lstmcli.store.run_file import RunFile, to_bytes

@@ -69,6 +69,64 @@ def root_help() -> str:
     return f"```text\n{text}\n```"
 
 
+# Scaling
+
+
+def _stages() -> dict[str, list[dict[str, str]]]:
+    """Return the rows of each task that was measured, few tickers first."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in results("scaling.csv"):
+        if row["peak_mb"]:
+            found.setdefault(row["stage"], []).append(row)
+    return found
+
+
+def scaling() -> str:
+    """Return a table of what tasks cost, on two sizes of market."""
+    head = ["task", "tickers", "seconds", "memory, MB", "bars, MB", "task, kB", "result, MB"]
+    rows = [
+        [
+            row["stage"],
+            row["tickers"],
+            row["seconds"],
+            row["peak_mb"],
+            f"{int(row['panel_bytes']) / 1e6:.1f}",
+            f"{int(row['task_bytes']) / 1e3:.1f}",
+            f"{int(row['result_bytes']) / 1e6:.1f}",
+        ]
+        for stage in _stages().values()
+        for row in stage
+    ]
+    return table(head, rows)
+
+
+def scaled(tickers: int = 5000, tasks: int = 64) -> str:
+    """Return a table of what the same tasks would cost on a large market."""
+    head = ["task", "minutes", "memory, GB", "bars, GB", "result, GB"]
+    cores = (1, 8, 64)
+    head += [f"hours on {count} core{'s' * (count > 1)}" for count in cores]
+    rows = []
+    for stage, (few, many) in _stages().items():
+
+        def line(column: str, few: dict[str, str] = few, many: dict[str, str] = many) -> float:
+            low, high = (float(row[column]) for row in (few, many))
+            step = (high - low) / (int(many["tickers"]) - int(few["tickers"]))
+            return high + step * (tickers - int(many["tickers"]))
+
+        seconds = line("seconds")
+        rows.append(
+            [
+                stage,
+                f"{seconds / 60:.1f}",
+                f"{line('peak_mb') / 1e3:.1f}",
+                f"{line('panel_bytes') / 1e9:.2f}",
+                f"{line('result_bytes') / 1e9:.2f}",
+                *(f"{-(-tasks // count) * seconds / 3600:.1f}" for count in cores),
+            ]
+        )
+    return table(head, rows)
+
+
 # Settings
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from lstmcli.config import RunConfig, load_config
 from lstmcli.errors import ConfigError, NoDataError
 from lstmcli.evaluation.metrics import realise, score_fully
+from lstmcli.executors import Workers
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import check_bars, check_log_returns
@@ -229,6 +230,8 @@ def backtest(
     *,
     workspace: str | Path = WORKSPACE,
     workers: int | None = None,
+    executor: str | None = None,
+    scheduler: str | None = None,
     again: bool = False,
 ) -> BacktestResult:
     """Return scores and the verdict of a config, fitted anew before each fold of the past.
@@ -242,6 +245,8 @@ def backtest(
         tickers: none is those of the config; if it has none, every stored one.
         workers: processes; None is one per core, four at most. More than one start Python
             anew, so a script calls this below `if __name__ == "__main__":`.
+        executor: `serial`, `processes` or `dask`; None is `processes`, or `serial` for one.
+        scheduler: the address of a dask scheduler, with `executor="dask"`.
         again: compute it even if it was finished before.
 
     Returns:
@@ -271,12 +276,13 @@ def backtest(
         >>> verdict.word("random_walk") in {"BEATS", "TIES", "LOSES", "not asked"}
         True
     """
+    where = Workers(workers, executor, scheduler)
     if not isinstance(config, RunConfig):
         config = load_config(str(config))
     session = _open(workspace)
     label = config.name or config.model.name
     plan = plan_backtest(session, {label: config}, _names(tickers))
-    return run_backtest(session, plan, workers=workers, again=again)
+    return run_backtest(session, plan, workers=where, again=again)
 
 
 class _Unwritten(Workspace):

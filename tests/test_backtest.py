@@ -308,7 +308,7 @@ class Faulty:
     [
         ("bug", 1, "ZeroDivisionError: planted", 1),
         ("data", 1, "NoDataError: Expected more. Received: less.", 3),
-        ("killed", 2, "its process ended before the task did", 1),
+        ("killed", 2, "its process was killed each time that it was tried", 1),
     ],
 )
 def test_a_task_that_fails_ends_no_other_and_alone_is_run_again(

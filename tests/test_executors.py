@@ -17,11 +17,23 @@ from typing import Any
 import pytest
 
 from lstmcli.errors import DataError, LstmError, NoDataError
-from lstmcli.executors import EXECUTORS, Done, Failure, open_executor, run_tasks, task_error
+from lstmcli.executors import (
+    EXECUTORS,
+    Done,
+    Failure,
+    Workers,
+    open_executor,
+    run_tasks,
+    task_error,
+)
 from lstmcli.executors.processes import ProcessExecutor
+from lstmcli.executors.serial import SerialExecutor
 from lstmcli.executors.tasks import TaskExecutor
 
 pytestmark = pytest.mark.process
+
+SEVERAL = ("processes", "dask")
+"""The executors that run several tasks at a time."""
 
 changed_by_the_parent = False
 
@@ -54,17 +66,24 @@ class Noted:
             file.write(f"{os.getpid()}\n")
 
 
-@pytest.fixture(scope="module")
-def panels(tmp_path_factory) -> dict[str, Noted]:
-    folder = tmp_path_factory.mktemp("panels")
-    return {name: Noted(folder / name) for name in ("one", "two")}
-
-
 @pytest.fixture(scope="module", params=EXECUTORS)
-def executor(request, panels) -> Iterator[TaskExecutor]:
-    """Return each executor in turn, with two workers where it can have two."""
-    with open_executor(2, panels=panels, name=request.param) as executor:
-        yield executor
+def opened(request, tmp_path_factory) -> Iterator[tuple[TaskExecutor, dict[str, Noted]]]:
+    """Return each executor in turn, with two workers where it can have two, and its panels."""
+    folder = tmp_path_factory.mktemp("panels")
+    panels = {name: Noted(folder / name) for name in ("one", "two")}
+    workers = Workers(1 if request.param == "serial" else 2, request.param)
+    with open_executor(workers, panels=panels, tasks=9) as executor:
+        yield executor, panels
+
+
+@pytest.fixture
+def executor(opened) -> TaskExecutor:
+    return opened[0]
+
+
+@pytest.fixture
+def panels(opened) -> dict[str, Noted]:
+    return opened[1]
 
 
 def run(executor: TaskExecutor, tasks: list[Call]) -> dict[str, Done | Failure]:
@@ -102,9 +121,19 @@ def unpicklable(_: None) -> Any:
     return threading.Lock()
 
 
-def killed(_: None) -> None:
-    time.sleep(0.5)
-    os.kill(os.getpid(), signal.SIGKILL)
+def killed(tries: Path, *, survives: int = 4) -> int:
+    """Note the try, and kill this process before the last that it may have."""
+    with tries.open("a") as file:
+        file.write("x")
+    count = len(tries.read_text())
+    if count < survives:
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return count
+
+
+def killed_twice(tries: Path) -> int:
+    return killed(tries, survives=3)
 
 
 def raise_in_a_worker() -> None:
@@ -123,14 +152,14 @@ def test_every_task_has_its_result(executor):
 
 def test_one_worker_runs_here_and_more_are_processes():
     for workers, here in ((1, True), (2, False)):
-        with open_executor(workers, panels={}) as executor:
+        with open_executor(Workers(workers), panels={}, tasks=9) as executor:
             (outcome,) = run_tasks(executor, [Call(sleep, 0)])
         assert (outcome.value == os.getpid()) is here
 
 
 def test_a_result_is_handed_on_before_the_next_task_starts():
     submitted = []
-    with open_executor(1, panels={}) as executor:
+    with open_executor(Workers(1), panels={}, tasks=9) as executor:
         submit = executor.submit
         executor.submit = lambda function, task: submitted.append(task) or submit(function, task)
         outcomes = run_tasks(executor, [Call(double, number) for number in range(3)])
@@ -144,7 +173,7 @@ def test_a_panel_reaches_each_worker_once_and_travels_with_no_task(executor, pan
     assert all(b"Noted" not in pickle.dumps(task) for task in tasks)
     outcomes = run(executor, tasks)
     assert [outcomes[task.key].value.path.name for task in tasks] == ["one"] * 4 + ["two"] * 4
-    if isinstance(executor, ProcessExecutor):
+    if not isinstance(executor, SerialExecutor):
         for panel in panels.values():
             # The parent reads panels too: here they are also results.
             reached = [pid for pid in panel.path.read_text().split() if int(pid) != os.getpid()]
@@ -184,7 +213,7 @@ def test_tasks_use_one_thread_of_blas_each(executor):
 
 def test_processes_are_started_afresh(executor, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "changed_by_the_parent", True)
-    here = not isinstance(executor, ProcessExecutor)
+    here = isinstance(executor, SerialExecutor)
     assert run(executor, [Call(seen)])["seen-None"].value is here
 
 
@@ -192,20 +221,31 @@ def test_a_result_that_cannot_be_pickled_is_a_failure(executor):
     outcomes = run(executor, [Call(unpicklable), Call(double, 1)])
     assert outcomes["double-1"].value == 2
     found = outcomes["unpicklable-None"]
-    here = not isinstance(executor, ProcessExecutor)
+    here = isinstance(executor, SerialExecutor)
     assert isinstance(found, Done) is here  # what stays in one process is not pickled
     assert here or "TypeError: cannot pickle" in found.line
 
 
-def test_a_killed_worker_is_named_by_its_task_and_the_others_go_on():
-    tasks = [Call(sleep, 1), Call(killed), *(Call(double, number) for number in range(3))]
-    with open_executor(2, panels={}) as executor:
-        outcomes = run(executor, tasks)
-    failure = outcomes.pop("killed-None")
+@pytest.mark.parametrize("name", SEVERAL)
+def test_a_task_that_kills_its_worker_thrice_is_named_and_the_others_go_on(name, tmp_path):
+    tasks = [Call(sleep, 1), Call(killed, tmp_path / "tries")]
+    tasks += [Call(double, number) for number in range(3)]
+    with open_executor(Workers(2, name), panels={}, tasks=9) as executor:
+        outcomes = {outcome.key.split("-")[0]: outcome for outcome in run_tasks(executor, tasks)}
+    assert (tmp_path / "tries").read_text() == "xxx"
+    failure = outcomes.pop("killed")
     assert isinstance(failure, Failure)
-    assert "its process ended before the task did" in failure.line
+    assert "its process was killed each time" in failure.line
     assert "--workers" in failure.hint
     assert all(isinstance(outcome, Done) for outcome in outcomes.values())
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_a_task_whose_worker_is_killed_is_tried_again(name, tmp_path):
+    tasks = [Call(killed_twice, tmp_path / "tries"), Call(double, 1)]
+    with open_executor(Workers(2, name), panels={}, tasks=2) as executor:
+        outcomes = list(run_tasks(executor, tasks))
+    assert sorted(outcome.value for outcome in outcomes) == [2, 3]
 
 
 def test_workers_that_cannot_start_are_an_error_and_no_hang():
@@ -215,7 +255,10 @@ def test_workers_that_cannot_start_are_an_error_and_no_hang():
 
 
 def test_ctrl_c_in_a_task_that_runs_here_is_no_failure():
-    with open_executor(1, panels={}) as executor, pytest.raises(KeyboardInterrupt):
+    with (
+        open_executor(Workers(1), panels={}, tasks=9) as executor,
+        pytest.raises(KeyboardInterrupt),
+    ):
         list(run_tasks(executor, [Call(fail, KeyboardInterrupt())]))
 
 
@@ -254,7 +297,10 @@ def noted(folder: Path) -> list[int]:
 
 
 def test_an_error_of_the_parent_ends_busy_workers_at_once(tmp_path):
-    with pytest.raises(OSError, match="disk full"), open_executor(2, panels={}) as executor:
+    with (
+        pytest.raises(OSError, match="disk full"),
+        open_executor(Workers(2), panels={}, tasks=9) as executor,
+    ):
         for _ in range(2):
             executor.submit(busy, tmp_path)
         pids = noted(tmp_path)
@@ -268,22 +314,23 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import test_executors as tests
-from lstmcli.executors import open_executor, run_tasks
+from lstmcli.executors import Workers, open_executor, run_tasks
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    with open_executor(2, panels={}) as executor:
+    with open_executor(Workers(2, sys.argv[2]), panels={}, tasks=9) as executor:
         list(run_tasks(executor, [tests.Call(tests.busy, folder)] * 2))
 """
 
 
+@pytest.mark.parametrize("name", SEVERAL)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
-def test_workers_end_with_their_parent_within_five_seconds(how, tmp_path):
+def test_workers_end_with_their_parent_within_five_seconds(how, name, tmp_path):
     script, folder = tmp_path / "parent.py", tmp_path / "pids"
     script.write_text(SCRIPT)
     folder.mkdir()
     parent = subprocess.Popen(
-        [sys.executable, script, folder],
+        [sys.executable, script, folder, name],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stderr=subprocess.PIPE,
         text=True,

@@ -169,7 +169,10 @@ def test_every_import_of_the_package_is_a_declared_dependency():
     renamed = {"sklearn": "scikit-learn", "talib": "ta-lib", "ruamel": "ruamel-yaml"}
     declared = {
         normal(re.match(r"[\w.-]+", requirement)[0])
-        for requirement in PROJECT["project"]["dependencies"]
+        for requirement in [
+            *PROJECT["project"]["dependencies"],
+            *PROJECT["project"]["optional-dependencies"]["dask"],
+        ]
     }
     imported = set()
     for path in (ROOT / "lstmcli").rglob("*.py"):

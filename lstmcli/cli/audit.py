@@ -26,6 +26,7 @@ from lstmcli.cli.terminal import (
     say,
 )
 from lstmcli.cli.train import DEFAULT_CONFIG
+from lstmcli.cli.workers import Executor, Scheduler, workers_of
 from lstmcli.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def audit(
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; else one a core.")
     ] = None,
+    executor: Executor = None,
+    scheduler: Scheduler = None,
     as_json: AsJson = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
@@ -63,6 +66,7 @@ def audit(
     lstm audit --thorough
     """
     prepare(quiet=quiet)
+    where = workers_of(workers, executor, scheduler)
     say("reading bars …", quiet=quiet)
     from lstmcli.config import load_config
     from lstmcli.pipeline import audit as pipeline
@@ -78,7 +82,7 @@ def audit(
             chosen,
             named_tickers(tickers, universe),
             simulations=simulations,
-            workers=workers,
+            workers=where,
             on_stage=lambda stage: say(f"{stage} …", quiet=quiet),
             on_walk=walks.show,
         ):

@@ -29,6 +29,7 @@ from lstmcli.cli.terminal import (
     say_next,
 )
 from lstmcli.cli.train import DEFAULT_CONFIG
+from lstmcli.cli.workers import Executor, Scheduler, workers_of
 from lstmcli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def backtest(
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; else one a core, 4 at most.")
     ] = None,
+    executor: Executor = None,
+    scheduler: Scheduler = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the folds, fit nothing.")
     ] = False,
@@ -96,11 +99,14 @@ def backtest(
     if list_ or show is not None:
         asked: dict[str, object] = {"TICKER": tickers, "--config": config, "--set": overrides}
         asked |= {"--universe": universe, "--workers": workers, "--again": again}
+        asked |= {"--executor": executor, "--scheduler": scheduler}
         _check_alone("--list" if list_ else "--show", asked)
     check_one({"--dry-run": dry_run, "--again": again})
+    check_one({"--dry-run": dry_run, "--executor or --scheduler": executor or scheduler})
     from lstmcli.cli.backtest_result import print_backtests, print_result
     from lstmcli.store import Workspace
 
+    chosen = workers_of(workers, executor, scheduler)
     place = Workspace(workspace)
     if list_:
         return print_backtests(place, as_json=as_json, as_csv=as_csv, quiet=quiet)
@@ -129,7 +135,7 @@ def backtest(
             result = pipeline.backtest(
                 session,
                 plan,
-                workers=workers,
+                workers=chosen,
                 again=again,
                 on_found=progress.on_found,
                 on_start=progress.on_start,

@@ -30,6 +30,7 @@ from lstmcli.cli.terminal import (
     say_next,
 )
 from lstmcli.cli.training_progress import TrainingProgress
+from lstmcli.cli.workers import Executor, Scheduler, workers_of
 from lstmcli.errors import ConfigError, shell_word
 
 if TYPE_CHECKING:
@@ -63,6 +64,12 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest interrupted run.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Train so many members at a time, on a core each."),
+    ] = None,
+    executor: Executor = None,
+    scheduler: Scheduler = None,
     as_json: AsJson = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
@@ -84,9 +91,13 @@ def train(
     """
     prepare(quiet=quiet)
     check_one({"--dry-run": dry_run, "--json": as_json})
+    where = workers_of(workers, executor, scheduler)
+    apart = any((workers, executor, scheduler))
+    check_one({"--dry-run": dry_run, "--workers, --executor or --scheduler": apart})
     say("reading bars …", quiet=quiet)
     from lstmcli.config import load_config
     from lstmcli.pipeline import train as pipeline
+    from lstmcli.pipeline.members import check_members
     from lstmcli.pipeline.session import Session
     from lstmcli.pipeline.start import config_from, default_config
     from lstmcli.pipeline.training_plan import plan_training
@@ -116,6 +127,8 @@ def train(
     if dry_run:
         _print_plan(plan)
         return 0
+    if apart:
+        check_members(plan.recipe, plan.panel)
     run = run or pipeline.start_run(session, plan)
     if not resume:
         _say_time(session, plan, quiet=quiet)
@@ -125,7 +138,13 @@ def train(
             TrainingProgress(plan.recipe.work, plan.config.training, quiet=quiet) as progress,
         ):
             result = pipeline.train(
-                session, plan, run, on_epoch=progress.on_epoch, on_stage=progress.on_stage
+                session,
+                plan,
+                run,
+                workers=where if apart else None,
+                on_epoch=progress.on_epoch,
+                on_stage=progress.on_stage,
+                on_member=progress.on_member,
             )
     except KeyboardInterrupt:
         say(f"stopped; what it has learnt so far is in {session.workspace.runs.path(run)}")

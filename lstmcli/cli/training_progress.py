@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from lstmcli.forecasters.run_recipe import Work
     from lstmcli.forecasters.training import Epoch, TrainingConfig
+    from lstmcli.pipeline.members import MemberDone
 
 EVERY = 10.0
 """Seconds between lines of progress off a terminal."""
@@ -46,6 +47,15 @@ class TrainingProgress:
         """Show what begins. Nothing of the epochs before stays beside it."""
         self._end_bar()
         self._stages.begin(stage)
+
+    def on_member(self, done: MemberDone) -> None:
+        """Show a member that a worker has trained."""
+        epochs = "1 epoch" if done.epochs == 1 else f"{done.epochs} epochs"
+        say(
+            f"{done.fit} fit, network {done.member}: {epochs}, {done.seconds:.0f} s "
+            f"({done.done}/{done.of})",
+            quiet=self._quiet,
+        )
 
     def on_epoch(self, epoch: Epoch) -> None:
         """Show an epoch that has ended, and once how long the training takes."""

@@ -1,4 +1,4 @@
-"""Tasks of an evaluation: a fold of a backtest, a simulated random walk.
+"""Tasks: a fold of a backtest, a simulated random walk, a member of a network.
 
 A task is a value: equal tasks give equal results, in whichever process they run. See
 `lstmcli.executors.Task`.
@@ -6,15 +6,18 @@ A task is a value: equal tasks give equal results, in whichever process they run
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lstmcli.evaluation.backtest import Fold, forecast_fold, taking_part
 from lstmcli.evaluation.simulated_checks import random_walk_is_beaten
 from lstmcli.forecasters.base import Recipe
-from lstmcli.forecasters.run_recipe import Trained
+from lstmcli.forecasters.run_recipe import Trained, TrainsMembers
+from lstmcli.forecasters.training import Silent
 from lstmcli.panel import Panel
 
 
@@ -56,6 +59,49 @@ class FoldTask:
             base = forecast_fold(fitted.untrained(), panel, self.fold, self.steps)
             rows = pd.concat([rows, base], ignore_index=True)
         return rows, notes
+
+
+@dataclass(frozen=True)
+class MemberTask:
+    """One member of a network that is trained by itself.
+
+    Attributes:
+        fit: `scored` or `final`; see `RunRecipe.fit`.
+        member: 1, 2, …
+        saved: the state from which its training goes on; None: from its beginning.
+    """
+
+    recipe: TrainsMembers
+    panel_sha: str
+    until: pd.Timestamp
+    fit: str
+    member: int
+    saved: Mapping[str, np.ndarray] | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.fit}-{self.member}"
+
+    def run(self, panel: Panel) -> Mapping[str, np.ndarray] | None:
+        """Return the state after the last epoch; None where there is no such member."""
+        kept = _Last(self.key, self.saved)
+        self.recipe.train_only(self.member, panel, self.until, watch=kept, fit=self.fit)
+        return kept.saved
+
+
+class _Last(Silent):
+    """A watch that keeps the newest state of one member."""
+
+    def __init__(self, key: str, saved: Mapping[str, np.ndarray] | None) -> None:
+        self.key, self.saved = key, saved
+
+    def load(self, key: str) -> Mapping[str, np.ndarray] | None:
+        return self.saved if key == self.key else None
+
+    def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        if key != self.key:
+            raise ValueError(f"Expected the state of {self.key}. Received: {key}.")
+        self.saved = arrays
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from lstmcli.executors.tasks import TaskExecutor
+from lstmcli.executors.tasks import TRIES, TaskExecutor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,6 +29,7 @@ class ProcessExecutor(TaskExecutor):
     """
 
     worker_errors = (ProcessExpired,)
+    tries = TRIES
 
     def __init__(
         self, max_workers: int, *, initializer: Callable[..., None], initargs: tuple[Any, ...]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -17,6 +19,9 @@ Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 
 FEWER_WORKERS = "fewer --workers need less memory"
+
+TRIES = 3
+"""How often a task is begun whose worker is killed, before it is given up."""
 
 
 class Task(Protocol[Result_co]):
@@ -79,18 +84,17 @@ class Failure:
 class TaskExecutor(Executor):
     """An executor of `concurrent.futures` that tells how many tasks it runs at a time.
 
+    A future raises an `LstmError` where the executor can run no more tasks.
+
     Attributes:
         worker_errors: what a future raises when its worker ended before the task did.
+        tries: how often a task is submitted whose worker ends.
+        max_workers: tasks at a time.
     """
 
-    worker_errors: ClassVar[tuple[type[BaseException], ...]] = ()
+    worker_errors: tuple[type[BaseException], ...] = ()
+    tries: ClassVar[int] = 1
     max_workers: int
-
-    def __init__(
-        self, max_workers: int, *, initializer: Callable[..., None], initargs: tuple[Any, ...]
-    ) -> None:
-        """Call `initializer(*initargs)` once in each worker, before its first task."""
-        raise NotImplementedError
 
 
 _panels: dict[str, Panel] = {}
@@ -103,19 +107,34 @@ def hold_panels(panels: Mapping[str, Panel]) -> None:
     _panels.update(panels)
 
 
+@contextmanager
+def panel_held(sha: str | None, panel: Panel | None) -> Iterator[None]:
+    """Keep a panel in this worker meanwhile; none where `sha` is None."""
+    if sha is None or panel is None:
+        yield
+        return
+    _panels[sha] = panel
+    try:
+        yield
+    finally:
+        del _panels[sha]
+
+
 def run_tasks(
     executor: TaskExecutor, tasks: Sequence[Task[Result]]
 ) -> Iterator[Done[Result] | Failure]:
     """Yield what became of each task as soon as it is known; a failure ends no other task.
 
     A task is submitted when a worker is free. So results are handed on before the next
-    task starts, and little is lost when the executor is closed early.
+    task starts, and little is lost when the executor is closed early. One whose worker was
+    killed, such as for want of memory, is tried again: `TRIES` times in all.
 
     Raises:
         LstmError: the executor can run no more tasks.
     """
     waiting = iter(tasks)
     running: dict[Future[Done[Result] | Failure], Task[Result]] = {}
+    tried: Counter[str] = Counter()
     while True:
         for task in islice(waiting, executor.max_workers - len(running)):
             running[executor.submit(_attempt, task)] = task
@@ -123,7 +142,13 @@ def run_tasks(
             return
         finished, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in finished:
-            yield _outcome(running.pop(future).key, future, executor.worker_errors)
+            task = running.pop(future)
+            tried[task.key] += 1
+            killed = isinstance(future.exception(), executor.worker_errors)
+            if killed and tried[task.key] < executor.tries:
+                running[executor.submit(_attempt, task)] = task
+            else:
+                yield _outcome(task.key, future, executor.worker_errors)
 
 
 def _attempt(task: Task[Result]) -> Done[Result] | Failure:
@@ -149,11 +174,13 @@ def _outcome(
     error = future.exception()
     if error is None:
         return future.result()
+    if isinstance(error, LstmError):
+        raise error
     if isinstance(error, BrokenExecutor):
         message = f"{key}: no worker process is left. The machine may be out of memory."
         raise LstmError(message, hint=FEWER_WORKERS) from error
     if isinstance(error, worker_errors):
-        line = "its process ended before the task did. The machine may be out of memory."
+        line = "its process was killed each time that it was tried. Memory may not suffice."
         return Failure(key, line, LstmError.exit_code, FEWER_WORKERS, "")
     return Failure.of(key, error)  # such as a result that cannot be pickled
 

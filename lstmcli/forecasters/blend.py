@@ -94,6 +94,14 @@ class Blend:
     def check_training(self, prepared: Windows, origins: pd.DatetimeIndex) -> None:
         self.network.check_training(prepared, origins)
 
+    def count_members(self, panel: Panel) -> int:
+        return self.network.count_members(panel)
+
+    def train_only(
+        self, member: int, panel: Panel, until: pd.Timestamp, *, watch: Watch, fit: str
+    ) -> None:
+        self.network.train_only(member, panel, until, watch=watch, fit=fit)
+
     def fit(
         self,
         panel: Panel,

@@ -157,6 +157,15 @@ class NetworkRecipe:
         check_start(self, network)
         return replace(self, start=network)
 
+    def count_members(self, panel: Panel) -> int:
+        del panel
+        return self.training.members
+
+    def train_only(
+        self, member: int, panel: Panel, until: pd.Timestamp, *, watch: Watch, fit: str
+    ) -> None:
+        self.fit(panel, until, watch=watch, fit=fit, only=member)
+
     def fit(
         self,
         panel: Panel,
@@ -165,11 +174,13 @@ class NetworkRecipe:
         watch: Watch | None = None,
         fit: str = "final",
         prepared: Windows | None = None,
+        only: int | None = None,
     ) -> FittedNetwork:
         """Return fitted networks; see `RunRecipe.fit`.
 
-        With a start, its standardisation, base quantiles and HAR stay: weights are in their
-        units. Forecasts count as out of sample after its end alone.
+        With `only`, the member of that number is trained and no other. With a start, its
+        standardisation, base quantiles and HAR stay: weights are in their units. Forecasts count
+        as out of sample after its end alone.
 
         Raises:
             ConfigError: the start has seen sessions after `until`.
@@ -211,6 +222,7 @@ class NetworkRecipe:
                 start=None if start is None else start.networks[member - 1].get_weights(),
             )
             for member in range(1, self.training.members + 1)
+            if only in (None, member)
         ]
         dates = {
             name: (str(block.first.date()), str(block.last.date()))

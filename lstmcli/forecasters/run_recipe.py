@@ -267,6 +267,25 @@ class RunRecipe(Recipe, Protocol):
 
 
 @runtime_checkable
+class TrainsMembers(Protocol):
+    """A recipe whose members can be trained each by itself, in any order."""
+
+    def count_members(self, panel: Panel) -> int:
+        """Return how many members a fit has at most; 0 where it trains them in one go."""
+        ...
+
+    def train_only(
+        self, member: int, panel: Panel, until: pd.Timestamp, *, watch: Watch, fit: str
+    ) -> None:
+        """Train one member. All that `watch` has saved of it, `fit` goes on from.
+
+        Args:
+            member: 1, 2, … as `fit` counts them; nothing is trained if there is none.
+        """
+        ...
+
+
+@runtime_checkable
 class BuildsNetworks(Protocol):
     """A recipe whose members are Keras networks, one for each file `network-NN.keras`."""
 

@@ -16,7 +16,7 @@ from lstmcli.forecasters.passes import Passes, in_memory, window_batches
 from lstmcli.frames import QUANTILES, Section
 from lstmcli.models import WindowShape
 from lstmcli.models.kernel import release
-from lstmcli.models.runtime import Threads, load_tensorflow
+from lstmcli.models.runtime import Threads, load_tensorflow, seeded
 from lstmcli.splits import Block
 from lstmcli.windows import Windows
 
@@ -195,12 +195,10 @@ def train_member(
         start: weights of a network of this shape, as Keras lists them.
     """
     load_tensorflow(Threads.choose(training.threads, training.shards))
-    import keras
-
     from lstmcli.models.layers import Adam, QuantileLoss
 
-    keras.utils.set_random_seed(member_seed(seed, member))
-    network = model.build(data.shape, data.base_quantiles)
+    with seeded(member_seed(seed, member)):
+        network = model.build(data.shape, data.base_quantiles)
     if start is not None:
         network.set_weights(start)
     network.compile(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -89,13 +91,16 @@ def load_tensorflow(wanted: Threads | None = None) -> Threads:
 
     TensorFlow 2.21 writes lines of absl and oneDNN to file descriptor 2 whatever
     TF_CPP_MIN_LOG_LEVEL says, so the descriptor itself is turned away meanwhile.
-    Threads are settled by the first call: the runtime cannot change them.
+    Threads are settled by the first call: the runtime cannot change them. Shards, on which
+    digits depend, are those of the last call: a worker runs tasks of several configs.
 
     Returns:
         The threads in force, which are not `wanted` if an earlier call settled them.
     """
     global _chosen
     if _chosen is not None:
+        if wanted is not None:
+            _chosen = replace(_chosen, shards=wanted.shards)
         return _chosen
     wanted = wanted or Threads.choose()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -112,3 +117,25 @@ def load_tensorflow(wanted: Threads | None = None) -> Threads:
         import keras  # noqa: F401
     _chosen = wanted
     return wanted
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed what Keras draws from, for the building of a network in this thread.
+
+    Keras takes the seeds of layers from Python's `random`, which all threads share. Those of a
+    dask worker draw from it at any time, so this thread has a generator of its own meanwhile.
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    here, own, everyone = threading.get_ident(), random.Random(seed), random.randint
+
+    def randint(a: int, b: int) -> int:
+        return (own.randint if threading.get_ident() == here else everyone)(a, b)
+
+    random.randint = randint
+    try:
+        yield
+    finally:
+        random.randint = everyone

@@ -9,9 +9,8 @@ from lstmcli.evaluation import leaks, simulated_checks
 from lstmcli.evaluation.leaks import Check
 from lstmcli.evaluation.metrics import realise
 from lstmcli.evaluation.tasks import WalkTask
-from lstmcli.executors import Failure, open_executor, run_tasks, task_error
+from lstmcli.executors import Failure, Workers, open_executor, run_tasks, task_error
 from lstmcli.forecasters.calibrated import Calibrated, FittedCalibrated
-from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.start import recipe_for_simulations
 from lstmcli.pipeline.training_plan import plan_training
@@ -32,7 +31,7 @@ def audit(
     tickers: Sequence[str],
     *,
     simulations: int,
-    workers: int | None,
+    workers: Workers,
     on_stage: Callable[[str], None],
     on_walk: Callable[[int], None],
 ) -> Iterator[Check]:
@@ -43,7 +42,7 @@ def audit(
 
     Args:
         simulations: how many random walks are simulated.
-        workers: processes for them; None: one per core.
+        workers: where they are simulated.
         on_stage: called with what is done next, for the terminal.
         on_walk: called with how many random walks are done, from 0 on.
 
@@ -91,7 +90,7 @@ def audit(
     ]
     beaten, failures = [], []
     on_walk(0)
-    with open_executor(min(workers or usable_cores(), simulations), panels={}) as executor:
+    with open_executor(workers, panels={}, tasks=simulations) as executor:
         for outcome in run_tasks(executor, tasks):
             if isinstance(outcome, Failure):
                 failures.append(outcome)

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lstmcli import clock
-from lstmcli.executors import Failure, open_executor, run_tasks, task_error
-from lstmcli.models.runtime import usable_cores
+from lstmcli.executors import Failure, Workers, open_executor, run_tasks, task_error
 from lstmcli.pipeline.backtest_plan import BacktestPlan
 from lstmcli.pipeline.backtest_result import BacktestResult, judge_backtest
 from lstmcli.pipeline.session import Session
@@ -17,7 +16,10 @@ from lstmcli.pipeline.stored_backtests import same_backtest
 log = logging.getLogger(__name__)
 
 MAX_WORKERS = 4
-"""Processes at most, unless the user asks for more. Each takes about 700 MB of memory."""
+"""Processes at most, unless the user says how many. Each takes about 700 MB of memory."""
+
+
+DEFAULT_WORKERS = Workers()
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def backtest(
     session: Session,
     plan: BacktestPlan,
     *,
-    workers: int | None = None,
+    workers: Workers = DEFAULT_WORKERS,
     again: bool = False,
     on_found: Callable[[BacktestResult], None] = lambda result: None,
     on_start: Callable[[str, int, int], None] = lambda name, done, of: None,
@@ -51,7 +53,7 @@ def backtest(
     runs the failed ones alone.
 
     Args:
-        workers: processes; None: one per core, `MAX_WORKERS` at most.
+        workers: where the tasks run; else one process per core, `MAX_WORKERS` at most.
         again: compute it even if it was finished before.
         on_found: is told the result that was finished before, if there is one.
         on_start: is told the backtest's name, how many tasks are done, and how many
@@ -73,10 +75,10 @@ def backtest(
         left = {task.key: task for task in plan.tasks if task.key not in notes}
         done, of = len(plan.tasks) - len(left), len(plan.tasks)
         on_start(name, done, of)
-        count = min(workers or min(usable_cores(), MAX_WORKERS), len(left))
         panel = plan.loaded.panel
         failures = []
-        with open_executor(count, panels={panel.sha256: panel}) as executor:
+        panels = {panel.sha256: panel}
+        with open_executor(workers, panels=panels, tasks=len(left), most=MAX_WORKERS) as executor:
             for outcome in run_tasks(executor, list(left.values())):
                 if isinstance(outcome, Failure):
                     failures.append(outcome)

@@ -16,6 +16,7 @@ from lstmcli.evaluation.backtest import (
     taking_part,
 )
 from lstmcli.evaluation.tasks import FoldTask
+from lstmcli.executors.versions import versions
 from lstmcli.forecasters.base import Recipe
 from lstmcli.forecasters.baselines import BASELINES, READ_DATES
 from lstmcli.forecasters.run_recipe import UNTRAINED
@@ -23,7 +24,6 @@ from lstmcli.frames import EARNINGS
 from lstmcli.pipeline.session import Loaded, Session
 from lstmcli.pipeline.start import check_unseen_folds, recipe_of, start_name
 from lstmcli.pipeline.training_plan import sessions_needed
-from lstmcli.pipeline.versions import versions
 from lstmcli.store.backtests import BacktestRecord
 
 

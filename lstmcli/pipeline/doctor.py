@@ -15,10 +15,10 @@ import pandas as pd
 from lstmcli import clock
 from lstmcli.config import config_folders
 from lstmcli.errors import DiskError, LstmError
+from lstmcli.executors.versions import LIBRARIES
 from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.day import last_day
 from lstmcli.pipeline.session import Session
-from lstmcli.pipeline.versions import LIBRARIES
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.bars import BarsStore

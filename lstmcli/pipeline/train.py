@@ -18,6 +18,8 @@ from lstmcli.evaluation.known_dates import known_dates
 from lstmcli.evaluation.metrics import published_crps, realise, score, summary
 from lstmcli.evaluation.shared_outcomes import kept_outcomes
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
+from lstmcli.executors import Workers
+from lstmcli.executors.versions import versions
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.run_recipe import FittedRun, Stage
@@ -25,11 +27,11 @@ from lstmcli.forecasters.training import Epoch
 from lstmcli.frames import of_recipe
 from lstmcli.models.runtime import threads, usable_cores
 from lstmcli.panel import Panel
+from lstmcli.pipeline.members import MemberDone, train_members
 from lstmcli.pipeline.predecessor import learnt_by
 from lstmcli.pipeline.saved import stored_config
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.training_plan import TrainPlan, plan_training
-from lstmcli.pipeline.versions import versions
 from lstmcli.report.verdict_record import verdict_json
 from lstmcli.store.checkpoints import Checkpoints
 from lstmcli.store.runs import FORMAT, Manifest
@@ -132,16 +134,27 @@ def train(
     plan: TrainPlan,
     run: str,
     *,
+    workers: Workers | None = None,
     on_epoch: Callable[[Epoch], None],
     on_stage: Stage,
+    on_member: Callable[[MemberDone], None] = lambda done: None,
 ) -> TrainResult:
     """Fit, score beside the baselines, refit up to the last bar, and store the run.
 
+    Args:
+        workers: train the members as tasks there, with the digits that this process would
+            give; None: one after the other here.
+        on_member: is told of each member that such a worker has trained.
+
     Raises:
+        LstmError: a member's task failed; the others are kept.
         DiskError: the run could not be written; its checkpoints remain.
         LockError: another process trains this run.
     """
     with session.workspace.runs.hold(run):
+        if workers is not None:
+            on_stage("training members")
+            train_members(session, plan, run, workers, on_member)
         return _train(session, plan, run, on_epoch, on_stage)
 
 

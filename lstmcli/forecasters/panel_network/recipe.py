@@ -30,6 +30,7 @@ from lstmcli.forecasters.run_recipe import FittedRun, UnexpectedContent, Work
 from lstmcli.forecasters.training import Silent, Watch, member_seed
 from lstmcli.forecasters.unseen import check_unseen
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
+from lstmcli.frames import EARNINGS
 from lstmcli.panel import Panel, View
 
 NETWORK_READS = LONG_WARM_UP + 1
@@ -54,6 +55,7 @@ class PanelRecipe:
         members: networks for later sessions; each block of training dates has one more. Where dates
             of announcements are known, as many again that read none.
         threads: cores to train on; None: all.
+        shards: parts into which a batch is cut for the fused LSTM; None: one a thread.
         label: the name of the config.
         starts: whether it starts from another fit; then it forecasts each ticker alone.
         start: that fit, once it is known.
@@ -64,6 +66,7 @@ class PanelRecipe:
     members: int = 2
     seed: int = 7
     threads: int | None = None
+    shards: int | None = None
     label: str = ""
     starts: bool = False
     start: FittedPanel | None = field(default=None, repr=False, compare=False)
@@ -122,6 +125,17 @@ class PanelRecipe:
 
     def check_training(self, prepared: TrainingPanel, origins: pd.DatetimeIndex) -> None:
         """Check nothing: a batch takes what there is."""
+
+    def count_members(self, panel: Panel) -> int:
+        if self.starts:
+            return 0  # tuned in less time than it takes to send them
+        later = self.members * (2 if (panel.events["kind"] == EARNINGS).any() else 1)
+        return later + BLOCKS
+
+    def train_only(
+        self, member: int, panel: Panel, until: pd.Timestamp, *, watch: Watch, fit: str
+    ) -> None:
+        self._train(prepare(panel.until(until), self.horizon), watch, fit, only=member)
 
     def fit(
         self,
@@ -211,7 +225,7 @@ class PanelRecipe:
         return tune(shipped, past, watch, fit) if self.model.batches else shipped
 
     def _train(
-        self, ready: Prepared, watch: Watch, fit: str
+        self, ready: Prepared, watch: Watch, fit: str, *, only: int | None = None
     ) -> tuple[tuple[Stretch, ...], pd.DataFrame]:
         dates = ready.table.knows_dates()
         of = [(BLOCKS, k, dates) for k in range(1, self.members + 1)]
@@ -221,12 +235,15 @@ class PanelRecipe:
         networks: dict[tuple[int, bool], tuple[Weights, ...]] = {}
         parts = []
         for member, (stretch, seed, reads) in enumerate(of, start=1):
+            if only not in (None, member):
+                continue
             weights, history = train_member(
                 self.model,
                 ready.table,
                 ready.learnt[stretch],
                 held=ready.held(stretch),
                 threads=self.threads,
+                shards=self.shards,
                 seed=member_seed(self.seed, seed),
                 fit=fit,
                 member=member,
@@ -245,7 +262,7 @@ class PanelRecipe:
             )
             for number in range(BLOCKS + 1)
         )
-        return stretches, pd.concat(parts, ignore_index=True)
+        return stretches, pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def restore(
         self,

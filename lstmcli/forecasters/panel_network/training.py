@@ -16,7 +16,7 @@ from lstmcli.forecasters.panel_network.settings import EPOCH, PanelNetworkConfig
 from lstmcli.forecasters.panel_network.table import LEVELS, Batch, Scales, TrainingTable
 from lstmcli.forecasters.training import HISTORY_COLUMNS, Epoch, Watch
 from lstmcli.models.kernel import release
-from lstmcli.models.runtime import Threads, load_tensorflow
+from lstmcli.models.runtime import Threads, load_tensorflow, seeded
 
 WARM_UP = 50
 """Batches over which the learning rate grows from 0."""
@@ -69,10 +69,10 @@ class Member:
         import keras
         import tensorflow as tf
 
-        keras.utils.set_random_seed(seed)
         self._config = config
         inputs = INPUTS if dates else len(PLAIN)
-        self._network = build(inputs, config.units, config.hidden, config.dropout)
+        with seeded(seed):
+            self._network = build(inputs, config.units, config.hidden, config.dropout)
         if start is not None:
             self._network.set_weights(start.arrays())
         self._optimizer = keras.optimizers.AdamW(
@@ -175,6 +175,7 @@ def train_member(
     *,
     held: np.ndarray | None,
     threads: int | None,
+    shards: int | None = None,
     seed: int,
     fit: str,
     member: int,
@@ -192,11 +193,11 @@ def train_member(
     Args:
         learnt: (S,) which sessions of the table it may learn from.
         held: (S,) those whose loss is shown as that of validation; it decides nothing.
-        threads: cores to use; None: all.
+        threads, shards: see `Threads.choose`.
         scales: of the loss; None: of the rows that are learnt from.
         start, dates: see `Member`.
     """
-    load_tensorflow(Threads.choose(threads))
+    load_tensorflow(Threads.choose(threads, shards))
     batches = Batches(table, config, learnt, seed=seed, dates=dates)
     validation = None if held is None else Batches(table, config, held, seed=seed, dates=dates)
     scales = scales or table.scales(learnt, dates=dates)

@@ -62,6 +62,7 @@ def tune(start: FittedPanel, past: Panel, watch: Watch, fit: str) -> FittedPanel
             learnt,
             held=None,
             threads=recipe.threads,
+            shards=recipe.shards,
             seed=member_seed(recipe.seed, number),
             fit=fit,
             member=member,

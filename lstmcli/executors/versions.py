@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import platform
 
 from lstmcli.version import __version__
 
@@ -15,3 +16,8 @@ def versions() -> dict[str, str]:
         "lstmcli": __version__,
         **{name: importlib.metadata.version(name) for name in LIBRARIES},
     }
+
+
+def versions_to_compare() -> dict[str, str]:
+    """Return what processes must share to give the same digits and to read each other."""
+    return {"python": platform.python_version(), **versions()}
