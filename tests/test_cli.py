@@ -441,7 +441,7 @@ def test_past_forecasts_are_drawn_from_the_ledger(lstm, workspace, monkeypatch):
     origin = session.settled("GOOG")[0].index[-30]
     monkeypatch.setenv("LSTM_NOW", f"{origin:%Y-%m-%d}T18:00:00-04:00")
     (prediction,), _ = predict(Session(Workspace(workspace)), ["GOOG"])
-    issue(session.workspace, prediction)
+    issue(session.workspace, [prediction])
     monkeypatch.setenv("LSTM_NOW", NOW)
     for line in (["GOOG"], []):  # without a ticker, all that were issued
         answer = lstm("plot", *line, "--kind", "past", "-o", "past.svg")

@@ -285,7 +285,7 @@ def test_an_issued_forecast_keeps_what_it_knew(workspace, lstm: Lstm):
     session = Session(Workspace(workspace))
     announce(workspace, "2008-10-17", status="expected")
     (prediction,), _ = predict(session, ["GOOG"])
-    issue(session.workspace, prediction)
+    issue(session.workspace, [prediction])
     # The date moves afterwards: what was issued had known the old one.
     announce(workspace, "2008-10-17", "2008-10-14", status="withdrawn")
     announce(workspace, "2008-10-20", "2008-10-14")

@@ -355,7 +355,7 @@ def page_of(workspace: Path) -> tuple[str, str]:
 def test_the_report_says_what_its_prices_are(workspace, lstm: Lstm):
     session = Session(Workspace(workspace))
     (prediction,), _ = predict(session, ["GOOG"])
-    issue(session.workspace, prediction)
+    issue(session.workspace, [prediction])
     first = prediction.prices["target_on"].iloc[0]
     low = prediction.prices["lo80"].iloc[0]
     page, chart = page_of(workspace)
@@ -377,7 +377,7 @@ def test_the_report_of_a_payer_says_total_return(workspace, lstm: Lstm):
     pay(workspace)
     session = Session(Workspace(workspace))
     (prediction,), _ = predict(session, ["GOOG"])
-    issue(session.workspace, prediction)
+    issue(session.workspace, [prediction])
     page, chart = page_of(workspace)
     assert ", with any dividend reinvested, should lie between" in page
     assert "The forecast: total return, USD</caption>" in page

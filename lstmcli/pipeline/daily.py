@@ -6,7 +6,7 @@ what the first has left undone, so that a crash needs no repair.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -257,8 +257,7 @@ def _forecast(evening: Evening) -> None:
             _wait_for_bars(evening, ticker_day, failure.error)
         else:
             evening.fail(ticker_day, "predict", failure.error)
-    for prediction in done:
-        _issue(evening, left[prediction.ticker], prediction)
+    _issue(evening, left, done)
 
 
 def _wait_for_bars(evening: Evening, ticker_day: TickerDay, error: TooYoungError) -> None:
@@ -281,20 +280,32 @@ def _recall(evening: Evening, ticker_day: TickerDay) -> None:
         ticker_day.set_forecast(first)
 
 
-def _issue(evening: Evening, ticker_day: TickerDay, prediction: Prediction) -> None:
-    """Write a forecast into the ledger and note it for its ticker."""
-    if prediction.made_on != ticker_day.session:
+def _issue(
+    evening: Evening, left: Mapping[str, TickerDay], predictions: Sequence[Prediction]
+) -> None:
+    """Write forecasts into the ledger, as one block, and note them for their tickers."""
+    current = []
+    for prediction in predictions:
+        if prediction.made_on == left[prediction.ticker].session:
+            current.append(prediction)
+            continue
         # A session settled while other tickers were forecast.
         moved = SourceError(
             f"{prediction.ticker}: a session settled meanwhile.", hint="lstm daily once more"
         )
-        evening.fail(ticker_day, "predict", moved)
-        return
+        evening.fail(left[prediction.ticker], "predict", moved)
     try:
-        issue(evening.workspace, prediction)
+        done = issue(evening.workspace, current)
     except LstmError as error:
-        evening.fail(ticker_day, "ledger", error)
-        return
+        done = [(prediction, error) for prediction in current]
+    for prediction, failed in done:
+        if failed is None:
+            _note_issued(evening, left[prediction.ticker], prediction)
+        else:
+            evening.fail(left[prediction.ticker], "ledger", failed)
+
+
+def _note_issued(evening: Evening, ticker_day: TickerDay, prediction: Prediction) -> None:
     evening.news = True
     ticker_day.outcome, ticker_day.run = "forecast", prediction.manifest.run
     ticker_day.set_forecast(prediction.prices.iloc[0])

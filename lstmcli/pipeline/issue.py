@@ -1,35 +1,59 @@
-"""Issue: write a forecast into the ledger, with the baselines beside it."""
+"""Issue: write forecasts into the ledger, with the baselines beside them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pandas as pd
 
 from lstmcli import clock
+from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.pipeline.predict import Prediction
 from lstmcli.store import Workspace
+from lstmcli.store.ledger import Issued
+from lstmcli.store.ledger_payload import check_finite
 
 BESIDE = ("random_walk", "drift", "historical", "ewma", "garch", "gjr", "har", "har_ridge")
 """Baselines that are issued beside every forecast: all but gradient boosting, which takes as
 long to fit as a network."""
 
 
-def issue(workspace: Workspace, prediction: Prediction) -> None:
-    """Write a forecast into the ledger: the published one at all steps, others where judged.
+def issue(
+    workspace: Workspace, predictions: Sequence[Prediction]
+) -> list[tuple[Prediction, LstmError | None]]:
+    """Write forecasts into the ledger as one block; return each, and why one was not written.
+
+    The published one is written at all steps, others where they are judged. One that cannot
+    be written, because a number of it is not finite, stops no other.
 
     Raises:
-        DataError: the ledger is damaged, or its last row is later than the clock.
+        DataError: the ledger is damaged, or its last block is later than the clock.
         DiskError: no space, or not writable; nothing was written.
         LockError: another process kept the ledger busy.
     """
+    errors: dict[str, LstmError] = {}
+    sound = []
+    for prediction in predictions:
+        issued = _issued(prediction)
+        try:
+            check_finite(issued.forecast)
+        except LstmError as error:
+            errors[prediction.ticker] = error
+        else:
+            sound.append(issued)
+    workspace.ledger.append_all(sound, issued_at=clock.now())
+    return [(prediction, errors.get(prediction.ticker)) for prediction in predictions]
+
+
+def _issued(prediction: Prediction) -> Issued:
     steps = judged_steps(len(prediction.forecast))
     judged = [
         rows[rows["step"].isin(steps)] for rows in (prediction.raw, *prediction.beside.values())
     ]
-    workspace.ledger.append(
+    return Issued(
         pd.concat([prediction.forecast, *judged], ignore_index=True),
         run=prediction.manifest.run,
-        issued_at=clock.now(),
         bars_sha=prediction.bars_sha,
         config_sha=prediction.manifest.config_sha,
         report=prediction.reports.as_issued(),

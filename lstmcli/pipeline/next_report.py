@@ -13,7 +13,7 @@ from lstmcli.pipeline.notes import is_share
 from lstmcli.pipeline.session import Session
 from lstmcli.report.announcements import NextReport, Reports
 from lstmcli.store.bars import BarsMeta
-from lstmcli.store.ledger_database import NOT_KNOWN
+from lstmcli.store.ledger_schema import NOT_KNOWN
 from lstmcli.store.runs import Manifest
 
 SHOWN = pd.Timedelta(days=180)

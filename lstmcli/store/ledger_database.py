@@ -1,4 +1,4 @@
-"""The ledger's SQLite file: its table, how older files are brought up to it, its errors."""
+"""The ledger's SQLite file: opened, brought up to the present schema, its errors."""
 
 from __future__ import annotations
 
@@ -8,54 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lstmcli.errors import DataError, DiskError, LockError, LstmError
-from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS
 from lstmcli.store.lease import check_leases
+from lstmcli.store.ledger_schema import MIGRATIONS
 
 PATIENCE = 30.0
 """Seconds to wait for another writer: one writes for milliseconds."""
 
-KEYS = ("ticker", "made_on", "step", "run", "recipe")
-NUMBERS = ("last_close", "sigma", *QUANTILE_COLUMNS, *INTERVAL_COLUMNS)
-_PROOFS = ("bars_sha", "config_sha", "version")
-COLUMNS = (*KEYS, "target_on", "issued_at", *NUMBERS, *_PROOFS)
-"""What a row's hash covers, in this order, after the hash before it."""
-
-REPORT = ("report_session", "report_timing", "report_status", "report_source")
-"""What was known at issue of the ticker's next report, as in an Events table. A row's hash
-covers all four after `COLUMNS` where one of them is not NULL: older rows have none."""
-
-NOT_KNOWN = "not known"
-"""The `report_status` of a forecast that knew of no next report; the other three are NULL."""
-
-_MIGRATIONS = (
-    f"""
-    CREATE TABLE forecasts (
-        id INTEGER PRIMARY KEY,
-        ticker TEXT NOT NULL,
-        made_on TEXT NOT NULL,
-        step INTEGER NOT NULL,
-        run TEXT NOT NULL,
-        recipe TEXT NOT NULL,
-        target_on TEXT NOT NULL,
-        issued_at TEXT NOT NULL,
-        {", ".join(f"{name} REAL" for name in NUMBERS)},
-        bars_sha TEXT NOT NULL,
-        config_sha TEXT NOT NULL,
-        version TEXT NOT NULL,
-        previous TEXT NOT NULL,
-        hash TEXT NOT NULL UNIQUE,
-        UNIQUE (ticker, made_on, step, run, recipe)
-    );
-    CREATE TRIGGER forecasts_are_not_changed BEFORE UPDATE ON forecasts
-        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-    CREATE TRIGGER forecasts_are_not_deleted BEFORE DELETE ON forecasts
-        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-    """,
-    "".join(f"ALTER TABLE forecasts ADD COLUMN {name} TEXT;\n" for name in REPORT),
-)
-"""SQL that brings a file from each schema version to the next."""
-
-SCHEMA = len(_MIGRATIONS)
+SCHEMA = len(MIGRATIONS)
 
 _VERSION = "PRAGMA user_version"
 
@@ -67,13 +26,6 @@ _DISK = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PERM,
 }
-
-
-def columns_of(connection: sqlite3.Connection) -> str:
-    """Return what to select for `COLUMNS` and `REPORT`, whatever version wrote the file."""
-    known = {row[1] for row in connection.execute("PRAGMA table_info(forecasts)")}
-    report = (name if name in known else f"NULL AS {name}" for name in REPORT)
-    return ", ".join((*COLUMNS, *report))
 
 
 @contextmanager
@@ -129,7 +81,7 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> None:
     version = connection.execute(_VERSION).fetchone()[0]
     if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise damaged(path, "it is a database of something else")
-    for script in _MIGRATIONS[version:]:
+    for script in MIGRATIONS[version:]:
         for statement in _statements(script):
             connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA}")
