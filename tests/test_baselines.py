@@ -25,11 +25,11 @@ from lstmcli.forecasters.baselines import (
     HarRidge,
     Historical,
     RandomWalk,
-    garch,
     learned,
 )
 from lstmcli.forecasters.filtered_simulation import filtered_simulation
 from lstmcli.forecasters.rolling_quantiles import rolling_quantiles
+from lstmcli.forecasters.volatility import garch
 from lstmcli.forecasters.volatility.garch import PERCENT, fit_garch
 from lstmcli.forecasters.volatility.har import FittedHarVolatility, HarVolatility
 from lstmcli.forecasters.volatility.regressors import (

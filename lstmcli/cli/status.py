@@ -106,6 +106,10 @@ def _run_of(ticker: TickerStatus) -> str:
 
 
 def doctor(
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Make kept fits anew, compare the numbers; writes them."),
+    ] = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -114,13 +118,17 @@ def doctor(
 
     \b
     lstm doctor
+    lstm doctor --rebuild
     """
     prepare(quiet=quiet)
     from lstmcli.pipeline import doctor as pipeline
+    from lstmcli.pipeline.rebuild import rebuild_state
     from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    checks = pipeline.doctor(Session(Workspace(workspace)))
+    session = Session(Workspace(workspace))
+    checks = rebuild_state(session) if rebuild else []
+    checks = [*pipeline.doctor(session), *checks]
     if as_json:
         print_json({"checks": [vars(check) for check in checks]})
     else:

@@ -13,6 +13,7 @@ import pandas as pd
 from lstmcli.errors import LstmError, NoDataError, SourceError, TooYoungError, shell_word
 from lstmcli.pipeline.announcement_fetch import fetch_announcements
 from lstmcli.pipeline.announcements import Announcements
+from lstmcli.pipeline.beside import keep_fits
 from lstmcli.pipeline.day import TOO_YOUNG, Day, TickerDay, entry_of, write_day
 from lstmcli.pipeline.evening import Evening, OnStep
 from lstmcli.pipeline.fetch import fetch_each, series_behind
@@ -251,6 +252,7 @@ def _forecast(evening: Evening) -> None:
         return
     evening.on_step(f"forecasting {len(left)} ticker{'s' * (len(left) > 1)} …")
     done, failed = predict(evening.session, list(left), beside=BESIDE)
+    keep_fits(evening.session)
     for failure in failed:
         ticker_day = left[failure.ticker]
         if isinstance(failure.error, TooYoungError):

@@ -68,6 +68,8 @@ def doctor(session: Session) -> list[Check]:
         checks.append(Check(f"backtest {backtest}", "interrupted; the same command goes on"))
     if workspace.ledger.exists():
         checks.append(_checked("ledger", _ledger, workspace))
+    if workspace.fits.exists():
+        checks.append(Check("kept fits", _fits(session)))
     last = last_day(workspace)
     if last is not None:
         checks.append(Check("last daily", f"{last.get('at')}: {last.get('sentence')}"))
@@ -130,6 +132,11 @@ def _run(workspace: Workspace, run: str) -> str:
 def _ledger(workspace: Workspace) -> str:
     verified = workspace.ledger.verify()
     return f"{verified.rows:,} rows, every hash as it was written"
+
+
+def _fits(session: Session) -> str:
+    count = len(session.fits.known)
+    return f"{count:,}, whole" if count else "of no use; the next lstm daily makes them anew"
 
 
 def _backtest(workspace: Workspace, name: str) -> str:

@@ -10,14 +10,12 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, TooYoungError, shell_word
-from lstmcli.forecasters.base import join_forecasts
-from lstmcli.forecasters.baselines import BASELINES
-from lstmcli.forecasters.baselines.alone import forecast_alone
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
+from lstmcli.pipeline.beside import forecast_beside
 from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
 from lstmcli.pipeline.market import check_market, notes_on_stale
 from lstmcli.pipeline.next_report import reads_announcements, reports_at
@@ -33,9 +31,6 @@ from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
 from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
-
-BASELINE_YEARS = 10
-"""Of bars that a baseline beside a run learns from where it is fitted on one ticker."""
 
 YAHOO = "yahoo"
 """The source that delivers every session there is, where no start was asked for."""
@@ -165,7 +160,7 @@ def predict(
             raw = _from(raw, origin)
             hardest = hardest_baseline(asked[0].manifest.verdict) or "ewma"
             baselines = {
-                baseline: _baseline(baseline, fitted, panel, here, alone=alone)
+                baseline: forecast_beside(baseline, fitted, panel, here, kept=session.fits)
                 for baseline in dict.fromkeys((hardest, *beside))
             }
             bases = _bases(session, panel, pd.concat([published, baselines[hardest]]))
@@ -299,24 +294,6 @@ def _bases(session: Session, panel: Panel, rows: pd.DataFrame) -> dict[str, Pric
             known.view(str(ticker)), last, splits=bars["split"], currency=meta.currency
         )
     return bases
-
-
-def _baseline(
-    name: str, fitted: FittedRun, panel: Panel, origins: pd.DatetimeIndex, *, alone: bool
-) -> pd.DataFrame:
-    """Return the Forecast of a baseline; no rows where histories are too short.
-
-    Args:
-        alone: fit it on each ticker by itself, up to the origin.
-    """
-    recipe = BASELINES[name](fitted.recipe.horizon)
-    if alone:
-        panel = panel.since(origins[-1] - pd.DateOffset(years=BASELINE_YEARS))
-        return forecast_alone(recipe, panel, origins)
-    try:
-        return recipe.fit(panel, fitted.fit_end).forecast(panel, origins)
-    except NoDataError:
-        return join_forecasts([])
 
 
 def _reports(session: Session, inputs: Inputs, *, read: bool) -> Reports:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lstmcli.errors import LstmError, NoDataError, shell_word
+from lstmcli.pipeline.beside import keep_fits
 from lstmcli.pipeline.day import last_day, write_day
 from lstmcli.pipeline.session import Session
 from lstmcli.store.asked import Asked
@@ -48,6 +49,9 @@ def remove(session: Session, tickers: Sequence[str]) -> list[Removed]:
         for ticker in {*wanted} & {*asked.tickers()}:
             asked.forget(ticker)
             asked.write()
+        for ticker in wanted:
+            session.fits.forget(ticker)
+        keep_fits(session)
         done = [_remove(session, ticker) for ticker in wanted]
         last = last_day(workspace)
         if last is not None:

@@ -13,6 +13,7 @@ from lstmcli.store.backtests import BacktestStore
 from lstmcli.store.bars import BarsStore
 from lstmcli.store.events import EventStore
 from lstmcli.store.files import file_name, write_atomically
+from lstmcli.store.fits import FitStore
 from lstmcli.store.ledger import NAME as LEDGER
 from lstmcli.store.ledger import Ledger
 from lstmcli.store.locks import hold
@@ -44,6 +45,8 @@ class Workspace:
         self.cron_log = root / "cron.log"
         self.report = root / "report.html"
         self.pages = root / "report"
+        self.state = root / "state"
+        self.fits = FitStore(self.state / "garch.json")
         self.last_day = root / "daily.json"
         self.cache = root / ".cache"
         self.asked = self.cache / "announcements.json"

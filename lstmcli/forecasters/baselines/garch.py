@@ -10,10 +10,11 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from lstmcli.forecasters.baselines.kept_fits import KeptFits
 from lstmcli.forecasters.baselines.past import Ewma
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, filtered_simulation, with_history
 from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, ewma_scale
-from lstmcli.forecasters.volatility.garch import GarchParameters, fit_garch
+from lstmcli.forecasters.volatility.garch import GarchParameters
 from lstmcli.frames import log_returns
 from lstmcli.panel import Panel
 
@@ -35,8 +36,10 @@ class Garch:
     horizon: int
     name: ClassVar[str] = "garch"
 
-    def fit(self, panel: Panel, until: pd.Timestamp) -> FittedGarch:
-        return _fit(self.name, self.horizon, panel, until, fits={self.name: False})
+    def fit(
+        self, panel: Panel, until: pd.Timestamp, *, kept: KeptFits | None = None
+    ) -> FittedGarch:
+        return _fit(self.name, self.horizon, panel, until, fits={self.name: False}, kept=kept)
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,11 @@ class Gjr:
     horizon: int
     name: ClassVar[str] = "gjr"
 
-    def fit(self, panel: Panel, until: pd.Timestamp) -> FittedGarch:
+    def fit(
+        self, panel: Panel, until: pd.Timestamp, *, kept: KeptFits | None = None
+    ) -> FittedGarch:
         fits = {self.name: True, Garch.name: False}
-        return _fit(self.name, self.horizon, panel, until, fits=fits)
+        return _fit(self.name, self.horizon, panel, until, fits=fits, kept=kept)
 
 
 @dataclass(frozen=True)
@@ -97,18 +102,21 @@ def _fit(
     until: pd.Timestamp,
     *,
     fits: Mapping[str, bool],
+    kept: KeptFits | None,
 ) -> FittedGarch:
     """Return the first fit of each ticker that converges.
 
     Args:
         fits: in the order in which they are tried, by name: whether falls count more.
+        kept: fits that need not be made once more.
     """
+    kept = KeptFits() if kept is None else kept
     past = with_history(panel.until(until), MIN_MEMORY + horizon)
     parameters, fallbacks = {}, {}
     for ticker, bars in past.items():
         returns = log_returns(bars).dropna()
         for fit, falls in fits.items():
-            if (found := fit_garch(returns, falls=falls)) is not None:
+            if (found := kept.fit(ticker, returns, falls=falls)) is not None:
                 parameters[ticker], serves = found, fit
                 break
         else:
