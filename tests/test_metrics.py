@@ -200,7 +200,7 @@ def test_scores_are_those_of_a_loop(rows):
 def test_skill_is_macro_averaged_over_tickers(rows):
     wider = 1 + 0.2 * rows["calibrated"] * (rows["ticker"] == "A")
     rows = rows.assign(**{name: rows[name] * wider for name in LEVELS})
-    scores = metrics.score(rows)
+    scores = metrics.means_of(rows, metrics.row_scores(rows))
     found = metrics.skill(scores, "ewma").set_index(["recipe", "calibrated", "step"])["value"]
     assert (found["ewma", False] == 0).all()
     crps = {
@@ -213,7 +213,7 @@ def test_skill_is_macro_averaged_over_tickers(rows):
 
 
 def test_a_summary_has_a_row_for_what_is_calibrated_and_one_for_what_is_not(rows):
-    found = metrics.summary(metrics.score(rows))
+    found = metrics.summary(metrics.means_of(rows, metrics.row_scores(rows)))
     assert list(found.index) == [("ewma", False), ("ewma", True)]
     assert found.index.names == ["recipe", "calibrated"]
     own = of_recipe(rows, "ewma", calibrated=True)

@@ -24,10 +24,11 @@ windows = Windows(
     level=generator.standard_normal(rows).cumsum(),
     sigma=np.ones((rows, 1)),
     close=np.ones(rows),
-    targets=np.zeros((rows, HORIZON), np.int8),
     forecastable=np.ones(rows, bool),
     trainable=np.ones(rows, bool),
+    future=None,
     lookback=LOOKBACK,
+    horizon=HORIZON,
 )
 origins = np.arange(LOOKBACK - 1, LOOKBACK - 1 + count)
 data = Data(

@@ -155,20 +155,19 @@ def qlike(rows: pd.DataFrame) -> np.ndarray:
     return ratio - np.log(ratio) - 1
 
 
-def score(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the Scores that end a training: CRPS, tails and coverages.
+def row_scores(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the losses and hits that end a training, one row a forecast.
 
-    Long, one row per recipe, ticker, step and metric. Metrics: `crps` and `tails` (log
-    returns), `coverage50` `coverage80` `coverage95` (fractions).
+    Columns: `crps` and `tails` (log returns), `coverage50` `coverage80` `coverage95` (1 or 0).
     """
     values = {"crps": crps(rows), "tails": tails(rows), **_coverages(rows)}
-    return _means(rows, pd.DataFrame(values, index=rows.index))
+    return pd.DataFrame(values, index=rows.index)
 
 
 def score_fully(rows: pd.DataFrame) -> pd.DataFrame:
     """Return Scores with every metric.
 
-    Adds to those of `score`: `pinball_q…`, `width…` and `winkler…` (log returns); `qlike`;
+    Adds to those of `row_scores`: `pinball_q…`, `width…` and `winkler…` (log returns); `qlike`;
     `mae` and `rmse` of the median (log returns); `mase`, the error of the median as a price
     (1.0 is the mean daily change); `direction` (share of right signs of the median) and
     `always_up` (share of positive outcomes); and, where a date has 20 tickers, `rankic`,
@@ -176,7 +175,7 @@ def score_fully(rows: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for _, own in rows.groupby(list(IDENTITY), sort=False):
-        parts += [_means(own, _every_metric(own)), _rank_correlation(own)]
+        parts += [means_of(own, _every_metric(own)), _rank_correlation(own)]
     scores = pd.concat([part for part in parts if len(part)], ignore_index=True)
     # The mean is taken of the squares.
     root = scores["metric"] == "rmse"
@@ -217,7 +216,8 @@ def _every_metric(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(values, index=rows.index).join(losses.add_prefix("pinball_"))
 
 
-def _means(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+def means_of(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """Return Scores: the mean of each column of `values` by recipe, ticker and step of `rows`."""
     grouped = pd.concat([rows[_KEYS], values], axis=1).groupby(_KEYS, sort=False)
     means = grouped.mean().reset_index().melt(id_vars=_KEYS, var_name="metric")
     counts = grouped.size().rename("n").reset_index()

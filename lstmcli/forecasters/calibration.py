@@ -77,12 +77,13 @@ def calibrate(
         else:
             moved[:, place] = replay.move(place, past)[wanted - replay.issued]
     reach = replay.track()[wanted]
+    width = history.width[wanted].reshape(-1)
     columns = _columns(moved, reach, history.least[wanted])
-    # From the order of dates back to that of the rows.
     chosen = replay.order[wanted - replay.issued].reshape(-1)
+    del replay, history, moved, reach  # of a universe their memory is needed for the rows
+    # From the order of dates back to that of the rows.
     back = np.argsort(chosen)
     rows = raw.iloc[chosen[back]].reset_index(drop=True)
-    width = history.width[wanted].reshape(-1)
     spread = columns[QUANTILE_COLUMNS[SPREAD[1]]] - columns[QUANTILE_COLUMNS[SPREAD[0]]]
     wider = np.divide(spread, width, out=np.ones(len(rows)), where=width > 0)
     return rows.assign(
@@ -111,6 +112,7 @@ def learn(
         state: what is known from before the first origin of `raw`; it may go on without any.
     """
     replay = _prepare(raw, panel, None, state)
+    del raw  # of a universe its memory is needed for what follows
     history, issued = replay.history, replay.issued
     history.outcome[history.target_on >= before.to_datetime64()] = np.nan
     past = None if state is None else state.past
@@ -206,7 +208,9 @@ def _prepare(
     order = np.lexsort((step, code, made_on)).reshape(-1, len(steps))
     code, made_on = code[order[:, 0]], made_on[order[:, 0]]
     target_on = raw["target_on"].to_numpy("datetime64[ns]")[order]
-    quantiles = raw[list(QUANTILE_COLUMNS)].to_numpy(float)[order]  # (N, S, Q)
+    quantiles = np.empty((*order.shape, len(QUANTILES)))  # (N, S, Q)
+    for level, column in enumerate(QUANTILE_COLUMNS):  # not all at once: a universe is large
+        quantiles[..., level] = raw[column].to_numpy(float)[order]
     least = np.empty(len(order))
     for number in np.unique(code):
         bars, rows = panel[tickers[number]], np.flatnonzero(code == number)

@@ -143,6 +143,7 @@ class FittedNetwork:
                     least=least_volatility(panel[ticker])[panel[ticker].index.isin(made_on)],
                 )
             )
+        del every  # of a universe as large as the rows that are joined
         return join_forecasts(parts)
 
     def _windows(self, panel: Panel) -> Windows:

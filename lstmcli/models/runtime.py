@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import sys
@@ -13,6 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+
+_MMAP_THRESHOLD = -3
+"""The parameter M_MMAP_THRESHOLD of `mallopt` in glibc."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,23 @@ def stderr_held() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextmanager
+def arrays_given_back() -> Iterator[None]:
+    """Give freed arrays back to the operating system at once, where the C library is glibc.
+
+    Otherwise it keeps those of up to 32 MB for later ones, which seldom fit their places: after
+    a few large tables that is hundreds of megabytes. Other C libraries have no such setting.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, 2**20)
+    try:
+        yield
+    finally:
+        if mallopt is not None:
+            mallopt(_MMAP_THRESHOLD, 2**25)
 
 
 def load_tensorflow(wanted: Threads | None = None) -> Threads:

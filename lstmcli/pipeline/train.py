@@ -15,7 +15,8 @@ from lstmcli.errors import ConfigError, NoDataError, shell_word
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.direction import usual_signs
 from lstmcli.evaluation.known_dates import known_dates
-from lstmcli.evaluation.metrics import published_crps, realise, score, summary
+from lstmcli.evaluation.metrics import published_crps, summary
+from lstmcli.evaluation.scored_block import ScoredBlock
 from lstmcli.evaluation.shared_outcomes import kept_outcomes
 from lstmcli.evaluation.verdict import Verdict, judge, outcomes
 from lstmcli.executors import Workers
@@ -25,7 +26,7 @@ from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.run_recipe import FittedRun, Stage
 from lstmcli.forecasters.training import Epoch
 from lstmcli.frames import of_recipe
-from lstmcli.models.runtime import threads, usable_cores
+from lstmcli.models.runtime import arrays_given_back, threads, usable_cores
 from lstmcli.panel import Panel
 from lstmcli.pipeline.members import MemberDone, train_members
 from lstmcli.pipeline.predecessor import learnt_by
@@ -173,7 +174,8 @@ def _train(
         plan.panel, plan.until, watch=watch, fit="scored", prepared=plan.prepared
     )
     on_stage("scoring")
-    scores, verdict, came = score_blocks(plan, scored)
+    with arrays_given_back():
+        scores, verdict, came = score_blocks(plan, scored)
     final, history = scored, scored.history
     if plan.config.training.refit:
         last = plan.panel.sessions()[-1]
@@ -184,7 +186,8 @@ def _train(
     final = final.exported(on_stage)
     on_stage("calibrating")
     # What forecasts each ticker alone learns from the misses since its start, whenever it does.
-    calibration = None if plan.recipe.alone else learnt_by(session, plan, final)
+    with arrays_given_back():
+        calibration = None if plan.recipe.alone else learnt_by(session, plan, final)
     on_stage("saving")
     on_test = summary(scores[scores["block"] == "test"])
     test = plan.scored["test"]
@@ -248,26 +251,31 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
     scores = []
     if "validation" in plan.scored:
         validation = plan.scored["validation"].origins
-        forecasts = (fitted.forecast(panel, validation) for fitted in (scored, *others))
-        # Without names for what a universe makes large: the next block needs the room.
-        scores = [score(_realised(list(forecasts), panel)).assign(block="validation")]
+        block = ScoredBlock(panel, shown=())
+        for fitted in (scored, *others):
+            block.add(fitted.forecast(panel, validation))
+        scores = [block.scores().assign(block="validation")]
 
     test = plan.scored["test"].origins
-    raw, published = FittedCalibrated(scored, alone=plan.recipe.alone).with_inner(panel, test)
-    beside = (fitted.forecast(panel, test) for fitted in others)
-    rows = _realised([raw, published, *beside], panel)
-    scores.append(score(rows).assign(block="test"))
-    rows["usual_sign"] = rows["ticker"].map(usual_signs(panel, plan.until))
-    shown = rows[rows["step"].isin(judged_steps(horizon))]
+    block = ScoredBlock(panel, shown=judged_steps(horizon))
+    for forecast in FittedCalibrated(scored, alone=plan.recipe.alone).with_inner(panel, test):
+        block.add(forecast)
+    for fitted in others:
+        block.add(fitted.forecast(panel, test))
+    scores.append(block.scores().assign(block="test"))
+    usual = usual_signs(panel, plan.until)
+    # Ticker by ticker: of a universe the whole rows do not fit twice.
+    signed = (rows.assign(usual_sign=rows["ticker"].map(usual)) for rows in block.rows())
     judged = judge(
-        outcomes(shown),
+        pd.concat([outcomes(rows) for rows in signed], ignore_index=True),
         [scored.name],
         [baseline.name for baseline in baselines],
         calibrated=True,
         fits=1,
     )
     every = pd.concat(scores, ignore_index=True)
-    came = kept_outcomes(of_recipe(shown, scored.name, calibrated=True))
+    published = (of_recipe(rows, scored.name, calibrated=True) for rows in block.rows())
+    came = kept_outcomes(pd.concat(list(published), ignore_index=True))
     verdict = judged[scored.name]
     if plan.config.reads_announcements:
         dates = known_dates(panel, verdict.first, verdict.last, horizon=horizon)
@@ -282,13 +290,3 @@ def _sample(panel: Panel) -> Panel:
         return panel
     chosen = np.linspace(0, len(tickers) - 1, MAX_SCORED).round().astype(int)
     return panel.narrow([tickers[number] for number in chosen])
-
-
-def _realised(forecasts: list[pd.DataFrame], panel: Panel) -> pd.DataFrame:
-    """Return the realised rows of origins that every recipe has forecast.
-
-    The same origins for all, or the longest history would be judged on other days.
-    """
-    rows = pd.concat(forecasts, ignore_index=True)
-    have = rows.groupby(["ticker", "made_on", "step"], sort=False)["recipe"].transform("size")
-    return realise(rows[have == len(forecasts)], panel)

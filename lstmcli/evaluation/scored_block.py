@@ -1,0 +1,99 @@
+"""Forecasts of several recipes from the same origins, scored one recipe after the other.
+
+Of a universe, the forecasts of all recipes at all steps fill gigabytes. So of each recipe its
+losses are kept, and whole rows at a few steps alone.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lstmcli.evaluation.metrics import means_of, realise, row_scores
+from lstmcli.panel import Panel
+
+
+class _Part(NamedTuple):
+    """What is kept of one recipe's forecasts of one ticker, where they have an outcome.
+
+    Attributes:
+        places: (N,) numbers of origin and step, the same in every recipe.
+        keys: (N,) rows without numbers.
+        values: (N,) rows of `row_scores`.
+        shown: whole rows at the steps that are shown.
+    """
+
+    places: np.ndarray
+    keys: pd.DataFrame
+    values: pd.DataFrame
+    shown: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class ScoredBlock:
+    """The forecasts of one block by several recipes, with what came.
+
+    All count at the origins and steps that every recipe has forecast, or the one with the
+    longest history would be judged on other days.
+
+    Attributes:
+        panel: holds the bars that the outcomes need.
+        shown: steps whose rows are kept whole.
+    """
+
+    panel: Panel
+    shown: Collection[int]
+    _recipes: list[dict[str, _Part]] = field(default_factory=list, init=False)
+
+    def add(self, forecast: pd.DataFrame) -> None:
+        """Take the forecasts of one recipe; each recipe is added once."""
+        parts = {}
+        for ticker, rows in forecast.groupby("ticker", sort=False):
+            came = realise(rows, self.panel)
+            parts[str(ticker)] = _Part(
+                _places(came),
+                came[["recipe", "calibrated", "ticker", "step"]].copy(),
+                row_scores(came),
+                came[came["step"].isin(self.shown)].copy(),
+            )
+        self._recipes.append(parts)
+        gc.collect()  # tables wait in cycles of pandas
+
+    def scores(self) -> pd.DataFrame:
+        """Return Scores of every recipe, one row per recipe, ticker, step and metric."""
+        shared = self._shared()
+        means = []
+        for ticker, places in shared.items():
+            for part in (parts[ticker] for parts in self._recipes):
+                kept = np.isin(part.places, places)
+                means.append(means_of(part.keys[kept], part.values[kept]))
+        scores = pd.concat(means, ignore_index=True)
+        # Metric by metric, as of one table.
+        metric = pd.factorize(scores["metric"])[0]
+        return scores.iloc[np.argsort(metric, kind="stable")].reset_index(drop=True)
+
+    def rows(self) -> Iterator[pd.DataFrame]:
+        """Yield the realised forecasts of each ticker by each recipe, at the shown steps."""
+        for ticker, places in self._shared().items():
+            for part in (parts[ticker] for parts in self._recipes):
+                yield part.shown[np.isin(_places(part.shown), places)]
+
+    def _shared(self) -> dict[str, np.ndarray]:
+        """Return by ticker the places that every recipe has forecast."""
+        return {
+            ticker: reduce(np.intersect1d, (parts[ticker].places for parts in self._recipes))
+            for ticker in self._recipes[0]
+            if all(ticker in parts for parts in self._recipes)
+        }
+
+
+def _places(rows: pd.DataFrame) -> np.ndarray:
+    """Return a number of each origin and step of one ticker, (N,)."""
+    day = rows["made_on"].to_numpy("datetime64[D]").astype(np.int64)
+    return day * 1000 + rows["step"].to_numpy(np.int64)
