@@ -143,3 +143,20 @@ def test_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch):
         progress.advance()
     assert len(said) == 9
     assert said[0] == "fetched 30 of 300 tickers, about 9 minutes left"
+
+
+def test_an_evening_on_a_full_disk_says_so_once_and_is_made_up_for(
+    lstm: Lstm, listed: Path, yahoo: YahooServer, small_disk, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    data = small_disk(4_000_000) / "data"
+    assert lstm("fetch", *NAMES[:3], "--workspace", data).code == 0
+    filler = fill(data.parent)
+    with filler.open("r+b") as stream:
+        stream.truncate(filler.stat().st_size - 60_000)  # too little for a ledger
+    answer = lstm("daily", *NAMES[:3], "--workspace", data)
+    assert (answer.code, answer.err.count("error: ")) == (8, 1), answer.err
+    assert "daily.json" in answer.err
+    filler.unlink()
+    answer = lstm("daily", *NAMES[:3], "--workspace", data)
+    assert (answer.code, "3 forecasts" in answer.err) == (0, True), answer.err

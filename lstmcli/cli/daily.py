@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lstmcli.cli.failures import disk_once
 from lstmcli.cli.screen import wrapped
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
@@ -115,7 +116,7 @@ def _together(day: Day) -> list:
             cause = str(first).removeprefix(f"{ticker}: ") if len(failed) > 1 else str(first)
             first = type(first)(f"{cause} Concerns: {shown}{more}.", hint=first.hint)
         errors.append(first)
-    return [*errors, *day.errors]
+    return disk_once([*errors, *day.errors])
 
 
 class Form(StrEnum):

@@ -45,3 +45,16 @@ def said_once(failed: Sequence[tuple[str, LstmError]]) -> list[LstmError]:
             first = together
         shown.append(first)
     return shown
+
+
+def disk_once(errors: Sequence[LstmError]) -> list[LstmError]:
+    """Return the errors with one for all files that the disk did not take: it has one reason."""
+    of_disk = [error for error in errors if isinstance(error, DiskError)]
+    if len(of_disk) < 2:
+        return [*errors]
+    first, *others = of_disk
+    files = dict.fromkeys(str(error).partition(": ")[0].rpartition("/")[2] for error in others)
+    together = DiskError(f"{first} The same of: {', '.join(files)}.", hint=first.hint)
+    together.__cause__ = first  # for --debug
+    rest = [error for error in errors if not isinstance(error, DiskError)]
+    return [*rest, together]

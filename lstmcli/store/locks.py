@@ -49,7 +49,7 @@ def hold(folder: Path, *, patience: float, hint: str) -> Iterator[None]:
         lock.release()
         raise DiskError(
             f"{path}: cannot be written: {error.strerror or error}.",
-            hint="choose a folder that you may write with --workspace",
+            hint="free some space, or choose a folder that you may write with --workspace",
         ) from error
     except BaseException:
         lock.release()
