@@ -6,7 +6,7 @@ Import these names from `lstmcli`. A `workspace` is the folder that `lstm fetch`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,6 +28,7 @@ from lstmcli.pipeline.predict import predict
 from lstmcli.pipeline.session import Session
 from lstmcli.store import Workspace
 from lstmcli.store.files import check_ticker
+from lstmcli.store.forecast_files import ForecastFiles
 from lstmcli.store.runs import Manifest
 
 WORKSPACE = "data"
@@ -288,8 +289,26 @@ def backtest(
 class _Unwritten(Workspace):
     """A workspace into which no forecast is written: a caller from Python holds it."""
 
-    def write_forecast(self, forecast: pd.DataFrame, *, ticker: str, run: str) -> Path:
-        return self.forecasts
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.forecast_files = _NoFiles(self.forecasts)
+
+
+class _NoFiles(ForecastFiles):
+    """Files that are not written."""
+
+    def write(self, forecast: pd.DataFrame, *, ticker: str, run: str) -> Path:
+        return self.folder
+
+    def write_all(
+        self,
+        forecasts: Mapping[str, pd.DataFrame],
+        *,
+        made_on: pd.Timestamp,
+        run: str,
+        judged: Collection[int],
+    ) -> Path:
+        return self.folder
 
 
 def _open(workspace: str | Path) -> Session:

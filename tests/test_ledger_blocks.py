@@ -64,7 +64,10 @@ def test_what_is_issued_together_is_one_block(ledger: Ledger):
     keys = {(ticker, "r1") for ticker in "ABCDE"}
     assert ledger.issued_keys(pd.Timestamp("2024-03-08")) == keys
     assert ledger.issued_keys(pd.Timestamp("2024-03-07")) == set()
-    assert ledger.tickers() == dict.fromkeys("ABCDE", 1)
+    assert ledger.tickers() == list("ABCDE")
+    assert (ledger.runs(), ledger.origins("A"), ledger.origins("Z")) == ({"r1"}, 1, 0)
+    assert ledger.knows("A")
+    assert not ledger.knows("Z")
 
 
 def test_the_rows_since_an_origin_are_read(ledger: Ledger):
@@ -77,9 +80,44 @@ def test_the_rows_since_an_origin_are_read(ledger: Ledger):
 @pytest.mark.parametrize("rows", [1, 5, 12, 100])
 def test_a_ledger_is_read_in_parts(ledger: Ledger, rows: int):
     append(ledger, forecast("A", made_on="2024-03-11"), at=LATER)
-    parts = [part for part in ledger.read_by_blocks(rows) if len(part)]
+    parts = [part for part in ledger.read_in_parts(rows)]
     assert len(parts) == {1: 3, 5: 2, 12: 2, 100: 1}[rows]
     pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), ledger.read())
+
+
+def test_a_reader_goes_on_where_it_stopped(ledger: Ledger):
+    rows, place = ledger.read_after(None, limit=1)
+    assert (len(rows), place) == (12, (12, rows["hash"].iloc[0]))
+    rows, place = ledger.read_after(place, limit=1)
+    assert rows["ticker"].unique().tolist() == ["D"]
+    assert place == ledger.position() == (16, ledger.head())
+    append(ledger, forecast("A", made_on="2024-03-11"), at=LATER)
+    assert ledger.holds(place)
+    assert ledger.holds((0, GENESIS))
+    for wrong in ((15, place[1]), (12, place[1]), (17, place[1]), (16, GENESIS), (0, "x")):
+        assert not ledger.holds(wrong)
+    rows, place = ledger.read_after(place, limit=9)
+    assert rows["id"].tolist() == [17, 18, 19, 20]
+    assert place == ledger.position()
+    again, same = ledger.read_after(place, limit=9)
+    assert (len(again), same) == (0, place)
+    origins = [pd.Timestamp("2024-03-11"), pd.Timestamp("2024-03-12")]
+    pd.testing.assert_frame_equal(ledger.read_origins(origins), rows)
+    none = Ledger(ledger.path.parent / "none")
+    assert none.position() == (0, GENESIS)
+    assert none.read_origins(origins).empty
+    assert none.read_after(None, limit=1)[0].empty
+
+
+def test_the_last_forecasts_of_many_tickers_are_read_at_once(ledger: Ledger):
+    append(ledger, forecast("A", made_on="2024-03-11"), at=LATER)
+    before = {"A": "2024-03-12", "B": "2024-03-12", "C": "2024-03-08", "Z": "2024-03-12"}
+    asked = {ticker: pd.Timestamp(session) for ticker, session in before.items()}
+    found = ledger.last_before_each(asked)
+    made_on = {ticker: f"{rows['made_on'].iloc[0]:%Y-%m-%d}" for ticker, rows in found.items()}
+    assert made_on == {"A": "2024-03-11", "B": "2024-03-08"}
+    for ticker, rows in found.items():
+        pd.testing.assert_frame_equal(rows, ledger.last_before(ticker, asked[ticker]))
 
 
 def test_people_with_sql_find_the_usual_numbers(ledger: Ledger):

@@ -71,7 +71,7 @@ def test_it_is_read_as_it_is_and_goes_on(tmp_path: Path, schema: int):
     assert len(old.last_before("MRK", pd.Timestamp("2024-03-11"))) == 2
     assert old.has("MRK", pd.Timestamp("2024-03-08"), "r1")
     assert old.issued_keys(pd.Timestamp("2024-03-08")) == {("MRK", "r1")}
-    assert (old.blocks(), old.tickers()) == (0, {"MRK": 1})
+    assert (old.blocks(), old.tickers(), old.origins("MRK")) == (0, ["MRK"], 1)
     assert old.path.read_bytes() == content
 
     assert not append(old, forecast(), at=LATER)
@@ -86,7 +86,7 @@ def test_it_is_read_as_it_is_and_goes_on(tmp_path: Path, schema: int):
     assert list(old.read(since_block=0)["ticker"].unique()) == ["A", "MRK"]
     pd.testing.assert_frame_equal(old.read(until_block=0), before)
     assert old.last_before("MRK", pd.Timestamp("2024-03-12"))["made_on"].nunique() == 1
-    assert old.tickers() == {"MRK": 2, "A": 1}
+    assert (old.tickers(), old.origins("MRK")) == (["MRK", "A"], 2)
 
 
 @pytest.mark.parametrize("statement", ["UPDATE forecasts SET q50 = 0", "DELETE FROM forecasts"])
@@ -151,7 +151,7 @@ def test_a_broken_chain_is_noted_for_ever_and_new_forecasts_go_on(
     old: Ledger, statement: str, named: str
 ):
     change(old.path, statement)
-    rows = rows_of(old.path)
+    rows, place = rows_of(old.path), old.position()
     assert append(old, forecast("A"), at=LATER)
     assert append(old, forecast("B"), at=LATER)
     assert rows_of(old.path) == rows
@@ -163,6 +163,12 @@ def test_a_broken_chain_is_noted_for_ever_and_new_forecasts_go_on(
     assert old.blocks() == 3
     assert set(old.read()["ticker"]) == {"MRK", "MDT", "A", "B"}
     assert old.read(since_block=1)["ticker"].unique().tolist() == ["A", "B"]
+    assert old.holds(place)
+    rows, place = old.read_after(place, limit=100)
+    assert rows["ticker"].unique().tolist() == ["A", "B"]
+    assert place == old.position()
+    whole = pd.concat(old.read_in_parts(5), ignore_index=True)
+    pd.testing.assert_frame_equal(whole, old.read())
 
 
 @pytest.mark.parametrize(

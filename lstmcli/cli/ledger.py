@@ -41,7 +41,7 @@ def _ledger(context: typer.Context) -> None:
 
     \b
     lstm ledger verify
-    lstm ledger export --output ledger.csv
+    lstm ledger export ledger.csv
     """
     need_command(context)
 
@@ -203,17 +203,26 @@ def verify(
 
     verified = Workspace(workspace).ledger.verify(holds=holds)
     if as_json:
-        print_json({"rows": verified.rows, "head": verified.head})
+        answer = {"rows": verified.rows, "head": verified.head, "blocks": verified.blocks}
+        print_json(answer)
     else:
-        print(f"{verified.rows:,} rows, every hash as it was written\nhead {verified.head}")
+        blocks = f", {verified.blocks:,} block{'s' * (verified.blocks != 1)}"
+        counted = f"{verified.rows:,} rows{blocks * bool(verified.blocks)}"
+        print(f"{counted}, every hash as it was written\nhead {verified.head}")
     return 0
 
 
 @ledger.command("export")
 def export(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Without one: CSV to stdout.")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="csv|parquet", help="Else as the file's name ends."),
+    ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="A .csv or .parquet file."),
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The same as FILE.")
     ] = None,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
 ) -> int:
@@ -221,28 +230,29 @@ def export(
 
     \b
     lstm ledger export > ledger.csv
-    lstm ledger export --output ledger.parquet
+    lstm ledger export ledger.parquet
     """
     prepare()
-    import io
-
+    from lstmcli.pipeline.ledger_export import as_csv, export_to_file, format_of
     from lstmcli.store import Workspace
 
-    place = Workspace(workspace)
-    if output is not None and output.suffix not in (".csv", ".parquet"):
+    if form not in (None, "csv", "parquet"):
         raise ConfigError(
-            f"Expected a file that ends in .csv or .parquet. Received: {output}.",
-            hint=f"lstm ledger export --output {output.stem or 'ledger'}.csv",
+            f"Expected --format csv or parquet. Received: {form}.",
+            hint="lstm ledger export --format parquet ledger.parquet",
         )
-    rows = place.ledger.read()
-    if output is None:
-        rows.to_csv(sys.stdout, index=False, float_format="%.17g")
+    if file is not None and output is not None:
+        raise ConfigError(
+            f"Expected one file. Received: {file} and --output {output}.",
+            hint=f"lstm ledger export {file}",
+        )
+    path = file or output
+    chosen = format_of(path, form)
+    ledger = Workspace(workspace).ledger
+    if path is None:
+        for text in as_csv(ledger):
+            sys.stdout.write(text)
         return 0
-    stream = io.BytesIO()
-    if output.suffix == ".csv":
-        rows.to_csv(stream, index=False, float_format="%.17g")
-    else:
-        rows.to_parquet(stream, index=False)
-    place.write(output, stream.getvalue())
-    print(output)
+    export_to_file(ledger, path, chosen)
+    print(path)
     return 0

@@ -100,7 +100,7 @@ def predict(
             if there or not named
             else ([], [])
         )
-        looks = [] if as_csv else [look_at(session, prediction) for prediction in done]
+        looks = [] if as_csv else look_at(session, done)
     _warn_stale(done, quiet=quiet)
     for prediction in done:
         _warn(prediction, quiet=quiet)

@@ -278,7 +278,7 @@ def _recall(evening: Evening, ticker_day: TickerDay) -> None:
         low, high = known["cone80"]
         ticker_day.next_report = known.get("next_report")
         ticker_day.set_forecast({**known, "q50": known["median"], "lo80": low, "hi80": high})
-    elif first := evening.workspace.first_step(ticker_day.ticker, session, run):
+    elif first := evening.workspace.forecast_files.first_step(ticker_day.ticker, session, run):
         ticker_day.set_forecast(first)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -48,8 +49,22 @@ class Look:
     today: date
 
 
-def look_at(session: Session, prediction: Prediction) -> Look:
-    """Return the first look at a forecast."""
+def look_at(session: Session, predictions: Sequence[Prediction]) -> list[Look]:
+    """Return the first look at each of some forecasts."""
+    origins = {prediction.ticker: prediction.made_on for prediction in predictions}
+    try:
+        issued = session.workspace.ledger.last_before_each(origins)
+    except LstmError as error:  # no reason to withhold the next forecast
+        for ticker in origins:
+            log.warning("%s: the last forecast is not shown: %s", ticker, error)
+        return [_look(prediction, None) for prediction in predictions]
+    return [
+        _look(prediction, _previous(prediction, issued.get(prediction.ticker)))
+        for prediction in predictions
+    ]
+
+
+def _look(prediction: Prediction, previous: Previous | None) -> Look:
     prices, close = prediction.prices, prediction.last_close
     calendar = prediction.panel.calendars[prediction.ticker]
     today = clock.now().astimezone(ZoneInfo(time_zone(calendar))).date()
@@ -71,22 +86,16 @@ def look_at(session: Session, prediction: Prediction) -> Look:
         ),
         today=today,
         ranges=ranges,
-        previous=_previous(session, prediction),
+        previous=previous,
         closes=tuple(prediction.bars["close"].tail(RECENT)),
     )
 
 
-def _previous(session: Session, prediction: Prediction) -> Previous | None:
+def _previous(prediction: Prediction, issued: pd.DataFrame | None) -> Previous | None:
     """Return the last forecast with an outcome: the one issued, else that of the run."""
-    ledger = session.workspace.ledger
-    try:
-        issued = ledger.last_before(prediction.ticker, prediction.made_on)
-    except LstmError as error:  # no reason to withhold the next forecast
-        log.warning("%s: the last forecast is not shown: %s", prediction.ticker, error)
-        return None
-    issued = issued[issued["calibrated"]]
-    if len(issued):
-        return what_came(issued.tail(1), prediction.bars, issued=True)
+    published = None if issued is None else issued[issued["calibrated"]]
+    if published is not None and len(published):
+        return what_came(published.tail(1), prediction.bars, issued=True)
     if prediction.earlier is not None:
         return what_came(prediction.earlier.head(1), prediction.bars, issued=False)
     return None

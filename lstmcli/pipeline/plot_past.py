@@ -35,7 +35,7 @@ def forecast_tickers(session: Session, backtest: str | None) -> list[str]:
     """Return the tickers with past forecasts: of a backtest, of the ledger, or of the newest."""
     store, ledger = session.workspace.backtests, session.workspace.ledger
     if backtest is None and ledger.exists():
-        return list(dict.fromkeys(ledger.read()["ticker"]))
+        return ledger.tickers()
     if backtest is None and not store.names():
         raise NoDataError(_NOTHING.format(""), hint="lstm backtest")
     manifest = store.manifest(backtest) if backtest else store.latest()

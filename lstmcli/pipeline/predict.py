@@ -16,6 +16,7 @@ from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
 from lstmcli.pipeline.beside import forecast_beside
+from lstmcli.pipeline.forecast_writer import MANY, ForecastWriter
 from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
 from lstmcli.pipeline.market import check_market, notes_on_stale
 from lstmcli.pipeline.next_report import reads_announcements, reports_at
@@ -28,7 +29,6 @@ from lstmcli.report.prices import PriceBasis
 from lstmcli.report.verdict_record import hardest_baseline
 from lstmcli.report.wording import note_on_seen
 from lstmcli.sessions import sessions_behind
-from lstmcli.store import Workspace
 from lstmcli.store.files import check_ticker
 from lstmcli.store.runs import Manifest
 
@@ -118,7 +118,9 @@ def predict(
     beside: Sequence[str] = (),
     with_earlier: bool = False,
 ) -> tuple[list[Prediction], list[Failure]]:
-    """Forecast each ticker and write its CSV; one that fails leaves the others alone.
+    """Forecast each ticker and write its prices; one that fails leaves the others alone.
+
+    Up to `MANY` tickers have a CSV file each; more have one Parquet file together.
 
     Args:
         tickers: none is every ticker of the run, or without a run every stored one.
@@ -174,6 +176,9 @@ def predict(
         )
         of_baselines = {baseline: _by_ticker(rows) for baseline, rows in baselines.items()}
         stale: dict[tuple[str, ...], list[str]] = {}
+        files = ForecastWriter(
+            session.workspace.forecast_files, name, origin, many=len(tickers) > MANY
+        )
         for inputs in asked:
             try:
                 series, optional = fitted.recipe.series, fitted.recipe.optional_series
@@ -181,7 +186,7 @@ def predict(
                 for note in notes_on_stale(panel, inputs.ticker, optional, known=stale):
                     session.warn_once(note)
                 done[inputs.ticker] = _prediction(
-                    session.workspace,
+                    files,
                     inputs,
                     fitted,
                     panel.only([inputs.ticker]),
@@ -203,6 +208,11 @@ def predict(
                 )
             except LstmError as error:
                 failed[inputs.ticker] = Failure(inputs.ticker, error)
+        try:
+            files.close()
+        except LstmError as error:
+            failed |= {ticker: Failure(ticker, error) for ticker in files.waiting}
+            done = {ticker: each for ticker, each in done.items() if ticker not in files.waiting}
     return (
         [done[ticker] for ticker in tickers if ticker in done],
         [failed[ticker] for ticker in tickers if ticker in failed],
@@ -332,7 +342,7 @@ def _more_sessions(ticker: str, count: int) -> str:
 
 
 def _prediction(
-    workspace: Workspace,
+    files: ForecastWriter,
     inputs: Inputs,
     fitted: FittedRun,
     panel: Panel,
@@ -345,7 +355,7 @@ def _prediction(
 
     Raises:
         NoDataError: the history up to the origin is too short for a window.
-        DiskError: the CSV cannot be written.
+        DiskError: they cannot be written.
     """
     forecast, raw, prices = forecasts.published, forecasts.raw, forecasts.prices
     if forecast is None or raw is None or prices is None or basis is None:
@@ -373,11 +383,7 @@ def _prediction(
         label=inputs.meta.label,
         sessions_behind=behind,
         seen=inputs.origin < max(fitted.fit_end, fitted.learns_from),
-        path=workspace.write_forecast(
-            with_baseline(prices, forecasts.baseline, reports),
-            ticker=inputs.ticker,
-            run=inputs.manifest.run,
-        ),
+        path=files.write(with_baseline(prices, forecasts.baseline, reports), inputs.ticker),
         earlier=forecasts.earlier,
         notes=notes_on(inputs.manifest, inputs.ticker, inputs.bars, inputs.meta),
         reports=reports,

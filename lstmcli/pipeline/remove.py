@@ -81,7 +81,7 @@ def _remove(session: Session, ticker: str) -> Removed:
     except LstmError:
         sessions = None  # damaged bars can go, too
     try:
-        forecasts = int(workspace.ledger.read(ticker)["made_on"].nunique())
+        forecasts = workspace.ledger.origins(ticker)
     except LstmError:
         forecasts = None
     runs = tuple(run.run for run in session.manifests() if ticker in run.tickers)

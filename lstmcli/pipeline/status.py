@@ -56,14 +56,16 @@ def status(session: Session) -> list[TickerStatus]:
     """Return every stored ticker with its age; damaged ones carry their error."""
     manifests = session.manifests()
     found = []
-    for series in _series(session.disk.bars):
+    stored = _series(session.disk.bars)
+    forecasts = session.disk.forecast_files.latest([series.ticker for series in stored])
+    for series in stored:
         runs = [manifest for manifest in manifests if series.ticker in manifest.tickers]
         found.append(
             TickerStatus(
                 **vars(series),
                 run=runs[-1].run if runs else None,
                 trained_at=runs[-1].created_at if runs else None,
-                forecast=session.disk.latest_forecast(series.ticker),
+                forecast=forecasts.get(series.ticker),
             )
         )
     return found

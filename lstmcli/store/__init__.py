@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from contextlib import AbstractContextManager
 from pathlib import Path
-
-import pandas as pd
 
 from lstmcli.errors import DiskError
 from lstmcli.store.backtests import BacktestStore
@@ -14,6 +11,7 @@ from lstmcli.store.bars import BarsStore
 from lstmcli.store.events import EventStore
 from lstmcli.store.files import file_name, write_atomically
 from lstmcli.store.fits import FitStore
+from lstmcli.store.forecast_files import ForecastFiles
 from lstmcli.store.ledger import NAME as LEDGER
 from lstmcli.store.ledger import Ledger
 from lstmcli.store.locks import hold
@@ -40,6 +38,7 @@ class Workspace:
         self.backtests = BacktestStore(root / "backtests")
         self.ledger = Ledger(root / LEDGER)
         self.forecasts = root / "forecasts"
+        self.forecast_files = ForecastFiles(self.forecasts)
         self.charts = root / "charts"
         self.log = RunLog(root / "log")
         self.cron_log = root / "cron.log"
@@ -60,30 +59,6 @@ class Workspace:
         """
         hint = "wait until it has finished, or choose another --workspace"
         return hold(self.root, patience=LOCK_PATIENCE, hint=hint)
-
-    def write_forecast(self, forecast: pd.DataFrame, *, ticker: str, run: str) -> Path:
-        """Write the forecast of one ticker from one origin, prices in 8 digits."""
-        made_on = pd.Timestamp(forecast["made_on"].iloc[0])
-        path = self._forecast_path(ticker, made_on, run)
-        text = forecast.to_csv(index=False, float_format="%.8g", lineterminator="\n")
-        write_atomically(path, text.encode())
-        return path
-
-    def first_step(self, ticker: str, made_on: pd.Timestamp, run: str) -> dict[str, str] | None:
-        """Return the first line of a stored forecast; None where it is gone, or of no use."""
-        try:
-            with self._forecast_path(ticker, made_on, run).open(newline="") as stream:
-                return next(csv.DictReader(stream), None)
-        except (OSError, ValueError):
-            return None
-
-    def _forecast_path(self, ticker: str, made_on: pd.Timestamp, run: str) -> Path:
-        return self.forecasts / f"{made_on:%Y-%m-%d}" / f"{file_name(ticker)}-{run}.csv"
-
-    def latest_forecast(self, ticker: str) -> str | None:
-        """Return the newest origin, as an ISO date, that a forecast of the ticker has."""
-        made = {path.parent.name for path in self.forecasts.glob(f"*/{file_name(ticker)}-2*.csv")}
-        return max(made, default=None)
 
     def chart_path(self, name: str) -> Path:
         """Return where a chart goes unless the user says otherwise."""

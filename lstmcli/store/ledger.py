@@ -15,11 +15,11 @@ The ledger holds no outcomes. They are computed from the bars when they are aske
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -28,12 +28,15 @@ from lstmcli.store.ledger_blocks import Packed, append_block, last_hash, pack_is
 from lstmcli.store.ledger_database import damaged, open_ledger
 from lstmcli.store.ledger_query import (
     Where,
-    cuts,
-    evenings_where,
+    end_of_block,
+    end_of_rows,
+    hash_at,
     is_issued,
-    joined,
     last_issue,
-    rows_where,
+    newest_origins,
+    next_end,
+    no_rows,
+    read_where,
     tables,
 )
 from lstmcli.store.ledger_schema import GENESIS, has_blocks
@@ -42,6 +45,11 @@ from lstmcli.store.ledger_verify import Verified, verify
 __all__ = ["GENESIS", "NAME", "Issued", "Ledger", "Verified"]
 
 NAME = "ledger.sqlite"
+
+Position = tuple[int, str]
+"""Where a reader of the ledger stands: the `id` and the `hash` of the last row that it has read."""
+
+START: Position = (0, GENESIS)
 
 CLOCK_SLIP = timedelta(minutes=10)
 """How far a clock may be set back between two blocks, as time servers do."""
@@ -151,32 +159,24 @@ class Ledger:
 
     def issued_keys(self, made_on: pd.Timestamp) -> set[tuple[str, str]]:
         """Return ticker and run of every forecast that was issued from an origin."""
-        if not self.exists():
-            return set()
-        with open_ledger(self.path) as connection:
-            return {
-                (ticker, run)
-                for table in tables(connection)
-                for ticker, run in connection.execute(
-                    f"SELECT DISTINCT ticker, run FROM {table} WHERE made_on = ?",
-                    (f"{made_on:%Y-%m-%d}",),
-                )
-            }
+        where = "WHERE made_on = ?"
+        return set(self._distinct("ticker, run", where, f"{made_on:%Y-%m-%d}"))
 
-    def tickers(self) -> dict[str, int]:
-        """Return how many origins each ticker was forecast from, in the order of issue."""
-        if not self.exists():
-            return {}
-        found: dict[str, list[Any]] = {}
-        with open_ledger(self.path) as connection:
-            for table in tables(connection):
-                first = "id" if table == "forecasts" else "first_row"
-                for ticker, _, made_on in connection.execute(
-                    f"SELECT ticker, MIN({first}) AS first, made_on FROM {table} "
-                    "GROUP BY ticker, made_on ORDER BY first"
-                ):
-                    found.setdefault(ticker, []).append(made_on)
-        return {ticker: len(set(origins)) for ticker, origins in found.items()}
+    def knows(self, ticker: str) -> bool:
+        """Return whether any forecast of the ticker was issued."""
+        return self.origins(ticker) > 0
+
+    def origins(self, ticker: str) -> int:
+        """Return from how many sessions a ticker was forecast."""
+        return len({row[0] for row in self._distinct("made_on", "WHERE ticker = ?", ticker)})
+
+    def tickers(self) -> list[str]:
+        """Return the tickers that were forecast, in the order of their first forecast."""
+        return list(dict.fromkeys(row[0] for row in self._distinct("ticker")))
+
+    def runs(self) -> set[str]:
+        """Return the runs that have issued forecasts."""
+        return {row[0] for row in self._distinct("run")}
 
     def blocks(self) -> int:
         """Return the number of the last block; 0 where there is none."""
@@ -210,59 +210,89 @@ class Ledger:
         Raises:
             DataError: the ledger is damaged.
         """
-        where = Where(ticker, made_on_from)
-        parts = []
-        if self.exists():
-            with open_ledger(self.path) as connection:
-                if since_block is None:
-                    parts.append(rows_where(connection, where))
-                if has_blocks(connection) and until_block != 0:
-                    blocks = since_block or 0, until_block
-                    parts.append(
-                        evenings_where(
-                            connection, where.between(connection, *blocks), self._damaged
-                        )
-                    )
-        return joined(parts)
+        if not self.exists():
+            return no_rows().copy()
+        with open_ledger(self.path) as connection:
+            after, until = (
+                None if number is None else end_of_block(connection, number)
+                for number in (since_block, until_block)
+            )
+            where = Where(ticker=ticker, made_on_from=made_on_from, after=after, until=until)
+            return self._read(connection, [where])
 
-    def read_by_blocks(self, rows: int = 250_000) -> Iterator[pd.DataFrame]:
+    def read_origins(self, origins: Sequence[pd.Timestamp]) -> pd.DataFrame:
+        """Return what was forecast from some sessions, as `read` does."""
+        if not self.exists():
+            return no_rows().copy()
+        with open_ledger(self.path) as connection:
+            dates = [f"{origin:%Y-%m-%d}" for origin in origins]
+            return self._read(connection, [Where(made_on=dates)])
+
+    def position(self) -> Position:
+        """Return where the ledger ends: the `id` of its last row, and that row's `hash`."""
+        if not self.exists():
+            return START
+        with open_ledger(self.path) as connection:
+            row = end_of_rows(connection)
+            return (row, hash_at(connection, row) or GENESIS) if row else START
+
+    def holds(self, position: Position) -> bool:
+        """Return whether a position that was noted earlier is part of the ledger."""
+        if position[0] == 0 or not self.exists():
+            return position == START
+        with open_ledger(self.path) as connection:
+            return hash_at(connection, position[0]) == position[1]
+
+    def read_after(self, position: Position | None, *, limit: int) -> tuple[pd.DataFrame, Position]:
+        """Return the next rows after a position, as `read` does, and the position behind them.
+
+        Args:
+            limit: about how many; blocks are not divided.
+        """
+        before = position or START
+        if not self.exists():
+            return no_rows().copy(), before
+        with open_ledger(self.path) as connection:
+            until = next_end(connection, before[0], limit)
+            rows = self._read(connection, [Where(after=before[0], until=until)])
+        if not len(rows):
+            return rows, before
+        return rows, (int(rows["id"].iloc[-1]), str(rows["hash"].iloc[-1]))
+
+    def no_rows(self) -> pd.DataFrame:
+        """Return what `read` returns of a ledger without forecasts."""
+        return no_rows().copy()
+
+    def read_in_parts(self, rows: int = 250_000) -> Iterator[pd.DataFrame]:
         """Yield what `read` returns in parts of about so many rows, so that memory stays small.
 
-        What another process appends meanwhile is not in it.
+        What is appended meanwhile is not in it.
         """
-        last, start = self.blocks(), 0
-        yield self.read(until_block=0)
-        if not last:
-            return
-        with open_ledger(self.path) as connection:
-            ends = list(cuts(connection, last, rows))
-        for end in ends:
-            yield self.read(since_block=start, until_block=end)
-            start = end
+        end, place = self.position(), START
+        while place[0] < end[0]:
+            part, place = self.read_after(place, limit=rows)
+            yield part
 
     def last_before(self, ticker: str, made_on: pd.Timestamp) -> pd.DataFrame:
         """Return the rows of one session ahead from the newest origin before a session.
 
         Of all runs and recipes, in the order of `read`; no rows where there is none.
         """
-        parts = []
-        if self.exists():
-            with open_ledger(self.path) as connection:
-                origins = [
-                    connection.execute(
-                        f"SELECT MAX(made_on) FROM {table} WHERE ticker = ? AND made_on < ?",
-                        (ticker, f"{made_on:%Y-%m-%d}"),
-                    ).fetchone()[0]
-                    for table in tables(connection)
-                ]
-                newest = max(filter(None, origins), default=None)
-                if newest:
-                    where = Where(ticker).at(newest)
-                    parts.append(rows_where(connection, where))
-                    if has_blocks(connection):
-                        parts.append(evenings_where(connection, where, self._damaged))
-        rows = joined(parts)
-        return rows[rows["step"] == 1].reset_index(drop=True)
+        return self.last_before_each({ticker: made_on}).get(ticker, no_rows().copy())
+
+    def last_before_each(self, before: Mapping[str, pd.Timestamp]) -> dict[str, pd.DataFrame]:
+        """Return the same for several tickers, each with a session; those that have some."""
+        if not before or not self.exists():
+            return {}
+        with open_ledger(self.path) as connection:
+            origins = newest_origins(connection, before)
+            wheres = [Where(ticker=ticker, made_on=[origin]) for ticker, origin in origins.items()]
+            rows = self._read(connection, wheres)
+        rows = rows[rows["step"] == 1]
+        return {
+            str(ticker): own.reset_index(drop=True)
+            for ticker, own in rows.groupby("ticker", sort=False)
+        }
 
     def head(self) -> str:
         """Return the hash of the last block, which stands for all that was issued."""
@@ -287,8 +317,22 @@ class Ledger:
         with open_ledger(self.path) as connection:
             return verify(connection, self.path, holds)
 
-    def _damaged(self, reason: str) -> DataError:
-        return damaged(self.path, reason)
+    def _read(self, connection: sqlite3.Connection, wheres: Sequence[Where]) -> pd.DataFrame:
+        return read_where(connection, wheres, lambda reason: damaged(self.path, reason))
+
+    def _distinct(self, name: str, where: str = "", *values: str) -> list[tuple]:
+        """Return the values of a column, those of older versions first, by their first row."""
+        if not self.exists():
+            return []
+        with open_ledger(self.path) as connection:
+            return [
+                row
+                for table in tables(connection)
+                for row in connection.execute(
+                    f"SELECT {name} FROM {table} {where} GROUP BY {name} ORDER BY MIN(rowid)",
+                    values,
+                )
+            ]
 
 
 def _time(moment: datetime) -> str:

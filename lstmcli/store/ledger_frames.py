@@ -27,17 +27,19 @@ OF_EVENING = (
 )
 """What is read of an evening, its layout and its block."""
 
+_TEXTS = ("ticker", "run", "recipe", "bars_sha", "config_sha", "version", "previous", "hash")
+
 _DATES = ("made_on", "target_on", "report_session")
 
 
 def of_rows(found: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Return rows of `forecasts`, each with the values of `READ`, as the table."""
     rows = recipe_names.decode(pd.DataFrame(found, columns=list(READ)))
-    rows = rows.astype({name: float for name in NUMBERS})
+    rows = rows.astype({name: float for name in NUMBERS} | {name: "str" for name in _TEXTS})
     for name in _DATES:
         rows[name] = pd.to_datetime(rows[name], format="%Y-%m-%d").astype("datetime64[ns]")
     rows["issued_at"] = pd.to_datetime(rows["issued_at"], utc=True).astype("datetime64[ns, UTC]")
-    rows["step"] = rows["step"].astype(int)
+    rows = rows.astype({"id": "int64", "step": "int64"})
     for name in REPORT[1:]:  # texts, and None where a row has none
         rows[name] = rows[name].astype(object).where(rows[name].notna(), None)
     return rows
@@ -102,8 +104,7 @@ def of_evenings(
         "report_session": dates("report_session"),
         **{name: _objects(own[name], of_row) for name in REPORT[1:]},
     }
-    for name in ("ticker", "run", "bars_sha", "config_sha", "version", "previous", "hash"):
-        columns[name] = repeated(name)
+    columns |= {name: repeated(name) for name in _TEXTS if name != "recipe"}
     return pd.DataFrame({name: columns[name] for name in LONG})
 
 

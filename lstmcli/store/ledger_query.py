@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -16,39 +16,39 @@ from lstmcli.store.ledger_schema import columns_of, has_blocks
 class Where:
     """A condition that holds for rows of `forecasts` and for evenings."""
 
-    def __init__(self, ticker: str | None = None, made_on_from: pd.Timestamp | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        ticker: str | None = None,
+        made_on_from: pd.Timestamp | None = None,
+        made_on: Sequence[str] | None = None,
+        after: int | None = None,
+        until: int | None = None,
+    ) -> None:
+        """Args: `after` and `until` are numbers of long rows, between evenings."""
         self.conditions: list[str] = []
         self.values: list[Any] = []
         if ticker is not None:
             self._add("ticker = ?", ticker)
         if made_on_from is not None:
             self._add("made_on >= ?", f"{made_on_from:%Y-%m-%d}")
-
-    def at(self, made_on: str) -> Where:
-        self._add("made_on = ?", made_on)
-        return self
-
-    def between(self, connection: sqlite3.Connection, since: int, until: int | None) -> Where:
-        """Add the blocks after one and up to another, by the rows that they begin with."""
-        query = "SELECT MIN(first_row) FROM blocks WHERE number > ?"
-        first = connection.execute(query, (since,)).fetchone()[0]
-        self._add("evenings.first_row >= ?", _NO_ROW if first is None else first)
+        if made_on is not None:
+            self._add(f"made_on IN ({', '.join('?' * len(made_on))})", *made_on)
+        if after is not None:
+            self._add("{table}.{row} > ?", after)
         if until is not None:
-            end = connection.execute(query, (until,)).fetchone()[0]
-            if end is not None:
-                self._add("evenings.first_row < ?", end)
-        return self
+            self._add("{table}.{row} <= ?", until)
 
-    def text(self) -> str:
-        return f"WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+    def text(self, table: str) -> str:
+        text = f"WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+        return text.format(table=table, row=_NUMBER_OF_ROW[table])
 
-    def _add(self, condition: str, value: Any) -> None:
+    def _add(self, condition: str, *values: Any) -> None:
         self.conditions.append(condition)
-        self.values.append(value)
+        self.values += values
 
 
-_NO_ROW = 2**62
-"""More than the number of any row."""
+_NUMBER_OF_ROW = {"forecasts": "id", "evenings": "first_row"}
 
 _SOURCES = {
     "text": "layouts.text",
@@ -58,46 +58,101 @@ _SOURCES = {
 """Where the fields of `OF_EVENING` lie that are no columns of `evenings`."""
 
 
-def evenings_where(
-    connection: sqlite3.Connection, where: Where, damaged: Callable[[str], Exception]
+def read_where(
+    connection: sqlite3.Connection, wheres: Sequence[Where], damaged: Callable[[str], Exception]
 ) -> pd.DataFrame:
-    """Return evenings as the table; `damaged` makes the error about numbers that are no more."""
+    """Return what meets one of some conditions as one table, in the order of issue.
+
+    Args:
+        wheres: nothing meets two of them.
+        damaged: makes the error about numbers that cannot be unpacked.
+    """
+    rows, evenings = [], []
     names = ", ".join(_SOURCES.get(name, f"evenings.{name}") for name in OF_EVENING)
+    packed = has_blocks(connection)
+    for where in wheres:
+        rows += connection.execute(
+            f"SELECT id, {columns_of(connection)}, previous, hash FROM forecasts "
+            f"{where.text('forecasts')}",
+            where.values,
+        ).fetchall()
+        if packed:
+            evenings += connection.execute(
+                f"SELECT {names} FROM evenings JOIN blocks ON blocks.number = evenings.block "
+                "JOIN layouts ON layouts.layout = evenings.layout "
+                "LEFT JOIN payloads ON payloads.first_row = evenings.first_row "
+                f"{where.text('evenings')}",
+                where.values,
+            ).fetchall()
+    parts = [of_rows(sorted(rows))] if rows else []  # the first value of each is its number
+    if evenings:
+        parts.append(of_evenings(sorted(evenings), damaged))
+    if len(parts) > 1:
+        return pd.concat(parts, ignore_index=True)
+    return parts[0] if parts else no_rows()
+
+
+def end_of_rows(connection: sqlite3.Connection) -> int:
+    """Return the number of the last long row; 0 where there is none."""
+    if has_blocks(connection):
+        query = "SELECT first_row + row_count - 1 FROM evenings ORDER BY first_row DESC LIMIT 1"
+        if last := connection.execute(query).fetchone():
+            return int(last[0])
+    return int(connection.execute("SELECT MAX(id) FROM forecasts").fetchone()[0] or 0)
+
+
+def end_of_block(connection: sqlite3.Connection, number: int) -> int:
+    """Return the number of the last long row up to the end of a block; 0: of older versions."""
+    after = None
+    if has_blocks(connection):
+        query = "SELECT MIN(first_row) FROM blocks WHERE number > ?"
+        after = connection.execute(query, (number,)).fetchone()[0]
+    return end_of_rows(connection) if after is None else int(after) - 1
+
+
+def next_end(connection: sqlite3.Connection, row: int, limit: int) -> int:
+    """Return where to end a part behind a row: after so many, or a whole number of blocks."""
+    rows = connection.execute("SELECT MAX(id) FROM forecasts").fetchone()[0] or 0
+    if row < rows:
+        return min(row + limit, int(rows))
+    if not has_blocks(connection):
+        return row
+    query = "SELECT MIN(first_row) FROM blocks WHERE first_row > ?"
+    after = connection.execute(query, (row + limit,)).fetchone()[0]
+    return end_of_rows(connection) if after is None else int(after) - 1
+
+
+def hash_at(connection: sqlite3.Connection, row: int) -> str | None:
+    """Return the hash of a long row, or of the block that ends with it."""
+    query = "SELECT hash FROM forecasts WHERE id = ?"
+    if found := connection.execute(query, (row,)).fetchone():
+        return str(found[0])
+    if not has_blocks(connection):
+        return None
     found = connection.execute(
-        f"SELECT {names} FROM evenings JOIN blocks ON blocks.number = evenings.block "
-        "JOIN layouts ON layouts.layout = evenings.layout "
-        "LEFT JOIN payloads ON payloads.first_row = evenings.first_row "
-        f"{where.text()} ORDER BY evenings.first_row",
-        where.values,
-    ).fetchall()
-    return of_evenings(found, damaged) if found else of_rows([])
+        "SELECT number, hash FROM blocks WHERE first_row <= ? ORDER BY number DESC LIMIT 1", (row,)
+    ).fetchone()
+    return str(found[1]) if found and end_of_block(connection, found[0]) == row else None
 
 
-def cuts(connection: sqlite3.Connection, last: int, rows: int) -> Iterator[int]:
-    """Yield the blocks up to a last one after which parts of about so many rows end."""
-    starts = connection.execute(
-        "SELECT number, first_row FROM blocks WHERE number <= ? ORDER BY number", (last,)
-    ).fetchall()
-    begin = starts[0][1]
-    for (number, _), (_, after) in itertools.pairwise(starts):
-        if after - begin >= rows:
-            yield number
-            begin = after
-    yield last
+def newest_origins(
+    connection: sqlite3.Connection, before: Mapping[str, pd.Timestamp]
+) -> dict[str, str]:
+    """Return the newest origin of each ticker before a session, where there is one."""
+    found: dict[str, str] = {}
+    for table in tables(connection):
+        query = f"SELECT MAX(made_on) FROM {table} WHERE ticker = ? AND made_on < ?"
+        for ticker, session in before.items():
+            newest = connection.execute(query, (ticker, f"{session:%Y-%m-%d}")).fetchone()[0]
+            if newest:
+                found[ticker] = max(newest, found.get(ticker, ""))
+    return found
 
 
-def rows_where(connection: sqlite3.Connection, where: Where) -> pd.DataFrame:
-    """Return rows of `forecasts` as the table."""
-    query = f"SELECT id, {columns_of(connection)}, previous, hash FROM forecasts {where.text()}"
-    return of_rows(connection.execute(f"{query} ORDER BY id", where.values).fetchall())
-
-
-def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return tables below one another; those without rows could change the types."""
-    some = [part for part in parts if len(part)]
-    if len(some) > 1:
-        return pd.concat(some, ignore_index=True)
-    return some[0] if some else of_rows([])
+@cache
+def no_rows() -> pd.DataFrame:
+    """Return the table without rows."""
+    return of_rows([])
 
 
 def tables(connection: sqlite3.Connection) -> tuple[str, ...]:

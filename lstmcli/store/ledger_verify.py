@@ -56,10 +56,10 @@ def verify(connection: sqlite3.Connection, path: Path, holds: str | None) -> Ver
     if not (rows.held or walk.held or holds in (None, GENESIS)):
         raise tampered(f"nothing has the hash {holds}: the end is missing")
     if walk.noted:
+        after = _counted(walk.number - walk.noted[0], "block")
         raise DataError(
             f"{path}: {rows.text}. This was so when block {walk.noted[0]} noted it, "
-            f"{walk.noted[1][:10]}. All that followed holds: {walk.number - walk.noted[0]:,} "
-            f"blocks, head {walk.head}.",
+            f"{walk.noted[1][:10]}. All that followed holds: {after}, head {walk.head}.",
             hint="what is broken stays so; score counts these rows as they are",
         )
     return Verified(walk.rows, walk.head, walk.number, walk.archived, walk.not_found)
@@ -160,3 +160,7 @@ class _Blocks:
 
 def _hex(digest: Any) -> str:
     return digest.hex() if isinstance(digest, bytes) else str(digest)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
