@@ -204,7 +204,7 @@ def without_rows(table: pd.DataFrame, gone: np.ndarray) -> pd.DataFrame:
 
 def shares_since(splits: pd.Series, day: pd.Timestamp) -> float:
     """Return how many shares one share of a day has become; `splits` by session, 0 where none."""
-    later = splits[splits.index > day]
+    later = splits.to_numpy(float)[splits.index > day]
     return float(later[later > 0].prod())
 
 

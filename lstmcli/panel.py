@@ -112,9 +112,19 @@ class Panel(Mapping[str, pd.DataFrame]):
         return replace(
             self,
             bars={ticker: self.bars[ticker] for ticker in tickers},
-            events=self.events[self.events["ticker"].isin(tickers)],
+            events=self._events_of(tickers),
             beside={},
         )
+
+    def _events_of(self, tickers: Sequence[str]) -> pd.DataFrame:
+        """Return the events of some tickers, in their order here."""
+        known = [self._event_rows[name] for name in set(tickers) if name in self._event_rows]
+        return self.events.iloc[np.sort(np.concatenate(known))] if known else self.events.iloc[:0]
+
+    @cached_property
+    def _event_rows(self) -> Mapping[str, np.ndarray]:
+        """The rows of each ticker's events, ascending: found once for a panel of any width."""
+        return self.events.groupby("ticker").indices if len(self.events) else {}
 
     def narrow(self, tickers: Sequence[str]) -> Panel:
         """Return the panel that forecasts some of its tickers and reads the others beside."""
@@ -216,8 +226,8 @@ class View:
 
     def events(self, kind: str) -> pd.DataFrame:
         """Return the statements about events of one kind, such as `earnings`."""
-        events = self.panel.events
-        return events[(events["ticker"] == self.ticker) & (events["kind"] == kind)]
+        events = self.panel._events_of([self.ticker])
+        return events[events["kind"] == kind] if len(events) else events
 
     def _series(self, name: str) -> MarketSeries:
         if name not in self.panel.market:

@@ -49,9 +49,15 @@ def rolling_max(columns: np.ndarray, span: int, least: int | None = None) -> np.
     return found
 
 
-def rolling_min(columns: np.ndarray, span: int, least: int | None = None) -> np.ndarray:
-    """Return minima of the last `span` rows; see `rolling_mean`."""
-    return np.asarray(pd.DataFrame(columns).rolling(span, min_periods=least).min())
+def rolling_min(columns: np.ndarray, span: int) -> np.ndarray:
+    """Return minima of those of the last `span` rows that are known; NaN where none is."""
+    found, width = columns, 1
+    while width < span:
+        # As of maxima; NaN is passed over.
+        step = min(width, span - width)
+        found = np.fmin(found, shifted(found, step))
+        width += step
+    return found
 
 
 def ewm_mean(columns: np.ndarray, alpha: float, least: int) -> np.ndarray:

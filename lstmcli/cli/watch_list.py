@@ -90,11 +90,11 @@ def _columns(pairs: Sequence[Pair]) -> Iterator[_Column]:
             if step not in ranges:
                 found.append("")
                 continue
-            row = prediction.prices.iloc[step - 1]
+            prices, row = prediction.prices, step - 1
             found.append(
-                chance(row["p_up"])
+                chance(prices["p_up"].iloc[row])
                 if cell == "p_up"
-                else change_cell(row["q50"] / prediction.last_close - 1)
+                else change_cell(prices["q50"].iloc[row] / prediction.last_close - 1)
                 if cell == "median"
                 else short_range(ranges[step].low, ranges[step].high)
             )

@@ -68,12 +68,14 @@ def _look(prediction: Prediction, previous: Previous | None) -> Look:
     prices, close = prediction.prices, prediction.last_close
     calendar = prediction.panel.calendars[prediction.ticker]
     today = clock.now().astimezone(ZoneInfo(time_zone(calendar))).date()
+    target_on = prices["target_on"]
+    ends = prices[["lo80", "hi80"]].to_numpy(float) / close - 1
     ranges = tuple(
         Range(
             step=step,
-            target_on=prices["target_on"].iloc[step - 1].date(),
-            low=float(prices["lo80"].iloc[step - 1] / close - 1),
-            high=float(prices["hi80"].iloc[step - 1] / close - 1),
+            target_on=target_on.iloc[step - 1].date(),
+            low=float(ends[step - 1, 0]),
+            high=float(ends[step - 1, 1]),
         )
         for step in shown_steps(len(prices))
     )
@@ -97,7 +99,7 @@ def _previous(prediction: Prediction, issued: pd.DataFrame | None) -> Previous |
     if published is not None and len(published):
         return what_came(published.tail(1), prediction.bars, issued=True)
     if prediction.earlier is not None:
-        return what_came(prediction.earlier.head(1), prediction.bars, issued=False)
+        return what_came(prediction.earlier.iloc[:1], prediction.bars, issued=False)
     return None
 
 
@@ -110,17 +112,19 @@ def what_came(first: pd.DataFrame, bars: pd.DataFrame, *, issued: bool) -> Previ
     made_on, target_on = row["made_on"], row["target_on"]
     if made_on not in bars.index or target_on not in bars.index:
         return None
-    close = row["last_close"] / shares_since(bars["split"], made_on)
-    if abs(np.log(close / bars["close"].loc[made_on])) > SAME:
+    since = bars.loc[made_on:]
+    closes = since["close"]
+    close = row["last_close"] / shares_since(since["split"], made_on)
+    if abs(np.log(close / closes.iloc[0])) > SAME:
         return None
-    since = bars.loc[made_on:target_on].iloc[1:]
+    came = since.index.get_loc(target_on)
     (low,), (high,) = endpoints(first, 0.80)
-    paid = float(since["dividend"].sum())
+    paid = float(since["dividend"].iloc[1 : came + 1].sum())
     return Previous(
         made_on=made_on.date(),
         target_on=target_on.date(),
         low=float((close - paid) * np.exp(low)),
         high=float((close - paid) * np.exp(high)),
-        close=float(bars["close"].loc[target_on]),
+        close=float(closes.iloc[came]),
         issued=issued,
     )

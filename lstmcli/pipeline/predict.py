@@ -158,13 +158,15 @@ def predict(
                 here.union([*before.values()]),
                 enough=named if fitted.recipe.reads_others else None,
             )
-            earlier, published = published[published["made_on"] < origin], _from(published, origin)
+            earlier, published = _from_each(published, before), _from(published, origin)
             raw = _from(raw, origin)
             hardest = hardest_baseline(asked[0].manifest.verdict) or "ewma"
             baselines = {
                 baseline: forecast_beside(baseline, fitted, panel, here, kept=session.fits)
                 for baseline in dict.fromkeys((hardest, *beside))
             }
+            if len(published):
+                check_forecast(published)
             bases = _bases(session, panel, pd.concat([published, baselines[hardest]]))
             read = reads_announcements(session, asked[0].manifest)
         except LstmError as error:
@@ -193,7 +195,7 @@ def predict(
                     _Forecasts(
                         published=of_published.get(inputs.ticker),
                         raw=of_raw.get(inputs.ticker),
-                        earlier=_only(of_earlier, inputs.ticker, before),
+                        earlier=of_earlier.get(inputs.ticker),
                         prices=of_prices.get(inputs.ticker),
                         baseline=beside_prices.get(inputs.ticker),
                         baselines={
@@ -265,14 +267,11 @@ def _from(rows: pd.DataFrame, origin: pd.Timestamp) -> pd.DataFrame:
     return rows[rows["made_on"] == origin].reset_index(drop=True)
 
 
-def _only(
-    of: Mapping[str, pd.DataFrame], ticker: str, origins: Mapping[str, pd.Timestamp]
-) -> pd.DataFrame | None:
-    """Return the rows of a ticker from its own origin; None without any."""
-    if ticker not in of or ticker not in origins:
-        return None
-    rows = _from(of[ticker], origins[ticker])
-    return rows if len(rows) else None
+def _from_each(rows: pd.DataFrame, origins: Mapping[str, pd.Timestamp]) -> pd.DataFrame:
+    """Return the rows of each ticker from its own origin; none of a ticker without one."""
+    if not origins or not len(rows):
+        return rows.iloc[:0]
+    return rows[rows["made_on"] == rows["ticker"].map(origins)]
 
 
 def _by_ticker(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -360,7 +359,6 @@ def _prediction(
     forecast, raw, prices = forecasts.published, forecasts.raw, forecasts.prices
     if forecast is None or raw is None or prices is None or basis is None:
         raise _too_few_bars(inputs, fitted)
-    check_forecast(forecast)
     behind = None
     if as_of is None:
         sessions = pd.DatetimeIndex(inputs.bars.index)

@@ -48,8 +48,9 @@ def price_basis(
     bars, made_on = view.bars, view.sessions[-1]
     recent = bars["dividend"].loc[made_on - PAYS :]
     otherwise = words.TOTAL_RETURN if (recent > 0).any() else words.CLOSE
-    due = _declared(view.events(EX_DIVIDEND))
-    due = due[(due["session"] > made_on) & (due["session"] <= until)]
+    events = view.events(EX_DIVIDEND)
+    due = _declared(events) if len(events) else events
+    due = due[(due["session"] > made_on) & (due["session"] <= until)] if len(due) else due
     if not len(due):
         return PriceBasis(otherwise, currency=currency)
     if due["amount"].isna().any():
