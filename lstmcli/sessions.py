@@ -28,6 +28,9 @@ SETTLE_MARGIN = timedelta(minutes=30)
 HABIT = 60
 """Sessions, twelve weeks, that show on which days of the week a ticker trades."""
 
+_LOOK_BACK = 14
+"""Days among which the last settled session is looked for first."""
+
 MIN_ON_A_WEEKDAY = 3
 """A day of the week with fewer of these sessions was an exception."""
 
@@ -126,24 +129,29 @@ def settled_session(calendar: str, moment: datetime, *, observed: pd.DatetimeInd
     by then every exchange that opened on that date has closed.
     """
     # Exchanges close at whole minutes: within a minute nothing settles.
-    now = pd.Timestamp(moment).tz_convert("UTC").floor("min")
-    day = now.tz_localize(None)
-    hours = _trading_hours(calendar, day, day)
-    around = timedelta(days=60)
-    if hours is not None and hours.first + around <= day <= hours.last - around:
-        return _settled_on_exchange(calendar, now)
-    return _settled(calendar, now, observed)
+    known = settled_by_calendar(calendar, moment.replace(second=0, microsecond=0))
+    return _settled(calendar, moment, observed) if known is None else known
 
 
-@lru_cache
-def _settled_on_exchange(calendar: str, now: pd.Timestamp) -> pd.Timestamp:
-    """Return what `settled_session` does, where no bars have to tell which days trade."""
-    return _settled(calendar, now, pd.DatetimeIndex([]))
+@lru_cache(maxsize=256)
+def settled_by_calendar(calendar: str, moment: datetime) -> pd.Timestamp | None:
+    """Return `settled_session` where it depends on no bars, which an exchange calendar tells.
+
+    A universe asks for it once per calendar, and not once per ticker.
+    """
+    today = pd.Timestamp(moment).tz_convert("UTC").tz_localize(None).normalize()
+    first, last = today - timedelta(days=_LOOK_BACK), today + timedelta(days=1)
+    hours = _trading_hours(calendar, first, last)
+    if hours is None or first < hours.first or last > hours.last:
+        return None
+    found = _settled(calendar, moment, pd.DatetimeIndex([]))
+    return found if found >= first else None
 
 
-def _settled(calendar: str, now: pd.Timestamp, observed: pd.DatetimeIndex) -> pd.Timestamp:
+def _settled(calendar: str, moment: datetime, observed: pd.DatetimeIndex) -> pd.Timestamp:
+    now = pd.Timestamp(moment).tz_convert("UTC")
     today = now.tz_localize(None).normalize()
-    days = 14
+    days = _LOOK_BACK
     while True:
         # One day more: east of UTC the next session may have closed already.
         first, last = today - timedelta(days=days), today + timedelta(days=1)

@@ -487,10 +487,8 @@ def test_a_report_of_many_tickers_is_a_sorted_index_with_a_page_each(lstm, works
     index = (workspace / "report.html").read_text()
     assert "1 of 2 forecasts are up to date; stale: SIM." in index
     assert re.findall(r'href="(report/[^"]+)"', index) == ["report/SIM.html", "report/GOOG.html"]
-    assert index.count('<svg class="sketch"') == 2
+    assert index.count('<svg class="s"') == 2
     assert "<img" not in index
-    # On a wide screen no ticker and no share is broken in two.
-    assert index.count('<th scope="row" role="rowheader" class="short">') == 2
     assert "next close, 80\N{NO-BREAK SPACE}%" in index
     for ticker in ("GOOG", "SIM"):
         page = (workspace / "report" / f"{ticker}.html").read_text()
@@ -498,6 +496,14 @@ def test_a_report_of_many_tickers_is_a_sorted_index_with_a_page_each(lstm, works
         stale = ticker == "SIM"
         assert f"The forecast is {'stale' if stale else 'up to date'}." in page
         assert page.count("<img") == 1
+    # Charts of those that are named, in a page beside the index.
+    before = (workspace / "report.html").read_bytes()
+    answer = lstm("report", "GOOG")
+    assert answer.out.endswith("named.html\n")
+    named = (workspace / "named.html").read_text()
+    assert "<h1>Forecast of GOOG</h1>" in named
+    assert (workspace / "report.html").read_bytes() == before
+    assert lstm("report", "GOOG", "SIM").code == 2
 
 
 def test_a_report_without_bars_says_what_comes_first(lstm, empty):

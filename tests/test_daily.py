@@ -25,6 +25,7 @@ from year import TICKERS, evening_of
 from lstmcli.pipeline import retraining
 from lstmcli.pipeline.retraining import is_due
 from lstmcli.store import Workspace
+from lstmcli.store import bars as bars_store
 
 pytestmark = pytest.mark.process
 
@@ -84,6 +85,25 @@ def test_an_evening_issues_scores_and_reports(data, yahoo, lstm: Lstm):
     assert "2 of 2 forecasts are up to date." in page
     assert page.count("<img") == 2
     assert (data / "charts" / "daily-MRK.svg").exists()
+
+
+def test_an_evening_without_news_decodes_no_bars(data, yahoo, lstm: Lstm, monkeypatch):
+    assert lstm("daily", "-q").code == 0
+    decoded, decode = [], bars_store._decode
+
+    def count(content: bytes, path: Path, ticker: str, *, fetch: str):
+        decoded.append(ticker)
+        return decode(content, path, ticker, fetch=fetch)
+
+    monkeypatch.setattr(bars_store, "_decode", count)
+    answer = lstm("daily")
+    assert "2 up to date" in answer.err
+    assert not set(decoded) & set(TICKERS)
+    # What was written after the readable copy is looked at.
+    path = data / "bars" / "MRK.parquet"
+    path.write_bytes(path.read_bytes())
+    assert lstm("daily", "-q").code == 0
+    assert set(decoded) & set(TICKERS) == {"MRK"}
 
 
 def test_predict_says_what_was_issued_and_what_came(data, yahoo, lstm: Lstm):

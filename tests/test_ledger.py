@@ -81,7 +81,9 @@ def test_a_ledger_that_does_not_exist_is_empty_and_is_not_made(tmp_path: Path):
 
 def test_a_forecast_is_issued_once_per_run(ledger: Ledger):
     assert not append(ledger, forecast())
-    assert ledger.has("MRK", pd.Timestamp("2024-03-08"), "r1")
+    issued, other = (("MRK", pd.Timestamp("2024-03-08"), run) for run in ("r1", "r2"))
+    assert ledger.has(*issued) and not ledger.has(*other)
+    assert ledger.has_each([issued, other]) == {issued}
     assert len(ledger.read()) == 12
     assert append(ledger, forecast(), run="r2", at=NOW + timedelta(days=3))
     assert ledger.verify().rows == 16

@@ -10,19 +10,15 @@ import pytest
 from simulate import panel_of, simulate_bars
 
 from lstmcli.evaluation.live import (
-    AHEAD,
-    BEHIND,
     LATE,
-    NOT_TOLD_APART,
     OPEN,
     REPEATED,
     SCORED,
     UNMATCHED,
     WAITING,
     follow_up,
-    live_table,
-    live_word,
 )
+from lstmcli.evaluation.live_table import AHEAD, BEHIND, NOT_TOLD_APART, live_table, live_word
 from lstmcli.evaluation.metrics import crps, tails
 from lstmcli.evaluation.sequences import ALARM, MIN_SKILL_OUTCOMES, Evidence, coverage_evidence
 from lstmcli.evaluation.verdict import NO_VERDICT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstmcli.cli.failures import disk_once
-from lstmcli.cli.screen import wrapped
+from lstmcli.cli.screen import screen_height, wrapped
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     AsJson,
@@ -28,9 +29,13 @@ from lstmcli.cli.terminal import (
 from lstmcli.errors import ConfigError, LstmError, cause_of, shell_word
 
 if TYPE_CHECKING:
-    from lstmcli.pipeline.day import Day
+    from lstmcli.pipeline.day import Day, TickerDay
 
-SHOWN_ERRORS = 5
+WATCH_LIST = 30
+"""Up to so many tickers every one is shown."""
+
+ROOM = 12
+"""Lines of a screen that are kept for what stands around the table."""
 
 
 def daily(
@@ -84,11 +89,10 @@ def daily(
     if as_json:
         print_json({"day": day.as_dict()})
     elif not quiet:
-        print(summary_table(day.as_dict()), end="")
+        print(summary_table(day.as_dict(), lines=_lines_of_table(len(day.tickers))), end="")
     say(f"daily {day.sentence()}", quiet=quiet)
-    for ticker in day.tickers:
-        if ticker.note:
-            say(f"{wrapped(ticker.note)}\n  {ticker.hint}", quiet=quiet)
+    for note, hint in _notes(day):
+        say(f"{wrapped(note)}\n  {hint}", quiet=quiet)
     for note in day.notes:
         say(wrapped(note), quiet=quiet)
     if day.report:
@@ -96,8 +100,39 @@ def daily(
     return highest(_together(day), as_json=as_json)
 
 
+def _lines_of_table(tickers: int) -> int | None:
+    """Return how many lines the table of an evening may have; None: as many as it needs.
+
+    What is not read on a terminal is kept whole, and so is a watch list.
+    """
+    if tickers <= WATCH_LIST or not sys.stdout.isatty():
+        return None
+    return max(screen_height() - ROOM, 10)
+
+
+def _notes(day: Day) -> list[tuple[str, str]]:
+    """Return why tickers have no forecast, and what to do; what is the same comes once."""
+    from lstmcli.report.wording import some
+
+    groups: dict[str, list[TickerDay]] = {}
+    for ticker in day.tickers:
+        if ticker.note:
+            groups.setdefault(ticker.note.replace(ticker.ticker, "…"), []).append(ticker)
+    found = []
+    for same in groups.values():
+        first = same[0]
+        names = [ticker.ticker for ticker in same]
+        note = str(first.note)
+        if len(same) > 1:
+            note = f"{some(names)}: {note.removeprefix(f'{first.ticker}: ')}"
+        found.append((note, str(first.hint)))
+    return found
+
+
 def _together(day: Day) -> list:
     """Return the day's errors; one that concerns many tickers comes once, with their names."""
+
+    from lstmcli.report.wording import some
 
     groups: dict[tuple[int, str], list[tuple[str, LstmError]]] = {}
     for ticker, error in ((ticker.ticker, ticker.error) for ticker in day.tickers):
@@ -111,10 +146,8 @@ def _together(day: Day) -> list:
         ticker, first = failed[0]
         if len(failed) > 1 or ticker not in str(first):
             names = [ticker for ticker, _ in failed]
-            shown = " ".join(names[:SHOWN_ERRORS])
-            more = f" and {len(names) - SHOWN_ERRORS} more" if len(names) > SHOWN_ERRORS else ""
             cause = str(first).removeprefix(f"{ticker}: ") if len(failed) > 1 else str(first)
-            first = type(first)(f"{cause} Concerns: {shown}{more}.", hint=first.hint)
+            first = type(first)(f"{cause} Concerns: {some(names, ' ')}.", hint=first.hint)
         errors.append(first)
     return disk_once([*errors, *day.errors])
 

@@ -75,7 +75,9 @@ def score(
     from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    live = pipeline.score(Session(Workspace(workspace)), named_tickers(tickers, None))
+    session, named = Session(Workspace(workspace)), named_tickers(tickers, None)
+    by_rows = bool(named) or as_csv
+    live = pipeline.score(session, named) if by_rows else pipeline.score_all(session)
     if as_json:
         print_json({"live": _answer(live), "note": DISCLAIMER})
     elif as_csv:
@@ -122,10 +124,9 @@ def _print_live(live: Live) -> None:
     from lstmcli.report.live_reports import REPORTS_HEAD, report_rows, reports_caption
     from lstmcli.report.wording import coverage_sentence
 
-    rows = live.rows
     names = ", ".join(live.tickers[:5])
     more = f" and {len(live.tickers) - 5} more" if len(live.tickers) > 5 else ""
-    first, last = rows["made_on"].min(), rows["made_on"].max()
+    first, last = live.issued
     print(f"{names}{more}: issued {first:%Y-%m-%d} to {last:%Y-%m-%d}")
     print(", ".join(f"{count:,} {status}" for status, count in live.counts().items() if count))
     if live.removed:
@@ -160,8 +161,8 @@ def _print_live(live: Live) -> None:
 
 def _print_first_outcome(live: Live) -> None:
     """Say when the first outcome comes, where there is none yet."""
-    due = live.rows["target_on"].min()
-    print(f"\nNo forecast has an outcome yet. The first comes with the close of {due:%Y-%m-%d}.")
+    due = f"{live.first_due:%Y-%m-%d}"
+    print(f"\nNo forecast has an outcome yet. The first comes with the close of {due}.")
     print(DISCLAIMER)
 
 

@@ -10,17 +10,21 @@ import typer
 from lstmcli.cli.terminal import (
     DEFAULT_WORKSPACE,
     Quiet,
+    Tickers,
     WorkspaceFolder,
     highest,
+    named_tickers,
     prepare,
     say,
     say_next,
 )
+from lstmcli.errors import shell_word
 
 
 def report(
+    tickers: Tickers = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of report.html.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Else report.html.")
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Show the page in your browser.")] = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
@@ -28,26 +32,33 @@ def report(
 ) -> int:
     """Draw the page of the last forecasts and their record.
 
-    One HTML file that needs no network; more than 30 tickers get a page each.
-    Without a ledger it shows what the newest run forecasts, or the network that ships.
+    One HTML file that needs no network. More than 30 tickers get an index, and a
+    page each; named ones get their charts, in named.html. Without a ledger it
+    shows what the newest run forecasts, or the network that ships.
 
     \b
     lstm report --open
+    lstm report AAPL MSFT --open
     lstm report --output ~/forecasts.html
     """
     prepare(quiet=quiet)
     say("drawing …", quiet=quiet)
-    from lstmcli.pipeline.report import report_now
+    from lstmcli.pipeline.report import report_now, report_on
     from lstmcli.pipeline.session import Session
     from lstmcli.store import Workspace
 
-    path, failed = report_now(Session(Workspace(workspace)), output=output)
+    session, named = Session(Workspace(workspace)), named_tickers(tickers, None)
+    if named:
+        path, failed = report_on(session, named, output=output)
+    else:
+        path, failed = report_now(session, output=output)
     print(path)
     code = highest(failure.error for failure in failed)
     if show:
         _open(path, quiet=quiet)
     else:
-        say_next("lstm report --open", quiet=quiet)
+        words = " ".join(map(shell_word, named))
+        say_next(f"lstm report {words} --open".replace("  ", " "), quiet=quiet)
     return code
 
 

@@ -41,6 +41,11 @@ def screen_width() -> int:
     return max(shutil.get_terminal_size((80, 24)).columns, NARROW)
 
 
+def screen_height() -> int:
+    """Return the lines of the terminal, or of LINES; 24 where there is neither."""
+    return shutil.get_terminal_size((80, 24)).lines
+
+
 def wrapped(text: str, *, indent: str = "") -> str:
     """Return a text in lines that fit the screen; a number stays with its %."""
     lines = textwrap.fill(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from lstmcli.evaluation.metrics import covered, crps
-from lstmcli.frames import COVERAGES, of_recipe
+from lstmcli.evaluation.live_table import scores_of
+from lstmcli.frames import COVERAGES
 
 MIN_FORECASTS = 20
 """Outcomes below which nothing is said of forecasts with a report ahead, or without."""
@@ -17,6 +15,13 @@ REFERENCES = ("har_ridge", "ewma", "random_walk")
 """Baselines that the skill is against: the first that was issued beside."""
 
 _SHARES = [f"coverage{share * 100:.0f}" for share in COVERAGES]
+
+_KEYS = ("ticker", "made_on", "step")
+_GROUPS = ("published", "step", "ahead", "made_on")
+_SUMS = (
+    *("forecasts", "crps", *_SHARES),
+    *(f"{what}_{name}" for name in REFERENCES for what in ("both", "ours", "beside")),
+)
 
 _TABLE = ["published", "step", "ahead", "forecasts", "reference", "crps", "skill", *_SHARES]
 
@@ -33,6 +38,39 @@ def report_ahead(rows: pd.DataFrame) -> np.ndarray:
 
 
 def reports_table(scored: pd.DataFrame) -> pd.DataFrame:
+    """Return `reports_of` of forecasts with an outcome, of all recipes; see `follow_up`."""
+    if not len(scored):
+        return _no_table()
+    return reports_of(report_sums(scores_of(scored).assign(ahead=report_ahead(scored))))
+
+
+def report_sums(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return sums over tickers of published forecasts, apart for those with a report ahead.
+
+    Args:
+        scores: of `scores_of`, with the column `ahead`; see `report_ahead`.
+
+    Returns:
+        A row per published recipe, step, `ahead` and origin: `published step ahead made_on`,
+        and `_SUMS`. Those of a reference are of the forecasts that both have.
+    """
+    known = scores[scores["ahead"].notna()]
+    calibrated = known["calibrated"].to_numpy(bool)
+    own = known[calibrated].rename(columns={"recipe": "published", "scaled": "ours"})
+    own = own[[*_KEYS, "published", "ahead", "crps", "ours", *_SHARES]].assign(forecasts=1.0)
+    for name in REFERENCES:
+        beside = known[~calibrated & (known["recipe"] == name).to_numpy()]
+        beside = beside[[*_KEYS, "scaled"]].rename(columns={"scaled": f"beside_{name}"})
+        own = own.merge(beside, on=list(_KEYS), how="left")
+        both = own[f"beside_{name}"].notna()
+        own[f"both_{name}"] = both.astype(float)
+        own[f"ours_{name}"] = own["ours"].where(both, 0.0)
+        own[f"beside_{name}"] = own[f"beside_{name}"].fillna(0.0)
+    groups = own.groupby(list(_GROUPS), sort=False)
+    return groups[list(_SUMS)].sum().reset_index()
+
+
+def reports_of(sums: pd.DataFrame) -> pd.DataFrame:
     """Return scores of published recipes, apart for forecasts with a report ahead.
 
     There are two rows per published recipe and step, `ahead` and not, at the steps of the
@@ -45,37 +83,44 @@ def reports_table(scored: pd.DataFrame) -> pd.DataFrame:
     NaN, and so is the skill without a reference.
 
     Args:
-        scored: issued forecasts with an outcome, of all recipes; see `follow_up`.
+        sums: of `report_sums`, in any order of the dates.
     """
-    ahead = report_ahead(scored) if len(scored) else np.empty(0)
-    if not (ahead == 1).any():
-        return pd.DataFrame(columns=_TABLE)
-    known = scored.assign(ahead=ahead, loss=crps(scored))[~np.isnan(ahead)]
-    issued = set(known.loc[~known["calibrated"], "recipe"])
-    reference = next((name for name in REFERENCES if name in issued), "")
+    if not (sums["ahead"] == 1).any():
+        return _no_table()
+    sums = sums.sort_values("made_on", kind="stable")
+    reference = next((name for name in REFERENCES if sums[f"both_{name}"].sum() > 0), "")
     rows = []
-    for published in sorted(known.loc[known["calibrated"], "recipe"].unique()):
-        own = of_recipe(known, str(published), calibrated=True)
-        beside = of_recipe(known, reference, calibrated=False)
-        for step in sorted(beside["step"].unique() if len(beside) else own["step"].unique()):
-            of_step = own[own["step"] == step]
-            others = beside[beside["step"] == step]
-            for flag in (1.0, 0.0):
-                group = of_step[of_step["ahead"] == flag]
-                scores = _scores(group, others) if len(group) >= MIN_FORECASTS else {}
-                about = {"published": published, "step": int(step), "ahead": bool(flag)}
-                rows.append({**about, "forecasts": len(group), "reference": reference, **scores})
+    for (published, step), of_step in sums.groupby(["published", "step"], sort=True):
+        if reference and not of_step[f"both_{reference}"].sum():
+            continue
+        for flag in (1.0, 0.0):
+            group = of_step[of_step["ahead"] == flag]
+            count = int(group["forecasts"].sum())
+            scores = _scores(group, reference) if count >= MIN_FORECASTS else {}
+            about = {"published": published, "step": int(step), "ahead": bool(flag)}
+            rows.append({**about, "forecasts": count, "reference": reference, **scores})
     return pd.DataFrame(rows, columns=_TABLE)
 
 
-def _scores(own: pd.DataFrame, beside: pd.DataFrame) -> dict[str, float]:
-    keys: Sequence[str] = ["ticker", "made_on"]
-    both = own.merge(beside[[*keys, "loss"]], on=keys, how="inner", suffixes=("", "_beside"))
+def no_report_sums() -> pd.DataFrame:
+    """Return sums of nothing."""
+    return pd.DataFrame(columns=[*_GROUPS, *_SUMS])
+
+
+def _no_table() -> pd.DataFrame:
+    return pd.DataFrame(columns=_TABLE)
+
+
+def _scores(sums: pd.DataFrame, reference: str) -> dict[str, float]:
+    total = sums[["forecasts", *_SHARES]].sum()
     skill = np.nan
-    if len(both) >= MIN_FORECASTS:
-        units = both[["loss", "loss_beside"]].div(both["unit"], axis=0)
-        by_date = units.groupby(both["made_on"]).mean().mean()
-        skill = float(1 - by_date["loss"] / by_date["loss_beside"])
-    shares = [float(covered(own, share).mean()) for share in COVERAGES]
-    crps_mean = float(own.groupby("made_on")["loss"].mean().mean())
-    return {"crps": crps_mean, "skill": skill, **dict(zip(_SHARES, shares, strict=True))}
+    if reference and sums[f"both_{reference}"].sum() >= MIN_FORECASTS:
+        both = sums[sums[f"both_{reference}"] > 0]
+        units = both[[f"ours_{reference}", f"beside_{reference}"]].div(
+            both[f"both_{reference}"], axis=0
+        )
+        ours, beside = units.mean()
+        skill = float(1 - ours / beside)
+    crps_mean = float((sums["crps"] / sums["forecasts"]).mean())
+    shares = {name: float(total[name] / total["forecasts"]) for name in _SHARES}
+    return {"crps": crps_mean, "skill": skill, **shares}

@@ -71,6 +71,24 @@ def realise(forecast: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else forecast.assign(realised=np.nan)
 
 
+def outcomes_of(rows: pd.DataFrame, bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return `realised` and `unit` of the forecasts of one ticker, each (N,); see `realise`.
+
+    NaN where there is no outcome. It reads the sessions that are asked for alone.
+    """
+    made_on, target_on = (pd.DatetimeIndex(rows[name]) for name in ("made_on", "target_on"))
+    step = rows["step"].to_numpy(int)
+    at = bars.index.get_indexer(made_on)
+    end = np.minimum(at + step, len(bars) - 1)
+    realised, unit = np.full((2, len(rows)), np.nan)
+    came = (at >= 0) & (end == at + step) & (bars.index[end] == target_on)
+    if came.any():
+        level = log_returns(bars).fillna(0.0).cumsum().to_numpy()
+        realised[came] = level[end[came]] - level[at[came]]
+        unit[came] = loss_unit(bars, int(step.max()))[at[came], step[came] - 1]
+    return realised, unit
+
+
 def loss_unit(bars: pd.DataFrame, horizon: int) -> np.ndarray:
     """Return the volatility that losses are divided by, (T, H), a log return above 0.
 

@@ -8,6 +8,7 @@ sequence is of means over batches of twenty sessions, which depend on each other
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,17 +77,34 @@ def coverage_evidence(scored: pd.DataFrame) -> Evidence:
     Source: Waudby-Smith, Ramdas (2024), Estimating means of bounded random variables by
         betting; Ville (1939) for the bound.
     """
-    by_date = scored["made_on"]
-    if not len(scored):
+    by_date = scored["made_on"].to_numpy()
+    outside = {
+        share: pd.Series(~covered(scored, share), index=by_date, dtype=float)
+        .groupby(level=0)
+        .mean()
+        .to_numpy()
+        for share in COVERAGES
+    }
+    return evidence_against(outside, np.unique(by_date))
+
+
+def evidence_against(outside: Mapping[float, np.ndarray], dates: np.ndarray) -> Evidence:
+    """Return the evidence against intervals from the share of outcomes that missed them.
+
+    See `coverage_evidence`.
+
+    Args:
+        outside: by coverage, the share of tickers on each date.
+        dates: ascending.
+    """
+    if not len(dates):
         return Evidence(1.0, 1.0, None)
     wealth = []
-    for share in COVERAGES:
-        outside = pd.Series(~covered(scored, share), index=by_date.to_numpy(), dtype=float)
-        excess = outside.groupby(level=0).mean() - (1 - share)
+    for share, missed in outside.items():
+        excess = missed - (1 - share)
         for bet in _BETS:
             largest = 1 / (1 - share) if bet > 0 else 1 / share
-            wealth.append(np.log1p(bet * largest * excess.to_numpy()).cumsum())
-    dates = np.unique(by_date.to_numpy())
+            wealth.append(np.log1p(bet * largest * excess).cumsum())
     value = np.exp(np.clip(np.array(wealth), -700, 700)).mean(axis=0)
     above = np.flatnonzero(value >= ALARM)
     alarmed = pd.Timestamp(dates[above[0]]) if len(above) else None

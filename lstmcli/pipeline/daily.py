@@ -14,7 +14,7 @@ from lstmcli.errors import LstmError, NoDataError, SourceError, TooYoungError, s
 from lstmcli.pipeline.announcement_fetch import fetch_announcements
 from lstmcli.pipeline.announcements import Announcements
 from lstmcli.pipeline.beside import keep_fits
-from lstmcli.pipeline.day import TOO_YOUNG, Day, TickerDay, entry_of, write_day
+from lstmcli.pipeline.day import TOO_YOUNG, Day, TickerDay, write_day
 from lstmcli.pipeline.evening import Evening, OnStep
 from lstmcli.pipeline.fetch import fetch_each, series_behind
 from lstmcli.pipeline.fetch_plan import Progress, plan_fetch
@@ -25,10 +25,10 @@ from lstmcli.pipeline.issue import BESIDE, issue
 from lstmcli.pipeline.predict import Prediction, predict
 from lstmcli.pipeline.report import write_report
 from lstmcli.pipeline.retraining import retrain
-from lstmcli.pipeline.score import Live, score
+from lstmcli.pipeline.score import Live, score_all
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult
-from lstmcli.sessions import settled_session
+from lstmcli.sessions import settled_by_calendar, settled_session
 from lstmcli.sources import SampleSource
 from lstmcli.store.files import check_ticker
 
@@ -179,6 +179,12 @@ def _is_for_shipped_run(session: Session, ticker_day: TickerDay) -> bool:
 
 def _is_fresh(evening: Evening, ticker_day: TickerDay) -> bool:
     """Return whether the last settled session is stored; sets `session` and `error`."""
+    known = evening.workspace.bars.meta_of_unchanged(ticker_day.ticker)
+    if known is not None:
+        settled = settled_by_calendar(known.calendar, evening.day.at)
+        if settled is not None and known.last_session == settled.date():
+            ticker_day.session = settled
+            return True
     try:
         settled, meta = evening.session.settled(ticker_day.ticker)
     except LstmError as error:
@@ -270,7 +276,7 @@ def _wait_for_bars(evening: Evening, ticker_day: TickerDay, error: TooYoungError
 
 def _recall(evening: Evening, ticker_day: TickerDay) -> None:
     """Take the numbers of a forecast that an earlier run of this evening has issued."""
-    known = entry_of(evening.last, ticker_day.ticker)
+    known = evening.entry_of(ticker_day.ticker)
     session, run = ticker_day.session, ticker_day.run
     if session is None or run is None:
         return
@@ -337,7 +343,7 @@ def _score(evening: Evening) -> Live | None:
         return None
     evening.on_step("scoring …")
     try:
-        live = score(evening.session)
+        live = score_all(evening.session, keep=True)
     except NoDataError:
         return None
     except LstmError as error:

@@ -169,12 +169,6 @@ def _error_fields(error: LstmError | None) -> dict[str, Any]:
     }
 
 
-def entry_of(answer: Mapping[str, Any], ticker: str) -> Mapping[str, Any]:
-    """Return what `Day.as_dict` says of a ticker; nothing where it says nothing."""
-    entries = answer.get("tickers") or []
-    return next((entry for entry in entries if entry.get("ticker") == ticker), {})
-
-
 def write_day(workspace: Workspace, answer: dict[str, Any]) -> None:
     """Keep what `lstm daily` did as that of the last one.
 

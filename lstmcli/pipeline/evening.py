@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError
@@ -13,7 +15,6 @@ from lstmcli.pipeline.day import (
     Day,
     Outcome,
     TickerDay,
-    entry_of,
     last_day,
 )
 from lstmcli.pipeline.session import Session
@@ -37,10 +38,16 @@ class Evening:
         self.day = Day(clock.now(), [TickerDay(ticker) for ticker in tickers])
         self.last = last_day(self.workspace) or {}
         self.news = False
+        self._entries = {entry.get("ticker"): entry for entry in self.last.get("tickers") or []}
+        self._issued: dict[tuple[str, pd.Timestamp, str], bool] = {}
 
     def ready(self) -> list[TickerDay]:
         """Return the tickers that nothing has stopped yet."""
         return [day for day in self.day.tickers if day.error is None and day.note is None]
+
+    def entry_of(self, ticker: str) -> Mapping[str, Any]:
+        """Return what the run before wrote about a ticker; nothing where it wrote nothing."""
+        return self._entries.get(ticker, {})
 
     def log(
         self, step: str, status: str, ticker_day: TickerDay | None = None, **details: Any
@@ -77,7 +84,7 @@ class Evening:
         The log gets its reason once for each session.
         """
         ticker_day.outcome, ticker_day.note, ticker_day.hint = outcome, note, hint
-        known = entry_of(self.last, ticker_day.ticker)
+        known = self.entry_of(ticker_day.ticker)
         stamp = ticker_day.session and f"{ticker_day.session:%Y-%m-%d}"
         if (known.get("note"), known.get("session")) != (note, stamp):
             self.log("run", "waiting", ticker_day, message=f"{note} Next: {hint}.")
@@ -96,6 +103,18 @@ class Evening:
         Raises:
             DataError: the ledger is damaged.
         """
-        if ticker_day.session is None or ticker_day.run is None:
+        forecast = _forecast_of(ticker_day)
+        if forecast is None:
             return False
-        return self.workspace.ledger.has(ticker_day.ticker, ticker_day.session, ticker_day.run)
+        if forecast not in self._issued:
+            # Of all tickers at once: to open the ledger takes as long as to ask it.
+            asked = {*filter(None, map(_forecast_of, self.day.tickers))} - self._issued.keys()
+            found = self.workspace.ledger.has_each(asked)
+            self._issued |= {each: each in found for each in asked}
+        return self._issued[forecast]
+
+
+def _forecast_of(ticker_day: TickerDay) -> tuple[str, pd.Timestamp, str] | None:
+    if ticker_day.session is None or ticker_day.run is None:
+        return None
+    return ticker_day.ticker, ticker_day.session, ticker_day.run

@@ -46,7 +46,7 @@ def find_run(session: Session, run: str | None, ticker: str) -> Manifest:
     try:
         manifest = session.manifest(run) if run else session.latest([ticker])
     except NoDataError:
-        session.bars(ticker)  # a ticker without bars has to be fetched first: its error says so
+        session.workspace.bars.check_stored(ticker)  # else it has to be fetched first
         if run:
             raise
         return session.manifest(PRETRAINED)

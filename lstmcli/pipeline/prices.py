@@ -111,10 +111,11 @@ def in_prices(forecast: pd.DataFrame, bases: Mapping[str, PriceBasis]) -> pd.Dat
         float,
     )
     levels = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
-    total = np.exp(forecast[levels]).mul(forecast["last_close"], axis=0)
-    prices = total.sub(declared, axis=0).clip(lower=0)
+    close = forecast["last_close"].to_numpy(float)
+    total = np.exp(forecast[levels].to_numpy(float)) * close[:, None]
+    prices = np.maximum(total - declared[:, None], 0.0)
     return forecast.assign(
-        **{name: prices[name] for name in levels},
+        **dict(zip(levels, prices.T, strict=True)),
         prices=[bases[str(ticker)].kind for ticker in forecast["ticker"]],
         declared=declared,
         p_up=chance_of_rise(forecast),

@@ -7,25 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli import charts, clock
-from lstmcli.errors import LstmError, NoDataError
+from lstmcli.errors import ConfigError, LstmError, NoDataError
 from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG, last_day
 from lstmcli.pipeline.plot import check_folder
 from lstmcli.pipeline.predict import Failure, Prediction, predict
 from lstmcli.pipeline.report_record import record_of
-from lstmcli.pipeline.report_sections import error_sentence, section_of
-from lstmcli.pipeline.score import Live, score
+from lstmcli.pipeline.report_sections import error_sentence, section_of, sentence_of_one
+from lstmcli.pipeline.report_universe import lines_of, write_pages
+from lstmcli.pipeline.score import Live, score, score_all
 from lstmcli.pipeline.session import Session
 from lstmcli.report.page import Page, Section, render
+from lstmcli.report.universe import Line, Universe, render_universe
 from lstmcli.store import Workspace
-from lstmcli.store.files import file_name
+from lstmcli.store.files import check_ticker
 from lstmcli.version import __version__
 
 MAX_IN_ONE_PAGE = 30
 """Tickers with their charts in one page, about 3 MB; more get a page each beside an index."""
 
-
-_NEXT_REPORT = 4
-"""Where the next report stands in a row of the overview; left out where none is known."""
+_MADE_ON, _NEXT_REPORT = 3, 4
+"""Where these stand in a row of the overview. The report is left out where none is known."""
 
 
 def report_now(session: Session, *, output: Path | None = None) -> tuple[Path, list[Failure]]:
@@ -60,12 +61,48 @@ def report_now(session: Session, *, output: Path | None = None) -> tuple[Path, l
     return path, failures
 
 
+def report_on(
+    session: Session, tickers: Sequence[str], *, output: Path | None = None
+) -> tuple[Path, list[Failure]]:
+    """Write a page of some tickers with their charts; the page of all of them stays.
+
+    Returns:
+        The page, and the tickers that could not be forecast.
+
+    Raises:
+        ConfigError: the folder of `output` does not exist, or there are too many tickers.
+        DataError: the ledger is damaged.
+        DiskError: no space, or not writable; the page that was there remains.
+    """
+    if output is not None:
+        check_folder(output)
+    tickers = list(dict.fromkeys(map(check_ticker, tickers)))
+    if len(tickers) > MAX_IN_ONE_PAGE:
+        raise ConfigError(
+            f"Expected at most {MAX_IN_ONE_PAGE} tickers in a page. Received: {len(tickers)}.",
+            hint="lstm report, which has a page for each",
+        )
+    ledger, day = session.workspace.ledger, last_day(session.workspace) or {}
+    issued = [ticker for ticker in tickers if ledger.knows(ticker)]
+    left = [ticker for ticker in tickers if ticker not in issued]
+    live = score(session, issued) if issued else None
+    predictions, failures = predict(session, left) if left else ([], [])
+    outcomes = {of["ticker"]: of for of in day.get("tickers", []) if of["ticker"] in tickers}
+    for failure in failures:
+        outcomes[failure.ticker] = {"outcome": "failed", "error": str(failure.error)}
+    made = {prediction.ticker: prediction for prediction in predictions}
+    content = _watch_list(session, None, live, tickers, outcomes, made)
+    path = output or session.workspace.named_report
+    session.workspace.write(path, content.encode())
+    return path, failures
+
+
 def _record(session: Session) -> Live | None:
     """Return the record of what was issued; None where nothing was."""
     if not session.workspace.ledger.exists():
         return None
     try:
-        return score(session)
+        return score_all(session)
     except NoDataError:
         return None
 
@@ -89,67 +126,133 @@ def write_report(
     Raises:
         DiskError: no space, or not writable; the page that was there remains.
     """
-    workspace = session.workspace
-    path = output or workspace.report
-    folder = workspace.pages if output is None else output.with_suffix("")
+    path = output or session.workspace.report
+    folder = session.workspace.pages if output is None else output.with_suffix("")
     outcomes = {outcome["ticker"]: outcome for outcome in (day or {}).get("tickers", [])}
     outcomes |= {
         ticker: {"outcome": "failed", "error": error} for ticker, error in (failed or {}).items()
     }
-    known = live.tickers if live else ()
     made = unissued or {}
-    sections = []
-    for ticker in dict.fromkeys([*outcomes, *known, *made]):
-        own = live.only(ticker) if live and ticker in known else None
-        sections.append(section_of(session, ticker, own, outcomes.get(ticker), made.get(ticker)))
-    if not any(section.line[_NEXT_REPORT] for section in sections):
-        for section in sections:
-            section.line = section.line[:_NEXT_REPORT] + section.line[_NEXT_REPORT + 1 :]
-    # What needs a look comes first.
-    sections.sort(key=lambda of: (not of.failed, not of.stale, of.ticker))
-    page = _page(workspace, day, live, sections)
-    if len(sections) > MAX_IN_ONE_PAGE:
-        for section in sections:
-            name = f"{file_name(section.ticker)}.html"
-            single = _page(workspace, day, None, [section], back=f"../{path.name}")
-            workspace.write(folder / name, render(single).encode())
-            section.link = f"{folder.name}/{name.replace('%', '%25')}"
-    workspace.write(path, render(page).encode())
+    tickers = list(dict.fromkeys([*outcomes, *(live.tickers if live else ()), *made]))
+    if len(tickers) > MAX_IN_ONE_PAGE:
+        lines = lines_of(session, tickers, live, outcomes, made)
+        content = _universe(session.workspace, day, live, lines, folder, back=f"../{path.name}")
+    else:
+        # Charts of a few tickers show their forecasts one by one.
+        rows = score(session) if live else None
+        content = _watch_list(session, day, rows, tickers, outcomes, made)
+    session.workspace.write(path, content.encode())
     return path
 
 
-def _page(
+def _watch_list(
+    session: Session,
+    day: Mapping[str, Any] | None,
+    live: Live | None,
+    tickers: Sequence[str],
+    outcomes: Mapping[str, Mapping[str, Any]],
+    made: Mapping[str, Prediction],
+) -> str:
+    """Return one page with the charts of every ticker."""
+    known = live.tickers if live else ()
+    sections = []
+    for ticker in tickers:
+        own = live.only(ticker) if live and ticker in known else None
+        sections.append(section_of(session, ticker, own, outcomes.get(ticker), made.get(ticker)))
+    _leave_out_reports(sections)
+    # What needs a look comes first.
+    sections.sort(key=lambda of: (not of.failed, not of.stale, of.ticker))
+    several = len(sections) > 1
+    remarks, tables = record_of(live) if live and several else ([], [])
+    names = [section.ticker for section in sections]
+    failures = _failures(day)
+    return render(
+        Page(
+            title=_title(names),
+            made=_made(),
+            sentence=_sentence(sections, failures),
+            overview_head=_overview_head(sections),
+            sections=sections,
+            colours=charts.SCHEMES,
+            failures=failures,
+            tables=tables,
+            remarks=remarks,
+            facts=_facts(session.workspace),
+        )
+    )
+
+
+def _universe(
     workspace: Workspace,
     day: Mapping[str, Any] | None,
     live: Live | None,
-    sections: list[Section],
+    lines: Sequence[Line],
+    folder: Path,
     *,
-    back: str | None = None,
-) -> Page:
-    made = clock.now()
-    failures = [] if back else [error_sentence(error) for error in (day or {}).get("errors", [])]
-    facts = [("made by", f"lstm {__version__}, {made:%Y-%m-%d %H:%M} UTC")]
+    back: str,
+) -> str:
+    """Write a page for each ticker, and return the index of them."""
+    sections = [line.section for line in lines]
+    _leave_out_reports(sections)
+    head = _overview_head(sections)
+    dates = [section.line[_MADE_ON] for section in sections if section.line[_MADE_ON]]
+    usual = max(set(dates), key=dates.count) if dates else ""
+    write_pages(workspace, lines, folder, back=back, made_by=f"lstm {__version__}")
+    for section in sections:
+        _tell_made_on(section, usual)
+    failures = _failures(day)
+    remarks, tables = record_of(live) if live else ([], [])
+    return render_universe(
+        Universe(
+            title=_title([section.ticker for section in sections]),
+            made=_made() + (f", from the closes of {usual}" if usual else ""),
+            sentence=_sentence(sections, failures),
+            overview_head=head[:_MADE_ON] + head[_MADE_ON + 1 :],
+            lines=lines,
+            colours=charts.SCHEMES,
+            failures=failures,
+            tables=tables,
+            remarks=remarks,
+            facts=_facts(workspace),
+        )
+    )
+
+
+def _tell_made_on(section: Section, usual: str) -> None:
+    """Leave out the day of a forecast where it is that of the others, else tell it with today."""
+    *before, today = section.line
+    made_on = before.pop(_MADE_ON)
+    apart = bool(made_on) and made_on != usual
+    section.line = (*before, f"{today}, made on {made_on}" if apart else today)
+
+
+def _leave_out_reports(sections: Sequence[Section]) -> None:
+    """Leave the next report out of the overview where none is known."""
+    if not any(section.line[_NEXT_REPORT] for section in sections):
+        for section in sections:
+            section.line = section.line[:_NEXT_REPORT] + section.line[_NEXT_REPORT + 1 :]
+
+
+def _failures(day: Mapping[str, Any] | None) -> list[str]:
+    return [error_sentence(error) for error in (day or {}).get("errors", [])]
+
+
+def _title(names: Sequence[str]) -> str:
+    return f"Forecast of {names[0]}" if len(names) == 1 else f"Forecasts of {len(names)} tickers"
+
+
+def _made() -> str:
+    return f"Made {clock.now():%A %d %B %Y, %H:%M} UTC"
+
+
+def _facts(workspace: Workspace) -> list[tuple[str, str]]:
+    facts = [("made by", f"lstm {__version__}, {clock.now():%Y-%m-%d %H:%M} UTC")]
     try:
         if workspace.ledger.exists():
             facts.append(("ledger head", workspace.ledger.head()))
     except LstmError as error:
         facts.append(("ledger", str(error)))
-    remarks, tables = ([], []) if live is None else record_of(live)
-    names = [section.ticker for section in sections]
-    title = f"Forecast of {names[0]}" if len(names) == 1 else f"Forecasts of {len(names)} tickers"
-    return Page(
-        title=title,
-        made=f"Made {made:%A %d %B %Y, %H:%M} UTC",
-        sentence=_sentence(sections, failures),
-        overview_head=_overview_head(sections),
-        sections=sections,
-        colours=charts.SCHEMES,
-        failures=failures,
-        tables=tables if len(names) > 1 else [],
-        remarks=remarks if len(names) > 1 else [],
-        facts=facts,
-        back=back,
-    )
+    return facts
 
 
 def _overview_head(sections: Sequence[Section]) -> tuple[str, ...]:
@@ -171,20 +274,6 @@ def _overview_head(sections: Sequence[Section]) -> tuple[str, ...]:
     return head if dated else head[:_NEXT_REPORT] + head[_NEXT_REPORT + 1 :]
 
 
-def _sentence_of_one(section: Section) -> str:
-    if section.failed:
-        return "Today's forecast failed."
-    if section.stale:
-        return "The forecast is stale."
-    if section.line[-1] == NOT_TRAINED:
-        return "No run knows it yet."
-    if section.line[-1] == TOO_YOUNG:
-        return "It has too few sessions yet."
-    if section.line[-1] == LEFT_OUT:
-        return "Its sample data has ended."
-    return "The forecast is up to date."
-
-
 def _sentence(sections: list[Section], failures: list[str]) -> str:
     """Return the first sentence of the page: how many forecasts are up to date."""
     failed = [section.ticker for section in sections if section.failed]
@@ -194,7 +283,7 @@ def _sentence(sections: list[Section], failures: list[str]) -> str:
     ended = [section.ticker for section in sections if section.line[-1] == LEFT_OUT]
     fresh = len(sections) - len(failed) - len(stale) - len(waiting) - len(young) - len(ended)
     if len(sections) == 1 and not failures:
-        return _sentence_of_one(sections[0])
+        return sentence_of_one(sections[0])
     parts = [f"{fresh} of {len(sections) - len(ended)} forecasts are up to date"]
     for what, tickers in (
         ("failed today", failed),

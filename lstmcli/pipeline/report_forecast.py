@@ -65,16 +65,19 @@ def of_prediction(prediction: Prediction) -> Shown:
     )
 
 
-def last_issued(live: Live) -> pd.DataFrame:
-    """Return the rows of the newest published forecast of a ticker, by step."""
-    published = live.rows[live.rows["calibrated"]]
-    newest = published[published["made_on"] == published["made_on"].max()]
-    return newest[newest["run"] == newest["run"].iloc[-1]].sort_values("step")
+def last_issued(live: Live) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the newest published forecast of a ticker, and those beside it."""
+    rows = live.rows
+    published = rows[rows["calibrated"]]
+    newest = rows[rows["made_on"] == published["made_on"].max()]
+    newest = newest[newest["run"] == newest.loc[newest["calibrated"], "run"].iloc[-1]]
+    beside = ~newest["calibrated"]
+    return newest[~beside].sort_values("step"), newest[beside]
 
 
 def of_ledger(
     last: pd.DataFrame,
-    live: Live,
+    beside: pd.DataFrame,
     *,
     basis: PriceBasis,
     bars: pd.DataFrame | None,
@@ -84,12 +87,9 @@ def of_ledger(
     """Return the newest issued forecast of a ticker.
 
     Args:
-        last: what `last_issued` returns.
+        last, beside: what `last_issued` returns.
     """
     ticker, run = str(last["ticker"].iloc[0]), str(last["run"].iloc[0])
-    beside = live.rows[
-        (live.rows["run"] == run) & (live.rows["made_on"] == last["made_on"].iloc[0])
-    ]
     hardest = of_recipe(beside, hardest_baseline(verdict) or "ewma", calibrated=False)
     bases = {ticker: basis}
     return Shown(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from lstmcli.charts import Theme
 from lstmcli.digits import five_digits
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
+from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG
 from lstmcli.pipeline.next_report import reports_of_issued
 from lstmcli.pipeline.notes import notes_on
 from lstmcli.pipeline.plot_forecast import forecast_figure
@@ -43,6 +45,21 @@ _UNISSUED = (
 )
 
 
+@dataclass(frozen=True)
+class Issued:
+    """The last issued forecast of a ticker, as the ledger keeps it.
+
+    Attributes:
+        rows: the published ones, by step.
+        beside: those of other recipes from the same origin; none where no chart shows them.
+        coverage: how many of its ranges held what came, for the overview.
+    """
+
+    rows: pd.DataFrame
+    beside: pd.DataFrame
+    coverage: str
+
+
 def section_of(
     session: Session,
     ticker: str,
@@ -53,12 +70,35 @@ def section_of(
     """Return the part of the page about one ticker, its charts drawn.
 
     Args:
-        live: the record of this ticker; None where none of its forecasts was issued.
+        live: the record of this ticker, row by row; None where nothing of it was issued.
         outcome: what `lstm daily` did for it, as in `Day.as_dict`.
         prediction: what is shown where none was issued.
 
     Raises:
         DiskError: a chart cannot be written.
+    """
+    issued = None
+    if live is not None and len(live.rows):
+        issued = Issued(*last_issued(live), _live_coverage(live))
+    section, shown = section_without_charts(session, ticker, issued, outcome, prediction)
+    if shown is not None:
+        if shown.bars is not None and shown.held and shown.made_on in shown.bars.index:
+            _add_chart(session, section, shown)
+        if issued is not None and live is not None:
+            add_outcomes(section, live, hardest_baseline(shown.verdict))
+    return section
+
+
+def section_without_charts(
+    session: Session,
+    ticker: str,
+    issued: Issued | None,
+    outcome: Mapping[str, Any] | None,
+    prediction: Prediction | None = None,
+) -> tuple[Section, Shown | None]:
+    """Return the forecast of a ticker in words and numbers, and what it was taken from.
+
+    The second is None where there is no forecast to show. See `section_of`.
     """
     # The ticker is the heading above.
     failed = None
@@ -72,11 +112,11 @@ def section_of(
         _add_bars(section, bars, meta)
     except LstmError as error:
         section.failed = section.failed or str(error)
-    issued = live is not None and len(live.rows) > 0
-    if issued and outcome and outcome.get("note"):
-        section.facts.append(("forecast", error_sentence({**outcome, "error": outcome["note"]})))
-    if issued and live is not None:
-        shown = _issued(session, section, live, bars, meta)
+    if issued is not None:
+        if outcome and outcome.get("note"):
+            note = error_sentence({**outcome, "error": outcome["note"]})
+            section.facts.append(("forecast", note))
+        shown = _shown(session, section, issued, bars, meta)
     elif prediction is not None:
         shown = of_prediction(prediction)
         section.unissued = _UNISSUED
@@ -84,19 +124,14 @@ def section_of(
     else:
         if outcome and outcome.get("note"):
             section.unissued = _with_next_step(outcome["note"], outcome.get("hint"))
-        return section
+        return section, None
     if bars is not None and meta is not None:
         _check_age(section, shown, bars, meta)
-    coverage = _live_coverage(live) if issued and live is not None else "not issued"
     if not section.failed:
         today = "stale" if section.stale else today or "up to date"
-    _add_forecast(section, shown, meta, coverage, today)
+    _add_forecast(section, shown, meta, issued.coverage if issued else "not issued", today)
     _add_run(session, section, shown, meta)
-    if shown.bars is not None and shown.held and shown.made_on in shown.bars.index:
-        _add_chart(session, section, shown)
-    if issued and live is not None:
-        add_outcomes(section, live, hardest_baseline(shown.verdict))
-    return section
+    return section, shown
 
 
 def _add_bars(section: Section, bars: pd.DataFrame, meta: BarsMeta) -> None:
@@ -109,15 +144,15 @@ def _add_bars(section: Section, bars: pd.DataFrame, meta: BarsMeta) -> None:
     section.facts += [("no trade since", str(resting))] if resting else []
 
 
-def _issued(
+def _shown(
     session: Session,
     section: Section,
-    live: Live,
+    issued: Issued,
     bars: pd.DataFrame | None,
     meta: BarsMeta | None,
 ) -> Shown:
-    """Return the last issued forecast of a ticker."""
-    last, ticker = last_issued(live), section.ticker
+    """Return the last issued forecast of a ticker in prices, and what was known to it."""
+    last, ticker = issued.rows, section.ticker
     made_on = pd.Timestamp(last["made_on"].iloc[0])
     # The bars that the forecast could read.
     read = readable(bars.loc[:made_on], meta.calendar) if bars is not None and meta else None
@@ -131,7 +166,7 @@ def _issued(
         section.failed = section.failed or str(error)
     manifest = _manifest(session, str(last["run"].iloc[0]))
     verdict = manifest.verdict if manifest else None
-    return of_ledger(last, live, basis=basis, bars=read, verdict=verdict, reports=reports)
+    return of_ledger(last, issued.beside, basis=basis, bars=read, verdict=verdict, reports=reports)
 
 
 def _check_age(section: Section, shown: Shown, bars: pd.DataFrame, meta: BarsMeta) -> None:
@@ -263,8 +298,9 @@ def _reach(row: pd.Series, close: float) -> str:
 def _steps(prices: pd.DataFrame, caption: str) -> Table:
     rows = []
     horizon = int(prices["step"].max())
+    by_step = {row["step"]: row for row in prices.to_dict("records")}
     for step in sorted({*judged_steps(horizon), horizon}):
-        row = prices[prices["step"] == step].iloc[0]
+        row = by_step[step]
         cones = [
             f"{five_digits(row[f'lo{c}'])} – {five_digits(row[f'hi{c}'])}" for c in (50, 80, 95)
         ]
@@ -294,6 +330,21 @@ def _live_coverage(live: Live) -> str:
 def error_sentence(error: Mapping[str, Any]) -> str:
     """Return an error of `Day.as_dict` and its next step."""
     return _with_next_step(str(error.get("error")), error.get("hint"))
+
+
+def sentence_of_one(section: Section) -> str:
+    """Return the first sentence of a page of one ticker."""
+    if section.failed:
+        return "Today's forecast failed."
+    if section.stale:
+        return "The forecast is stale."
+    if section.line[-1] == NOT_TRAINED:
+        return "No run knows it yet."
+    if section.line[-1] == TOO_YOUNG:
+        return "It has too few sessions yet."
+    if section.line[-1] == LEFT_OUT:
+        return "Its sample data has ended."
+    return "The forecast is up to date."
 
 
 def _with_next_step(text: str, hint: str | None) -> str:

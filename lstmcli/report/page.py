@@ -95,7 +95,7 @@ class Page:
 def render(page: Page) -> str:
     """Return the page as HTML."""
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             page=page,
@@ -106,7 +106,8 @@ def render(page: Page) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return what renders the templates of this package; all text is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(

@@ -42,11 +42,21 @@ def _reports_ahead(day: Mapping[str, Any]) -> str:
     return reports_ahead(shown, today + WEEK, today=today)
 
 
-def summary_table(day: Mapping[str, Any]) -> str:
-    """Return a line for each ticker: the session, what was done, and its next step in prices."""
-    rows = [_HEAD, *map(_row, day["tickers"])]
+def summary_table(day: Mapping[str, Any], *, lines: int | None = None) -> str:
+    """Return a line for each ticker: the session, what was done, and its next step in prices.
+
+    Args:
+        lines: at most so many, what has no forecast first, and how many are left out.
+    """
+    entries = day["tickers"]
+    shown, left = entries, 0
+    if lines is not None and len(entries) > lines:
+        shown = sorted(entries, key=lambda entry: entry["median"] is not None)[: lines - 1]
+        left = len(entries) - len(shown)
+    rows = [_HEAD, *map(_row, shown)]
     widths = [max(len(row[n]) for row in rows) for n in range(len(_HEAD))]
-    return "".join(f"{_line(row, widths)}\n" for row in rows)
+    table = "".join(f"{_line(row, widths)}\n" for row in rows)
+    return table + (f"… and {left:,} more: --summary FILE has all\n" if left else "")
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -56,12 +56,13 @@ def notes_by_ticker(notes: Iterable[tuple[str, str]]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for ticker, note in notes:
         groups.setdefault(note, []).append(ticker)
-    return [f"{_some(tickers)}: {note}" for note, tickers in groups.items()]
+    return [f"{some(tickers)}: {note}" for note, tickers in groups.items()]
 
 
-def _some(tickers: Sequence[str]) -> str:
+def some(tickers: Sequence[str], comma: str = ", ") -> str:
+    """Return the first tickers of many, and how many more there are."""
     more = f" and {len(tickers) - NAMED} more" if len(tickers) > NAMED else ""
-    return f"{', '.join(tickers[:NAMED])}{more}"
+    return f"{comma.join(tickers[:NAMED])}{more}"
 
 
 def note_on_seen(made_on: str, fit_end: str) -> str:

@@ -16,6 +16,7 @@ from lstmcli.store.ledger import NAME as LEDGER
 from lstmcli.store.ledger import Ledger
 from lstmcli.store.locks import hold
 from lstmcli.store.log import RunLog
+from lstmcli.store.record import RecordStore
 from lstmcli.store.runs import RunStore
 
 LOCK_PATIENCE = 10.0
@@ -43,12 +44,14 @@ class Workspace:
         self.log = RunLog(root / "log")
         self.cron_log = root / "cron.log"
         self.report = root / "report.html"
+        self.named_report = root / "named.html"
         self.pages = root / "report"
         self.state = root / "state"
         self.fits = FitStore(self.state / "garch.json")
         self.last_day = root / "daily.json"
         self.cache = root / ".cache"
         self.asked = self.cache / "announcements.json"
+        self.record = RecordStore(self.cache / "record")
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the workspace.

@@ -116,10 +116,7 @@ class BarsStore:
             DataError: the file is damaged, or a newer version wrote it.
         """
         path = self._path(ticker)
-        missing = NoDataError(
-            f"There are no bars of {ticker} in {self.folder}.", hint=self.fetch_command(ticker)
-        )
-        content = read_content(path, missing)
+        content = read_content(path, self._absent(ticker))
         bars, meta = _decode(content, path, ticker, fetch=self.fetch_command(ticker))
         self._keep_in_step(meta)
         return bars, meta
@@ -130,6 +127,27 @@ class BarsStore:
             return BarsMeta.model_validate_json(self._path(ticker, ".json").read_bytes())
         except (OSError, ValidationError):
             return None
+
+    def meta_of_unchanged(self, ticker: str) -> BarsMeta | None:
+        """Return the readable copy of the metadata, if the bars were not written after it.
+
+        It tells of bars that nobody has to decode. None: they have to be read.
+        """
+        try:
+            copy, bars = self._path(ticker, ".json").stat(), self._path(ticker).stat()
+        except OSError:
+            return None
+        meta = self.sidecar(ticker) if copy.st_mtime_ns >= bars.st_mtime_ns else None
+        return meta if meta is not None and meta.ticker == ticker else None
+
+    def check_stored(self, ticker: str) -> None:
+        """Check that there are bars of a ticker, whatever they hold.
+
+        Raises:
+            NoDataError: the ticker was never fetched.
+        """
+        if not self._path(ticker).exists():
+            raise self._absent(ticker)
 
     def write(self, bars: pd.DataFrame, meta: BarsMeta) -> None:
         """Replace the bars of `meta.ticker` in one step.
@@ -149,6 +167,11 @@ class BarsStore:
         # The bars first: a readable copy that a crash left behind is of no use to anybody.
         delete(self._path(ticker))
         delete(self._path(ticker, ".json"))
+
+    def _absent(self, ticker: str) -> NoDataError:
+        return NoDataError(
+            f"There are no bars of {ticker} in {self.folder}.", hint=self.fetch_command(ticker)
+        )
 
     def _keep_in_step(self, meta: BarsMeta) -> None:
         path, content = self._path(meta.ticker, ".json"), _readable(meta)
