@@ -755,6 +755,7 @@ WORKS_WITH = {
     "schedule systemd": TABLES | {"exchange_calendars"},
     "ledger verify": TABLES,
     "ledger export": TABLES,
+    "ledger archive --help": set(),  # test_ledger_archive.py has a ledger with old forecasts
     "events list": TABLES,
     "events fetch --help": set(),  # test_announcement_sources.py has a Yahoo that it can ask
     "events import --help": set(),

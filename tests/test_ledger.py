@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import DataError, DiskError
 from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, QUANTILES
-from lstmcli.store.ledger import GENESIS, Ledger
+from lstmcli.store.ledger import GENESIS, Issued, Ledger
 from lstmcli.store.ledger_database import SCHEMA
 from lstmcli.store.ledger_schema import REPORT
 
@@ -193,6 +194,41 @@ def test_writers_at_once_leave_one_chain(tmp_path: Path):
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     assert Ledger(path).verify().rows == 3 * 10 * 4
     assert len(set(Ledger(path).read()["ticker"])) == 30
+
+
+def _write_for_ever(path: Path) -> None:
+    for day in range(10_000):
+        issued = [Issued(forecast(f"T{n}", steps=9), f"r{day}", "b", "c") for n in range(20)]
+        Ledger(path).append_all(issued, issued_at=NOW)
+
+
+def test_a_writer_that_is_killed_leaves_whole_blocks(tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    context = multiprocessing.get_context("spawn")
+    for more in range(1, 4):
+        before = ledger.blocks()
+        writer = context.Process(target=_write_for_ever, args=(ledger.path,))
+        writer.start()
+        while ledger.blocks() < before + more:
+            assert writer.is_alive()
+            time.sleep(0.01)
+        writer.kill()
+        writer.join()
+        verified = ledger.verify()
+        assert verified.rows == verified.blocks * 20 * 18
+        assert verified.rows == len(ledger.read())
+
+
+def test_a_full_disk_appends_nothing(small_disk):
+    disk = small_disk(400_000)
+    ledger = Ledger(disk / "ledger.sqlite")
+    with pytest.raises(DiskError, match="cannot be written"):
+        for day in range(1_000):
+            issued = [Issued(forecast(f"T{n}", steps=20), f"r{day}", "b", "c") for n in range(9)]
+            ledger.append_all(issued, issued_at=NOW)
+    verified = ledger.verify()
+    assert verified.blocks >= 1
+    assert verified.rows == verified.blocks * 9 * 40 == len(ledger.read())
 
 
 @settings(max_examples=15, deadline=None)

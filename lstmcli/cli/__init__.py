@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from lstmcli.cli import (
+    archive,
     audit,
     backtest,
     backup,
@@ -134,6 +135,7 @@ app.command("daily")(daily.daily)
 app.command("score")(ledger.score)
 app.command("report")(report_page.report)
 app.command("schedule")(daily.schedule)
+ledger.ledger.command("archive")(archive.archive)
 app.add_typer(ledger.ledger, name="ledger")
 app.add_typer(events.events, name="events")
 app.command("remove")(remove.remove)

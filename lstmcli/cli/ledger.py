@@ -204,12 +204,15 @@ def verify(
 
     verified = Workspace(workspace).ledger.verify(holds=holds)
     if as_json:
-        answer = {"rows": verified.rows, "head": verified.head, "blocks": verified.blocks}
-        print_json(answer)
+        print_json(vars(verified))
     else:
         blocks = f", {verified.blocks:,} block{'s' * (verified.blocks != 1)}"
         counted = f"{verified.rows:,} rows{blocks * bool(verified.blocks)}"
         print(f"{counted}, every hash as it was written\nhead {verified.head}")
+        if verified.archived:
+            absent = " ".join(verified.absent)
+            state = f"not compared, because {absent} is not there" if absent else "compared"
+            print(f"the numbers of {verified.archived:,} forecasts are archived: {state}")
     return 0
 
 

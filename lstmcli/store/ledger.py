@@ -18,14 +18,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 
-from lstmcli.errors import DataError
+from lstmcli.errors import DataError, NoDataError
+from lstmcli.store.ledger_archive import Archived, move_to_archive
 from lstmcli.store.ledger_blocks import Packed, append_block, last_hash, pack_issued
-from lstmcli.store.ledger_database import damaged, open_ledger
+from lstmcli.store.ledger_database import open_ledger
 from lstmcli.store.ledger_query import (
     Where,
     end_of_block,
@@ -301,6 +302,23 @@ class Ledger:
         with open_ledger(self.path) as connection:
             return last_hash(connection)
 
+    def archive(self, file: Path, *, before: date, now: datetime) -> Archived:
+        """Move the numbers of what was issued before a date (UTC) into a file.
+
+        All else of it stays, and with it the chain. They are read from the file from then on.
+
+        Raises:
+            NoDataError: nothing is older.
+            DataError: the ledger is damaged.
+            DiskError: the file is there already, or there is no room.
+            LockError: another process kept the ledger busy.
+        """
+        if not self.exists():
+            raise NoDataError(f"There is no ledger {self.path}.", hint="lstm daily begins one")
+        with open_ledger(self.path, write=True) as connection:
+            day, at = before.isoformat(), _time(now)
+            return move_to_archive(connection, self.path, file, before=day, now=at)
+
     def verify(self, *, holds: str | None = None) -> Verified:
         """Compute every hash again.
 
@@ -318,7 +336,7 @@ class Ledger:
             return verify(connection, self.path, holds)
 
     def _read(self, connection: sqlite3.Connection, wheres: Sequence[Where]) -> pd.DataFrame:
-        return read_where(connection, wheres, lambda reason: damaged(self.path, reason))
+        return read_where(connection, self.path, wheres)
 
     def _distinct(self, name: str, where: str = "", *values: str) -> list[tuple]:
         """Return the values of a column, those of older versions first, by their first row."""

@@ -61,7 +61,7 @@ def of_evenings(
     ends = counts.cumsum()
     starts = ends - counts
     total = int(ends[-1])
-    values = np.empty((total, len(PACKED)))
+    values = np.empty((len(PACKED), total))  # a column of the table each
     days, steps = np.empty(total, np.int64), np.empty(total, np.int64)
     recipes, calibrated = np.empty(total, object), np.empty(total, bool)
     texts = np.array(own["text"], dtype=object)
@@ -72,9 +72,10 @@ def of_evenings(
         try:
             if (counts[chosen] != len(layout.steps)).any():
                 raise ValueError("it does not have the rows that its layout says")
-            days[where], values[where] = unpack(layout, [own["payload"][i] for i in chosen])
+            days[where], numbers = unpack(layout, [own["payload"][i] for i in chosen])
         except ValueError as error:
             raise damaged(str(error)) from error
+        values[:, where] = np.moveaxis(numbers, -1, 0)
         steps[where] = layout.steps
         recipes[where], calibrated[where] = layout.repeat("recipe"), layout.repeat("calibrated")
 
@@ -100,12 +101,13 @@ def of_evenings(
         "target_on": made_on + days.astype("timedelta64[D]").astype("timedelta64[ns]"),
         "issued_at": issued.array.take(of_row),
         "last_close": np.array(own["last_close"], float)[of_row],
-        **{name: values[:, number] for number, name in enumerate(PACKED)},
+        **{name: values[number] for number, name in enumerate(PACKED)},
         "report_session": dates("report_session"),
         **{name: _objects(own[name], of_row) for name in REPORT[1:]},
     }
     columns |= {name: repeated(name) for name in _TEXTS if name != "recipe"}
-    return pd.DataFrame({name: columns[name] for name in LONG})
+    # To gather columns of one type in one block would copy them all.
+    return pd.DataFrame({name: columns[name] for name in LONG}, copy=False)
 
 
 def _texts(values: np.ndarray) -> Any:

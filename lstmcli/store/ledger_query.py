@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lstmcli.store.ledger_archive import archived_payloads
+from lstmcli.store.ledger_database import damaged
 from lstmcli.store.ledger_frames import OF_EVENING, of_evenings, of_rows
 from lstmcli.store.ledger_schema import columns_of, has_blocks
 
@@ -58,14 +61,14 @@ _SOURCES = {
 """Where the fields of `OF_EVENING` lie that are no columns of `evenings`."""
 
 
-def read_where(
-    connection: sqlite3.Connection, wheres: Sequence[Where], damaged: Callable[[str], Exception]
-) -> pd.DataFrame:
+def read_where(connection: sqlite3.Connection, path: Path, wheres: Sequence[Where]) -> pd.DataFrame:
     """Return what meets one of some conditions as one table, in the order of issue.
 
     Args:
         wheres: nothing meets two of them.
-        damaged: makes the error about numbers that cannot be unpacked.
+
+    Raises:
+        DataError: numbers cannot be unpacked, or are in an archive that is not there.
     """
     rows, evenings = [], []
     names = ", ".join(_SOURCES.get(name, f"evenings.{name}") for name in OF_EVENING)
@@ -86,10 +89,22 @@ def read_where(
             ).fetchall()
     parts = [of_rows(sorted(rows))] if rows else []  # the first value of each is its number
     if evenings:
-        parts.append(of_evenings(sorted(evenings), damaged))
+        whole = _with_payloads(connection, path, sorted(evenings))
+        parts.append(of_evenings(whole, lambda reason: damaged(path, reason)))
     if len(parts) > 1:
         return pd.concat(parts, ignore_index=True)
     return parts[0] if parts else no_rows()
+
+
+def _with_payloads(
+    connection: sqlite3.Connection, path: Path, evenings: list[tuple]
+) -> list[tuple]:
+    """Return evenings with the payloads that are in archives."""
+    missing = [evening[0] for evening in evenings if evening[-1] is None]
+    if not missing:
+        return evenings
+    found = archived_payloads(connection, path, missing)
+    return [(*evening[:-1], found.get(evening[0], evening[-1])) for evening in evenings]
 
 
 def end_of_rows(connection: sqlite3.Connection) -> int:

@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.errors import DataError
+from lstmcli.store.ledger_archive import archived_payloads, archives, last_archived
 from lstmcli.store.ledger_chain import hash_block, hash_leaf, merkle_root
 from lstmcli.store.ledger_database import damaged, recovery
 from lstmcli.store.ledger_rows import Rows, hash_break, read_chain
 from lstmcli.store.ledger_schema import BLOCK, GENESIS, PLAIN, has_blocks
+
+_AT_ONCE = 5_000
+"""Archived forecasts that are read together."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,14 @@ class Verified:
         head: the hash of the last block.
         blocks: how many blocks there are.
         archived: how many forecasts have their numbers in archive files.
-        not_found: archive files that are not there, and were not compared.
+        absent: archive files that are not there; with one of them, no archive is compared.
     """
 
     rows: int
     head: str
     blocks: int = 0
     archived: int = 0
-    not_found: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 def verify(connection: sqlite3.Connection, path: Path, holds: str | None) -> Verified:
@@ -62,7 +66,11 @@ def verify(connection: sqlite3.Connection, path: Path, holds: str | None) -> Ver
             f"{walk.noted[1][:10]}. All that followed holds: {after}, head {walk.head}.",
             hint="what is broken stays so; score counts these rows as they are",
         )
-    return Verified(walk.rows, walk.head, walk.number, walk.archived, walk.not_found)
+    absent = tuple(name for name, file in archives(connection, path) if file is None)
+    for start in range(0, 0 if absent else len(walk.missing), _AT_ONCE):
+        # It compares each with its hash.
+        archived_payloads(connection, path, walk.missing[start : start + _AT_ONCE])
+    return Verified(walk.rows, walk.head, walk.number, len(walk.missing), absent)
 
 
 class _Blocks:
@@ -78,7 +86,8 @@ class _Blocks:
         self.connection, self.old, self.tampered = connection, rows, tampered
         self.holds, self.held = holds, False
         self.rows, self.head, self.number = rows.count, rows.head, 0
-        self.archived, self.not_found = 0, ()
+        self.archived_until = last_archived(connection) if has_blocks(connection) else 0
+        self.missing: list[int] = []
         self.noted: tuple[int, str] | None = None
 
     def run(self) -> None:
@@ -134,9 +143,11 @@ class _Blocks:
         ):
             row, ticker, made_on, run = values[:4]
             where = f"the forecast of {ticker} from {made_on} by {run} (block {block})"
-            if payload is None:
+            if payload is None and block > self.archived_until:
                 raise self.tampered(f"{where} has lost its numbers")
-            if hashlib.sha256(payload).digest() != digest:
+            if payload is None:
+                self.missing.append(row)
+            elif hashlib.sha256(payload).digest() != digest:
                 raise self.tampered(f"the numbers of {where} were changed")
             if hash_leaf([*values, layouts.get(layout), _hex(digest)]) != leaf:
                 raise self.tampered(f"{where} was changed")
