@@ -272,6 +272,8 @@ class Ledger:
         end, place = self.position(), START
         while place[0] < end[0]:
             part, place = self.read_after(place, limit=rows)
+            if not len(part):
+                return
             yield part
 
     def last_before(self, ticker: str, made_on: pd.Timestamp) -> pd.DataFrame:

@@ -127,9 +127,11 @@ def end_of_block(connection: sqlite3.Connection, number: int) -> int:
 
 def next_end(connection: sqlite3.Connection, row: int, limit: int) -> int:
     """Return where to end a part behind a row: after so many, or a whole number of blocks."""
-    rows = connection.execute("SELECT MAX(id) FROM forecasts").fetchone()[0] or 0
-    if row < rows:
-        return min(row + limit, int(rows))
+    # Rows may be missing where somebody has removed them.
+    next_rows = "SELECT id FROM forecasts WHERE id > ? ORDER BY id LIMIT ?"
+    last = connection.execute(f"SELECT MAX(id) FROM ({next_rows})", (row, limit)).fetchone()[0]
+    if last is not None:
+        return int(last)
     if not has_blocks(connection):
         return row
     query = "SELECT MIN(first_row) FROM blocks WHERE first_row > ?"
