@@ -136,14 +136,14 @@ def test_an_evening_reads_the_rows_that_it_concerns(evenings: Evenings, monkeypa
     rolled_days(evenings, EVENINGS - 1)
     evenings.issue(EVENINGS - 1)
     read = []
-    select = Ledger._select
+    select = Ledger._read
 
     def count(self: Ledger, *asked) -> pd.DataFrame:
         found = select(self, *asked)
         read.append(len(found))
         return found
 
-    monkeypatch.setattr(Ledger, "_select", count)
+    monkeypatch.setattr(Ledger, "_read", count)
     record = evenings.roll()
     of_evening = len(forecast("A", DAYS[FIRST])) * len(NAMES)
     # Those of tonight, and of the origins whose outcome has come at a step that is judged.
