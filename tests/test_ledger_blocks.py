@@ -109,6 +109,15 @@ def test_a_reader_goes_on_where_it_stopped(ledger: Ledger):
     assert none.read_after(None, limit=1)[0].empty
 
 
+def test_a_block_without_its_forecasts_is_passed_over(ledger: Ledger):
+    append(ledger, forecast("E"), at=LATER)
+    change(ledger.path, "DELETE FROM evenings WHERE block = 2")
+    parts = [part["ticker"].unique().tolist() for part in ledger.read_in_parts(1)]
+    assert parts == [["A", "B", "C"], ["E"]]
+    change(ledger.path, "DELETE FROM evenings WHERE block = 3")
+    assert [len(part) for part in ledger.read_in_parts(1)] == [12]
+
+
 def test_the_last_forecasts_of_many_tickers_are_read_at_once(ledger: Ledger):
     append(ledger, forecast("A", made_on="2024-03-11"), at=LATER)
     before = {"A": "2024-03-12", "B": "2024-03-12", "C": "2024-03-08", "Z": "2024-03-12"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, QUANTILES
 from lstmcli.panel import Panel
 from lstmcli.pipeline.record import Record, rolled
 from lstmcli.sessions import next_sessions, settled_session
-from lstmcli.store.ledger import Ledger
+from lstmcli.store.ledger import Issued, Ledger
 from lstmcli.store.record import RecordStore
 
 NAMES = ("A", "B", "C")
@@ -70,15 +71,11 @@ class Evenings:
     def issue(self, number: int, *names: str, run: str = "r1", hour: int = 23) -> None:
         day = DAYS[FIRST + number]
         report = (f"{DAYS[FIRST + number + 2]:%Y-%m-%d}", "before open", "confirmed", "yahoo")
-        for name in names or NAMES:
-            self.ledger.append(
-                forecast(name, day),
-                run=run,
-                issued_at=evening(day, hour),
-                bars_sha="b",
-                config_sha="c",
-                report=report if name == "A" else (),
-            )
+        issued = [
+            Issued(forecast(name, day), run, "b", "c", report if name == "A" else ())
+            for name in names or NAMES
+        ]
+        self.ledger.append_all(issued, issued_at=evening(day, hour))
         self.now = evening(day, hour)
 
     def panel(self) -> Panel:
@@ -113,8 +110,11 @@ class Evenings:
 
 @pytest.fixture
 def evenings(tmp_path: Path) -> Iterator[Evenings]:
-    yield Evenings(tmp_path)
-    assert not (tmp_path / "none").exists(), "only what is asked for is written"
+    """Return evenings on a disk in memory, where there is one: each of them is flushed to it."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as folder:
+        yield Evenings(Path(folder))
+        assert not Path(folder, "none").exists(), "only what is asked for is written"
 
 
 def rolled_days(evenings: Evenings, count: int) -> Record:

@@ -254,8 +254,13 @@ class Ledger:
         if not self.exists():
             return no_rows().copy(), before
         with open_ledger(self.path) as connection:
-            until = next_end(connection, before[0], limit)
-            rows = self._read(connection, [Where(after=before[0], until=until)])
+            row = before[0]
+            while True:
+                until = next_end(connection, row, limit)
+                rows = self._read(connection, [Where(after=row, until=until)])
+                if len(rows) or until <= row:
+                    break
+                row = until  # a block whose forecasts somebody has deleted
         if not len(rows):
             return rows, before
         return rows, (int(rows["id"].iloc[-1]), str(rows["hash"].iloc[-1]))

@@ -127,9 +127,9 @@ def end_of_block(connection: sqlite3.Connection, number: int) -> int:
 
 def next_end(connection: sqlite3.Connection, row: int, limit: int) -> int:
     """Return where to end a part behind a row: after so many, or a whole number of blocks."""
-    # Rows may be missing where somebody has removed them.
-    next_rows = "SELECT id FROM forecasts WHERE id > ? ORDER BY id LIMIT ?"
-    last = connection.execute(f"SELECT MAX(id) FROM ({next_rows})", (row, limit)).fetchone()[0]
+    # Numbers have gaps where somebody has deleted rows.
+    some = "SELECT id FROM forecasts WHERE id > ? ORDER BY id LIMIT ?"
+    last = connection.execute(f"SELECT MAX(id) FROM ({some})", (row, limit)).fetchone()[0]
     if last is not None:
         return int(last)
     if not has_blocks(connection):

@@ -12,7 +12,7 @@ from typing import Any
 from lstmcli.errors import DataError
 from lstmcli.store.ledger_archive import archived_payloads, archives, last_archived
 from lstmcli.store.ledger_chain import hash_block, hash_leaf, merkle_root
-from lstmcli.store.ledger_database import damaged, recovery
+from lstmcli.store.ledger_database import damaged
 from lstmcli.store.ledger_rows import Rows, hash_break, read_chain
 from lstmcli.store.ledger_schema import BLOCK, GENESIS, PLAIN, has_blocks
 
@@ -46,7 +46,10 @@ def verify(connection: sqlite3.Connection, path: Path, holds: str | None) -> Ver
         raise damaged(path, broken)
 
     def tampered(what: str) -> DataError:
-        return DataError(f"{path}: {what}.", hint=recovery(path))
+        return DataError(
+            f"{path}: {what}.",
+            hint="a backup shows what it was; lstm daily goes on, and verify names this each time",
+        )
 
     # One view of the file: another process may append meanwhile.
     connection.execute("BEGIN")
