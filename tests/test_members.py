@@ -31,7 +31,13 @@ def copied(proven: tuple[Path, object], folder: Path) -> Path:
     return folder / "data"
 
 
-@pytest.fixture(scope="module", params=[WINDOWS, PANEL], ids=["windows", "panel"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(WINDOWS, id="windows"),
+        pytest.param(PANEL, id="panel", marks=pytest.mark.nightly),  # a minute for each executor
+    ],
+)
 def here(request, proven, tmp_path_factory) -> tuple[list[str], Path]:
     """Return the command of a training, and the run that one process has made."""
     workspace = copied(proven, tmp_path_factory.mktemp("here"))

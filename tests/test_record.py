@@ -28,6 +28,8 @@ NAMES = ("A", "B", "C")
 STEPS = (1, 2, 5)
 BARS = {name: simulate_bars(240, seed=seed) for seed, name in enumerate(NAMES)}
 DAYS = pd.DatetimeIndex(BARS["A"].index)
+pytestmark = pytest.mark.tensorflow  # it loads none, and computes for as long
+
 FIRST, EVENINGS = int(DAYS.searchsorted(pd.Timestamp("2016-07-28"))), 26
 """The first origin, and the evenings that follow: of three months."""
 
