@@ -6,7 +6,6 @@ losses are kept, and whole rows at a few steps alone.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.evaluation.metrics import means_of, realise, row_scores
+from lstmcli.frames import SCORE_COLUMNS
 from lstmcli.panel import Panel
 
 
@@ -63,7 +63,6 @@ class ScoredBlock:
                 came[came["step"].isin(self.shown)].copy(),
             )
         self._recipes.append(parts)
-        gc.collect()  # tables wait in cycles of pandas
 
     def scores(self) -> pd.DataFrame:
         """Return Scores of every recipe, one row per recipe, ticker, step and metric."""
@@ -73,6 +72,8 @@ class ScoredBlock:
             for part in (parts[ticker] for parts in self._recipes):
                 kept = np.isin(part.places, places)
                 means.append(means_of(part.keys[kept], part.values[kept]))
+        if not means:  # no origin that every recipe has forecast
+            return pd.DataFrame(columns=list(SCORE_COLUMNS))
         scores = pd.concat(means, ignore_index=True)
         # Metric by metric, as of one table.
         metric = pd.factorize(scores["metric"])[0]

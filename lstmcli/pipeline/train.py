@@ -273,7 +273,7 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
         calibrated=True,
         fits=1,
     )
-    every = pd.concat(scores, ignore_index=True)
+    every = pd.concat([rows for rows in scores if len(rows)], ignore_index=True)
     published = (of_recipe(rows, scored.name, calibrated=True) for rows in block.rows())
     came = kept_outcomes(pd.concat(list(published), ignore_index=True))
     verdict = judged[scored.name]
