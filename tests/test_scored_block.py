@@ -77,3 +77,11 @@ def test_a_ticker_that_one_recipe_does_not_forecast_counts_for_none(panel, forec
     found = block_of(panel, [forecasts[0], own]).scores()
     assert set(found["ticker"]) == {"A"}
     assert set(found["recipe"]) == {"random_walk", "ewma"}
+
+
+def test_recipes_that_share_no_origin_have_no_scores(panel, forecasts):
+    first = forecasts[0]
+    none = block_of(panel, [first, forecasts[1][:0]])
+    assert list(none.scores().columns) == list(block_of(panel, [first]).scores().columns)
+    assert not len(none.scores())
+    assert list(none.rows()) == []
