@@ -233,10 +233,15 @@ def growth_of(returns: np.ndarray) -> np.ndarray:
 
 def cumulative_returns(bars: pd.DataFrame, horizon: int) -> np.ndarray:
     """Return log returns over the next 1…H sessions, (T, H), NaN where not realised."""
-    level = log_returns(bars).fillna(0.0).cumsum().to_numpy()
-    ahead = np.full((len(level), horizon), np.nan)
+    return moved_of(log_returns(bars).to_numpy()[:, None], horizon)[0]
+
+
+def moved_of(returns: np.ndarray, horizon: int) -> np.ndarray:
+    """Return `cumulative_returns` of several tickers, (N, T, H), from log returns (T, N)."""
+    level = np.cumsum(np.where(np.isnan(returns), 0.0, returns), axis=0)
+    ahead = np.full((level.shape[1], len(level), horizon), np.nan)
     for h in range(1, min(horizon, len(level) - 1) + 1):
-        ahead[:-h, h - 1] = level[h:] - level[:-h]
+        ahead[:, :-h, h - 1] = (level[h:] - level[:-h]).T
     return ahead
 
 

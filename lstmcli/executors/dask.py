@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cache
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from lstmcli.errors import ConfigError, SourceError
@@ -136,14 +135,6 @@ class DaskExecutor(TaskExecutor):
         self._calls.shutdown(wait=wait and not cancel_futures)
         self._panels.clear()
         self._opened.close()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.shutdown(cancel_futures=kind is not None)
 
 
 def _load() -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from lstmcli.errors import LstmError
@@ -95,6 +96,15 @@ class TaskExecutor(Executor):
     worker_errors: tuple[type[BaseException], ...] = ()
     tries: ClassVar[int] = 1
     max_workers: int
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the workers, after the calls; at once after an error or Ctrl-C."""
+        self.shutdown(cancel_futures=kind is not None)
 
 
 _panels: dict[str, Panel] = {}

@@ -12,7 +12,7 @@ from lstmcli.errors import NoDataError, shell_word
 from lstmcli.features import StackedBars, stacks
 from lstmcli.forecasters.base import forecast_rows, join_forecasts
 from lstmcli.forecasters.rolling_quantiles import rolling_quantiles
-from lstmcli.frames import QUANTILES
+from lstmcli.frames import QUANTILES, moved_of
 from lstmcli.panel import Panel
 from lstmcli.sessions import WEEKDAYS
 from lstmcli.trading import least_volatility
@@ -139,7 +139,7 @@ def _own_shapes(
         lent: whether a row needs no errors of its own.
     """
     count, _, horizon = scales.shape
-    errors = _moved(bars.returns, horizon) / scales
+    errors = moved_of(bars.returns, horizon) / scales
     if since is not None:
         errors[:, bars.sessions < since] = np.nan
     errors = np.stack([arrived(each) for each in errors])
@@ -179,15 +179,6 @@ def _quantiles(errors: np.ndarray, rows: np.ndarray, *, memory: int) -> np.ndarr
     first = min(int(known.argmax()), int(rows[0])) if len(rows) else 0
     errors, rows = errors[first:], rows - first
     return rolling_quantiles(errors, rows, memory=max(min(memory, len(errors)), MIN_ROWS))
-
-
-def _moved(returns: np.ndarray, horizon: int) -> np.ndarray:
-    """Return `cumulative_returns` (N, T, H) of log returns (T, N)."""
-    level = np.cumsum(np.where(np.isnan(returns), 0.0, returns), axis=0)
-    ahead = np.full((level.shape[1], len(level), horizon), np.nan)
-    for h in range(1, min(horizon, len(level) - 1) + 1):
-        ahead[:, :-h, h - 1] = (level[h:] - level[:-h]).T
-    return ahead
 
 
 def _joined(

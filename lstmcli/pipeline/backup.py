@@ -12,14 +12,10 @@ from lstmcli import clock
 from lstmcli.errors import ConfigError, DataError, DiskError, LstmError, shell_word
 from lstmcli.pipeline.plot import check_folder
 from lstmcli.store import Workspace
-from lstmcli.store.backups import KEPT, KEPT_FILES, BackupList, pack, unpack
+from lstmcli.store.backups import KEPT, KEPT_FILES, SET_ASIDE, STAGING, BackupList, pack, unpack
+from lstmcli.store.ledger import NAME as LEDGER
 from lstmcli.store.ledger import Ledger
 from lstmcli.version import __version__
-
-_STAGING = ".restore"
-"""Where a restore writes the files until all of them are whole."""
-
-_SET_ASIDE = "before-restore-"
 
 
 @dataclass(frozen=True)
@@ -111,12 +107,12 @@ def restore(workspace: Workspace, path: Path, *, force: bool = False) -> Restore
     if not path.is_file():
         raise ConfigError(f"Expected a file. Received: {path}.", hint="lstm backup FILE makes one")
     with workspace.lock():
-        staging = root / _STAGING
+        staging = root / STAGING
         try:
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
             found = unpack(path, staging)
-            head, error = _verified(Ledger(staging / workspace.ledger.path.name))
+            head, error = _verified(Ledger(staging / LEDGER))
             if head != found.head:
                 error = error or DataError(f"{path}: its ledger ends elsewhere than it says.")
             set_aside = _set_aside(root, clock.now())
@@ -160,12 +156,12 @@ def _set_aside(root: Path, now: datetime) -> Path | None:
     """Move what the workspace holds into a folder of its own, and return that."""
     held = [name for name in (*KEPT, *KEPT_FILES) if (root / name).exists()]
     # Rows that wait in the log of the ledger belong to it.
-    held += [path.name for path in root.glob("ledger.sqlite-*")]
+    held += [path.name for path in root.glob(f"{LEDGER}-*")]
     if not _holds_something(root):
         for name in held:
             (root / name).rmdir()
         return None
-    folder = root / f"{_SET_ASIDE}{now:%Y%m%dT%H%M%S}"
+    folder = root / f"{SET_ASIDE}{now:%Y%m%dT%H%M%S}"
     folder.mkdir()
     for name in held:
         (root / name).replace(folder / name)

@@ -11,12 +11,10 @@ from pathlib import Path
 from lstmcli import clock
 from lstmcli.errors import DiskError, LockError
 from lstmcli.pipeline.session import Session
-from lstmcli.store import Workspace
 from lstmcli.store.backtests import BacktestStore
+from lstmcli.store.backups import SET_ASIDE
 from lstmcli.store.files import delete
 from lstmcli.store.runs import RunStore
-
-SET_ASIDE = "before-restore-*"
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def _old(session: Session, before: datetime) -> Iterator[_Old]:
             if max(map(_changed, [path, *_files(path)])) < before and not _is_held(store, name):
                 yield _Old("interrupted", path)
     yield from _superseded(session, before)
-    for path in sorted(workspace.root.glob(SET_ASIDE)):
+    for path in sorted(workspace.root.glob(f"{SET_ASIDE}*")):
         if path.is_dir() and _changed(path) < before:
             yield _Old("set aside", path)
 
@@ -107,16 +105,11 @@ def _superseded(session: Session, before: datetime) -> Iterator[_Old]:
     workspace = session.workspace
     manifests = session.manifests()
     newest = {ticker: run.run for run in manifests for ticker in run.tickers}
-    issued = _issued(workspace)
+    issued = workspace.ledger.runs()  # the page shows their verdicts
     for manifest in manifests:
         needed = manifest.run in issued or manifest.run in newest.values() or manifest.any_ticker
         if not needed and manifest.created_at < before:
             yield _Old("runs", workspace.runs.path(manifest.run))
-
-
-def _issued(workspace: Workspace) -> set[str]:
-    """Return the runs whose forecasts stand in the ledger: its page shows their verdicts."""
-    return set(workspace.ledger.read()["run"])
 
 
 def _files(path: Path) -> list[Path]:

@@ -39,6 +39,12 @@ KEPT = ("bars", "market", "events", "runs", "backtests", "forecasts", "log")
 
 KEPT_FILES = (LEDGER, "daily.json", "cron.log", "cron.log.1")
 
+STAGING = ".restore"
+"""Where a restore writes the files until all of them are whole."""
+
+SET_ASIDE = "before-restore-"
+"""What the folder is called, before its time, into which a restore moves what was there."""
+
 LEVEL = 1
 """Of gzip: bars and networks are compressed already."""
 

@@ -211,12 +211,14 @@ class Columns:
             clocks: by what their shocks are counted from.
             reaction: to announcements, of all tickers.
         """
+        of_key: dict[str, dict[str, pd.DataFrame]] = {}
+        for ticker in tickers:
+            of_key.setdefault(self._key(ticker), {})[ticker] = self.bars[ticker]
         found: dict[str, TickerColumns] = {}
-        for group in alike({ticker: self.bars[ticker] for ticker in tickers}):
-            shared = {id(self._of(ticker)): self._of(ticker) for ticker in group}
-            for one in shared.values():
-                some = [ticker for ticker in group if self._of(ticker) is one]
-                found |= zip(some, self._of_alike(some, one, clocks, reaction), strict=True)
+        for bars in of_key.values():
+            for group in alike(bars):
+                each = self._of_alike(group, self._of(group[0]), clocks, reaction)
+                found |= zip(group, each, strict=True)
         return [found[ticker] for ticker in tickers]
 
     def _of_alike(
@@ -270,6 +272,12 @@ class Columns:
             )
         return result
 
+    def _key(self, ticker: str) -> str:
+        """Return the name of what a ticker shares: its calendar, or without one its own name."""
+        # Without an exchange calendar a ticker's own bars show which days trade.
+        calendar = calendar_of(self._panel, ticker)
+        return ticker if calendar == WEEKDAYS else calendar
+
     def _of(self, ticker: str) -> _Shared:
         calendar = calendar_of(self._panel, ticker)
         group = self.groups[calendar]
@@ -277,11 +285,10 @@ class Columns:
             self._usual[calendar] = (
                 nothing_usual(group.sessions()) if self._alone else usual_of(group)
             )
-        # Without an exchange calendar a ticker's own bars show which days trade.
-        alone = calendar == WEEKDAYS
-        key = ticker if alone else calendar
+        key = self._key(ticker)
         if key not in self._shared:
-            sessions = self.bars[ticker].index if alone else group.sessions()
+            own = calendar == WEEKDAYS
+            sessions = self.bars[ticker].index if own else group.sessions()
             # A ticker that has every session of those that share the calendar.
             whole = group.with_(
                 bars={key: pd.DataFrame(index=sessions)}, calendars={key: calendar}
