@@ -60,45 +60,36 @@ def series_key(ticker: str) -> str:
     return f"market {ticker}"
 
 
-def stale_series(
-    panel: Panel,
-    ticker: str,
-    names: Sequence[str],
-    *,
-    known: dict[tuple[str, ...], list[str]] | None = None,
-) -> list[str]:
-    """Return the names of series without the session that had closed by a ticker's last one.
+class StaleSeries:
+    """Which market series of a panel lack the session that had closed by a ticker's last one.
 
-    Args:
-        known: answers of the same panel, which grow: tickers of a calendar have one.
+    Tickers of a calendar have one answer, which is looked up once.
     """
-    calendar, last = panel.calendars.get(ticker, WEEKDAYS), panel[ticker].index[-1]
-    key = (ticker if calendar == WEEKDAYS else calendar, str(last), *names)
-    known = {} if known is None else known
-    if key not in known:
-        view = panel.with_(bars={ticker: panel[ticker].iloc[-1:]}).view(ticker)
-        closes = {name: view.at_close(name, panel.market[name].bars["close"]) for name in names}
-        known[key] = [name for name, close in closes.items() if np.isnan(close.iloc[-1])]
-    return known[key]
+
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+        self._known: dict[tuple[str, ...], list[str]] = {}
+
+    def of(self, ticker: str, names: Sequence[str]) -> list[str]:
+        """Return those of some names that are stale for a ticker."""
+        panel = self.panel
+        calendar, last = panel.calendars.get(ticker, WEEKDAYS), panel[ticker].index[-1]
+        key = (ticker if calendar == WEEKDAYS else calendar, str(last), *names)
+        if key not in self._known:
+            view = panel.with_(bars={ticker: panel[ticker].iloc[-1:]}).view(ticker)
+            closes = {name: view.at_close(name, panel.market[name].bars["close"]) for name in names}
+            self._known[key] = [name for name, close in closes.items() if np.isnan(close.iloc[-1])]
+        return self._known[key]
 
 
-def check_market(
-    panel: Panel,
-    ticker: str,
-    names: Sequence[str],
-    *,
-    run: str,
-    known: dict[tuple[str, ...], list[str]] | None = None,
-) -> None:
+def check_market(stale: StaleSeries, ticker: str, names: Sequence[str], *, run: str) -> None:
     """Check that the market series that a run reads have closed the session of the origin.
-
-    Args:
-        known: see `stale_series`.
 
     Raises:
         DataError: one is stale there, or has a hole.
     """
-    for name in stale_series(panel, ticker, names, known=known):
+    panel = stale.panel
+    for name in stale.of(ticker, names):
         series = panel.market[name]
         last = f"{series.sessions[-1]:%Y-%m-%d}" if len(series.bars) else "none"
         raise DataError(
@@ -109,23 +100,14 @@ def check_market(
         )
 
 
-def notes_on_stale(
-    panel: Panel,
-    ticker: str,
-    names: Sequence[str],
-    *,
-    known: dict[tuple[str, ...], list[str]] | None = None,
-) -> list[str]:
-    """Return a note about each optional series that lacks the session of the origin.
-
-    Args:
-        known: see `stale_series`.
-    """
+def notes_on_stale(stale: StaleSeries, ticker: str, names: Sequence[str]) -> list[str]:
+    """Return a note about each optional series that lacks the session of the origin."""
+    panel = stale.panel
     there = [name for name in names if name in panel.market]
     last = panel.view(ticker).sessions[-1]
     return [
         note_without(panel.market[name].ticker, why=f"lacks what had closed by {last:%Y-%m-%d}")
-        for name in stale_series(panel, ticker, there, known=known)
+        for name in stale.of(ticker, there)
     ]
 
 

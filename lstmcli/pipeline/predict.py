@@ -18,7 +18,7 @@ from lstmcli.panel import Panel
 from lstmcli.pipeline.beside import forecast_beside
 from lstmcli.pipeline.forecast_writer import MANY, ForecastWriter
 from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
-from lstmcli.pipeline.market import check_market, notes_on_stale
+from lstmcli.pipeline.market import StaleSeries, check_market, notes_on_stale
 from lstmcli.pipeline.next_report import reads_announcements, reports_at
 from lstmcli.pipeline.notes import notes_on
 from lstmcli.pipeline.prices import in_prices, price_basis, with_baseline
@@ -177,15 +177,15 @@ def predict(
             _by_ticker(in_prices(rows, bases)) for rows in (published, baselines[hardest])
         )
         of_baselines = {baseline: _by_ticker(rows) for baseline, rows in baselines.items()}
-        stale: dict[tuple[str, ...], list[str]] = {}
+        stale = StaleSeries(panel)
         files = ForecastWriter(
             session.workspace.forecast_files, name, origin, many=len(tickers) > MANY
         )
         for inputs in asked:
             try:
                 series, optional = fitted.recipe.series, fitted.recipe.optional_series
-                check_market(panel, inputs.ticker, series, run=name, known=stale)
-                for note in notes_on_stale(panel, inputs.ticker, optional, known=stale):
+                check_market(stale, inputs.ticker, series, run=name)
+                for note in notes_on_stale(stale, inputs.ticker, optional):
                     session.warn_once(note)
                 done[inputs.ticker] = _prediction(
                     files,
