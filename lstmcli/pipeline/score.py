@@ -104,9 +104,13 @@ def score(session: Session, tickers: Sequence[str] = ()) -> Live:
         DataError: the ledger is damaged.
     """
     workspace = session.workspace
-    issued = workspace.ledger.read()
-    wanted, removed = _wanted(workspace, list(dict.fromkeys(issued["ticker"])), tickers)
-    issued = issued[issued["ticker"].isin(wanted)]
+    ledger = workspace.ledger
+    wanted, removed = _wanted(workspace, ledger.tickers(), tickers)
+    if tickers:  # of a universe all rows fill gigabytes
+        issued = pd.concat(map(ledger.read, wanted)).sort_values("id", ignore_index=True)
+    else:
+        issued = ledger.read()
+        issued = issued[issued["ticker"].isin(wanted)]
     panel, _, failed = _bars(session, wanted)
     now = clock.now()
     rows = follow_up(issued, panel, now)
