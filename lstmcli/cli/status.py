@@ -108,7 +108,7 @@ def _run_of(ticker: TickerStatus) -> str:
 def doctor(
     rebuild: Annotated[
         bool,
-        typer.Option("--rebuild", help="Make kept fits anew, compare the numbers; writes them."),
+        typer.Option("--rebuild", help="Make anew what evenings keep, compare the numbers."),
     ] = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     as_json: AsJson = False,

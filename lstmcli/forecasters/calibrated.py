@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lstmcli.forecasters.base import Fitted, Recipe
-from lstmcli.forecasters.calibration import calibrate
+from lstmcli.features import alike
+from lstmcli.forecasters.base import Fitted, Recipe, in_order, join_forecasts
+from lstmcli.forecasters.calibration import calibrate, follow
 from lstmcli.forecasters.calibration_state import MIN_HISTORY, ROWS, CalibrationState
+from lstmcli.forecasters.kept_calibration import BEHIND, KeptCalibration, Reading
 from lstmcli.panel import Panel
 
 HISTORY = 1250
@@ -91,7 +93,12 @@ class FittedCalibrated:
         return self.with_inner(panel, origins)[1]
 
     def with_inner(
-        self, panel: Panel, origins: pd.DatetimeIndex, *, enough: Sequence[str] | None = None
+        self,
+        panel: Panel,
+        origins: pd.DatetimeIndex,
+        *,
+        enough: Sequence[str] | None = None,
+        kept: KeptCalibration | None = None,
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the inner forecast and the calibrated one, for the price of one.
 
@@ -99,6 +106,8 @@ class FittedCalibrated:
             enough: tickers whose forecasts are wanted, for a recipe that `reads_others`. Of
                 the others there are rows only where calibration needs their errors since
                 `state.before`. None: all tickers of the panel are wanted.
+            kept: what earlier evenings have learnt of tickers that are each `alone`; what is
+                learnt now is added. Without it the history is forecast anew.
         """
         # All of the history, however few origins are wanted: where θ stands depends on where
         # it started, and an origin must get the same forecast whichever others are asked for.
@@ -112,11 +121,66 @@ class FittedCalibrated:
             wanted = raw[raw["made_on"].isin(origins)].reset_index(drop=True)
             return wanted, calibrate(raw, past, origins, state=self.state)
         history = learnt_from(self.inner, past)
+        if kept is not None and self.alone and len(origins) and len(history):
+            return self._go_on(past, origins, history[0], kept)
         raw = self.inner.forecast(past, history.union(sessions.intersection(origins)))
         start = history[0] if len(history) else self.learns_from
         # Without A each ticker has a θ of its own, whichever others are calibrated with it.
         published = calibrate(raw, past, origins, learns_from=start, moves=not self.alone)
         return raw[raw["made_on"].isin(origins)].reset_index(drop=True), published
+
+    def _go_on(
+        self,
+        past: Panel,
+        origins: pd.DatetimeIndex,
+        start: pd.Timestamp,
+        kept: KeptCalibration,
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return both forecasts; of each ticker only what is not yet known is learnt."""
+        reading = Reading(past, kept.made_by, start)
+        every_raw, published = [], []
+        for tickers, state in kept.groups(reading, by=origins.min()):
+            group = past.only(tickers)
+            sessions = group.sessions()
+            first = start if state is None else state.before
+            wanted = sessions[sessions >= first].union(sessions.intersection(origins))
+            raw = self.inner.forecast(group, wanted)
+            every_raw.append(raw[raw["made_on"].isin(origins)])
+            before = min(origins.min(), sessions[-BEHIND:][0])
+            known = raw["made_on"].between(first, before, inclusive="left")
+            if known.any():
+                state = follow(raw[known], group, before, state=state)
+                kept.keep(state, reading)
+                raw = raw[~known]
+            published.append(
+                calibrate(raw, group, origins, learns_from=start, state=state, moves=False)
+            )
+        order = list(past)
+        return tuple(in_order(join_forecasts(each), order) for each in (every_raw, published))
+
+    def relearn(self, panel: Panel, kept: KeptCalibration) -> tuple[list[str], list[str]]:
+        """Learn anew what is kept of each ticker, up to the same session.
+
+        Returns:
+            Tickers of which that gives other numbers, and those of which something else was read
+            or nothing is kept: they are learnt anew by the next forecast.
+        """
+        history = learnt_from(self.inner, panel)
+        if not len(history):
+            return [], list(panel)
+        reading = Reading(panel, kept.made_by, history[0])
+        different, moved = [], []
+        for tickers, state in kept.groups(reading, by=history[-1]):
+            if state is None:
+                moved += tickers
+                continue
+            for some in alike({ticker: panel[ticker] for ticker in tickers}):
+                group = panel.only(some)
+                raw = self.inner.forecast(group, history[history < state.before])
+                anew = follow(raw, group, state.before)
+                kept.keep(anew, reading)
+                different += [t for t in anew.tickers if kept.changed[t] != kept.load(t)]
+        return different, moved
 
 
 def learnt_from(fitted: Fitted, panel: Panel) -> pd.DatetimeIndex:

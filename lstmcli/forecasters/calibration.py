@@ -159,6 +159,39 @@ def learn(
     return replace(found, returns=returns)
 
 
+def follow(
+    raw: pd.DataFrame,
+    panel: Panel,
+    before: pd.Timestamp,
+    *,
+    state: CalibrationState | None = None,
+) -> CalibrationState:
+    """Return what B alone knows before a session: `learn` where A moves no quantile.
+
+    It remembers no errors, and of the origins those alone that wait for labels.
+    """
+    replay = _prepare(raw, panel, None, state)
+    history = replay.history
+    late = history.target_on >= before.to_datetime64()
+    history.outcome[late] = np.nan
+    reach, waits = replay.track(), late.any(axis=1)
+    quantiles = history.quantiles[waits]
+    return CalibrationState(
+        before=before,
+        tickers=replay.tickers,
+        steps=history.steps,
+        theta=replay.theta,
+        ticker=history.ticker[waits],
+        made_on=history.made_on[waits],
+        target_on=history.target_on[waits],
+        errors=np.full(quantiles.shape, np.nan, np.float32),
+        waiting=np.arange(len(quantiles)),
+        quantiles=quantiles,
+        reach=reach[waits],
+        returns={},
+    )
+
+
 class _Replay(NamedTuple):
     """Forecasts of origins that waited and of new ones, as calibration goes through them.
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lstmcli.forecasters.small_products import by_rows
+
 PENALTY = 0.01
 """Of a squared standardised coefficient, in units of one row's squared error."""
 
@@ -44,7 +46,9 @@ class Ridge:
 
     def predict(self, values: np.ndarray) -> np.ndarray:
         """Return predictions (T, A) from all columns (T, K)."""
-        predicted = self.intercept + _known(values[:, self.columns], self.mean) @ self.slopes
+        predicted = self.intercept + by_rows(
+            _known(values[:, self.columns], self.mean), self.slopes
+        )
         if len(self.own):
             predicted += _known(values[:, self.own], self.own_mean) * self.own_slope
         return predicted

@@ -23,7 +23,11 @@ from lstmcli.pipeline.next_report import reads_announcements, reports_at
 from lstmcli.pipeline.notes import notes_on
 from lstmcli.pipeline.prices import in_prices, price_basis, with_baseline
 from lstmcli.pipeline.session import Session
-from lstmcli.pipeline.stored_calibration import calibration_of
+from lstmcli.pipeline.stored_calibration import (
+    calibration_of,
+    keep_calibration,
+    kept_calibration,
+)
 from lstmcli.report.announcements import Reports
 from lstmcli.report.prices import PriceBasis
 from lstmcli.report.verdict_record import hardest_baseline
@@ -153,11 +157,15 @@ def predict(
             before = _sessions_before(asked, fitted, state) if with_earlier else {}
             named = [inputs.ticker for inputs in asked]
             alone = fitted.recipe.alone
+            kept = kept_calibration(session, name) if alone and as_of is None else None
             raw, published = FittedCalibrated(fitted, state, alone=alone).with_inner(
                 panel,
                 here.union([*before.values()]),
                 enough=named if fitted.recipe.reads_others else None,
+                kept=kept,
             )
+            if kept is not None:
+                keep_calibration(session, name, kept)
             earlier, published = _from_each(published, before), _from(published, origin)
             raw = _from(raw, origin)
             hardest = hardest_baseline(asked[0].manifest.verdict) or "ewma"

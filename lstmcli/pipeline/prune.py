@@ -15,6 +15,7 @@ from lstmcli.store.backtests import BacktestStore
 from lstmcli.store.backups import SET_ASIDE
 from lstmcli.store.files import delete
 from lstmcli.store.runs import RunStore
+from lstmcli.store.shipped import shipped_run
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Pruned:
     """What of one kind is gone, or would go.
 
     Attributes:
-        kind: `forecasts`, `charts`, `interrupted`, `runs` or `set aside`.
+        kind: `forecasts`, `charts`, `interrupted`, `runs`, `state` or `set aside`.
         files: how many files.
         size: their bytes.
     """
@@ -42,8 +43,9 @@ def prune(session: Session, keep: timedelta, *, dry_run: bool = False) -> list[P
     """Delete what is older than `keep`, and return how much of each kind.
 
     Forecast files but those of the newest day; charts; interrupted runs and backtests; runs
-    that are the newest of none of their tickers and issued no forecast; what a restore set
-    aside. Bars, events, finished backtests, the log and the ledger stay.
+    that are the newest of none of their tickers and issued no forecast; what evenings keep of
+    runs that are gone; what a restore set aside. Bars, events, finished backtests, the log and
+    the ledger stay.
 
     Args:
         dry_run: delete nothing.
@@ -86,6 +88,11 @@ def _old(session: Session, before: datetime) -> Iterator[_Old]:
             if max(map(_changed, [path, *_files(path)])) < before and not _is_held(store, name):
                 yield _Old("interrupted", path)
     yield from _superseded(session, before)
+    known = {manifest.run for manifest in session.manifests()} | {shipped_run().manifest.run}
+    for run in workspace.calibrations.runs():
+        path = workspace.calibrations.path(run)
+        if run not in known and _changed(path) < before:
+            yield _Old("state", path)
     for path in sorted(workspace.root.glob(f"{SET_ASIDE}*")):
         if path.is_dir() and _changed(path) < before:
             yield _Old("set aside", path)

@@ -51,6 +51,7 @@ def remove(session: Session, tickers: Sequence[str]) -> list[Removed]:
             asked.write()
         for ticker in wanted:
             session.fits.forget(ticker)
+            workspace.calibrations.forget(ticker)
         keep_fits(session)
         done = [_remove(session, ticker) for ticker in wanted]
         last = last_day(workspace)

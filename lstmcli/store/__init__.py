@@ -8,6 +8,7 @@ from pathlib import Path
 from lstmcli.errors import DiskError
 from lstmcli.store.backtests import BacktestStore
 from lstmcli.store.bars import BarsStore
+from lstmcli.store.calibrations import CalibrationStore
 from lstmcli.store.events import EventStore
 from lstmcli.store.files import file_name, write_atomically
 from lstmcli.store.fits import FitStore
@@ -51,6 +52,7 @@ class Workspace:
         self.last_day = root / "daily.json"
         self.cache = root / ".cache"
         self.asked = self.cache / "announcements.json"
+        self.calibrations = CalibrationStore(self.state / "calibration")
         self.record = RecordStore(self.cache / "record")
 
     def lock(self) -> AbstractContextManager[None]:

@@ -57,11 +57,14 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
+def replaced_atomically(path: Path, *, flush: bool = True) -> Iterator[BinaryIO]:
     """Open a stream whose content replaces a file once it is whole.
 
     The content goes to a temporary name in the same folder, is flushed to disk
     and renamed. A failure removes the temporary file.
+
+    Args:
+        flush: whether the content must survive a power cut.
 
     Raises:
         DiskError: disk full, quota, no permission, read-only, or no folder.
@@ -74,12 +77,14 @@ def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
             with temporary.open("wb") as stream:
                 yield stream
                 stream.flush()
-                os.fsync(stream.fileno())
+                if flush:
+                    os.fsync(stream.fileno())
             check_leases()
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        _flush_folder(path.parent)
+        if flush:
+            _flush_folder(path.parent)
     except OSError as error:
         raise DiskError(
             f"{path}: cannot be written: {error.strerror or error}. What was stored is unchanged.",

@@ -147,8 +147,8 @@ def hash_of(returns: pd.Series) -> str:
     return hashlib.sha256(returns.to_numpy("<f8").tobytes()).hexdigest()
 
 
-def made_by() -> dict[str, str]:
-    """Return what the digits of a fit depend on, beside the returns."""
-    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+def made_by(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
+    """Return what the digits of a fit depend on, beside what it reads."""
+    versions = {name: importlib.metadata.version(name) for name in libraries}
     switch = os.environ.get(NUMBA_SWITCH, "")
     return {"lstm": __version__, **versions, "machine": platform.machine(), NUMBA_SWITCH: switch}

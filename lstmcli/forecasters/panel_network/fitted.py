@@ -19,7 +19,7 @@ from lstmcli.forecasters.panel_network.modes import COLUMNS, MODES
 from lstmcli.forecasters.panel_network.state import PanelState
 from lstmcli.forecasters.panel_network.volatility import TickerVolatility, log_variances
 from lstmcli.forecasters.run_recipe import UNTRAINED, Stage
-from lstmcli.forecasters.small_products import one_thread
+from lstmcli.forecasters.small_products import by_rows, one_thread
 from lstmcli.forecasters.volatility.ewma import root_of_steps
 from lstmcli.frames import QUANTILES
 from lstmcli.panel import Panel
@@ -133,7 +133,7 @@ class FittedPanel:
         scales = {}
         for ticker, each in found.items():
             least = columns.least(ticker)
-            scale = np.exp(each.log_variance @ self._between / 2) * self._root
+            scale = np.exp(by_rows(each.log_variance, self._between) / 2) * self._root
             if self.recipe.alone:
                 # The network needs a level; before that a forecast is that of EWMA.
                 ewma = columns.ewma(ticker)[:, None] * self._root

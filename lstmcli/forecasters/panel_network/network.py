@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lstmcli.forecasters.small_products import by_rows
+
 if TYPE_CHECKING:
     import keras
 
@@ -118,7 +120,8 @@ def corrections(weights: Weights, histories: Sequence[np.ndarray]) -> list[np.nd
 def _states(weights: Weights, x: np.ndarray) -> np.ndarray:
     """Return the LSTM's outputs (N, T, U) of histories (N, T, F), session by session."""
     units = len(weights.recurrent)
-    gates = np.ascontiguousarray((x @ weights.kernel + weights.bias).swapaxes(0, 1))  # (T, N, 4·U)
+    gates = by_rows(x, weights.kernel) + weights.bias
+    gates = np.ascontiguousarray(gates.swapaxes(0, 1))  # (T, N, 4·U)
     states = np.empty((len(gates), len(x), units), np.float32)
     h, c = np.zeros((2, len(x), units), np.float32)
     # σ(z) = (1 + tanh(z/2)) / 2: one call serves all gates.
@@ -137,9 +140,10 @@ def _states(weights: Weights, x: np.ndarray) -> np.ndarray:
 
 def _heads(weights: Weights, x: np.ndarray, states: np.ndarray) -> np.ndarray:
     """Return p and δ (N, T, 2, A)."""
-    read = _silu(np.concatenate([x, states], axis=2) @ weights.hidden + weights.hidden_bias)
-    read = _silu(read @ weights.second + weights.second_bias)
-    return (read @ weights.head + weights.head_bias).reshape(*x.shape[:2], 2, len(STEPS))
+    read = np.concatenate([x, states], axis=2)
+    read = _silu(by_rows(read, weights.hidden) + weights.hidden_bias)
+    read = _silu(by_rows(read, weights.second) + weights.second_bias)
+    return (by_rows(read, weights.head) + weights.head_bias).reshape(*x.shape[:2], 2, len(STEPS))
 
 
 def _silu(x: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from lstmcli.forecasters.panel_network.modes import MODES, PLAIN, Mode, hidden
 from lstmcli.forecasters.panel_network.network import STEPS, Weights, corrections
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
+from lstmcli.forecasters.small_products import by_rows
 
 RUN_IN = 192
 """Sessions that a network reads before the first that it corrects; a span of training."""
@@ -154,7 +155,7 @@ def at_steps(corrections: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """
     known = np.log(STEPS)
     each = np.array([np.interp(np.log(steps), known, unit) for unit in np.eye(len(STEPS))])
-    return corrections @ (each * np.minimum(1.0, STEPS[-1] / steps))
+    return by_rows(corrections, each * np.minimum(1.0, STEPS[-1] / steps))
 
 
 def _ridges(

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.forecasters.filtered_simulation import MIN_POOL
+from lstmcli.forecasters.small_products import by_rows
 from lstmcli.forecasters.volatility.regressors import unusual
 from lstmcli.frames import Section
 from lstmcli.panel import Panel
@@ -184,7 +185,7 @@ class FittedClock(Section):
         """Return the variance (S,) expected of sessions, in units of the usual one."""
         slopes = np.asarray(self.coefficients) / np.asarray(self.scale)
         start = self.intercept - np.asarray(self.mean) @ slopes
-        return np.exp(start + columns @ slopes)
+        return np.exp(start + by_rows(columns, slopes))
 
 
 def fit_clock(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> FittedClock:
