@@ -216,7 +216,7 @@ def test_a_row_has_the_same_digits_however_many_follow(shape):
     weights = generator.standard_normal((5, 7)).astype(np.float32)
     found = by_rows(x, weights)
     np.testing.assert_allclose(found, x @ weights, rtol=1e-4, atol=1e-5)
-    for count in (1, ROWS - 1, ROWS, ROWS + 1, 300, shape[-2]):
+    for count in (0, 1, ROWS - 1, ROWS, ROWS + 1, 300, shape[-2]):
         count = min(count, shape[-2])
         np.testing.assert_array_equal(by_rows(x[..., :count, :], weights), found[..., :count, :])
     np.testing.assert_array_equal(by_rows(x, weights[:, 0]).shape, shape[:-1])

@@ -26,6 +26,7 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
+from lstmcli.cli.workers import Count, Executor, Scheduler, workers_of
 from lstmcli.errors import ConfigError, LstmError, cause_of, shell_word
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def daily(
             help="Tonight's numbers, as .json or else text. {date}: one a day.",
         ),
     ] = None,
+    workers: Count = None,
+    executor: Executor = None,
+    scheduler: Scheduler = None,
     as_json: AsJson = False,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
@@ -80,6 +84,7 @@ def daily(
         named_tickers(tickers, None),
         universe=named_tickers(None, universe),
         on_step=lambda line: say(line, quiet=quiet),
+        workers=workers_of(workers, executor, scheduler),
     )
     if summary is not None:
         path = Path(str(summary).replace("{date}", day.date()))

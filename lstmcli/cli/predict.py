@@ -30,6 +30,7 @@ from lstmcli.cli.terminal import (
     say,
     say_next,
 )
+from lstmcli.cli.workers import Count, Executor, Scheduler, workers_of
 from lstmcli.errors import ConfigError, shell_word
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def predict(
     offline: Annotated[
         bool, typer.Option("--offline", help="Read what is stored; fetch nothing.")
     ] = False,
+    workers: Count = None,
+    executor: Executor = None,
+    scheduler: Scheduler = None,
     workspace: WorkspaceFolder = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
 ) -> int:
@@ -96,7 +100,14 @@ def predict(
             not_fetched = first_fetch(session, new, run=run, say=partial(say, quiet=quiet))
         there = [ticker for ticker in named if ticker not in not_fetched]
         done, failed = (
-            pipeline.predict(session, there, run=run, as_of=origin, with_earlier=not as_csv)
+            pipeline.predict(
+                session,
+                there,
+                run=run,
+                as_of=origin,
+                with_earlier=not as_csv,
+                workers=workers_of(workers, executor, scheduler),
+            )
             if there or not named
             else ([], [])
         )

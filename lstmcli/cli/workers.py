@@ -22,6 +22,7 @@ class Name(StrEnum):
 Executor = Annotated[
     Name | None, typer.Option("--executor", help="Else processes, or serial for one worker.")
 ]
+Count = Annotated[int | None, typer.Option("--workers", min=1, help="At a time; else one a core.")]
 Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="ADDRESS", help="Of dask: tcp://… or tls://…, as printed."),

@@ -22,12 +22,13 @@ from lstmcli.executors.tasks import (
     run_tasks,
     task_error,
 )
-from lstmcli.executors.workers import EXECUTORS, Workers
+from lstmcli.executors.workers import EXECUTORS, HERE, Workers
 from lstmcli.models.runtime import usable_cores
 from lstmcli.panel import Panel
 
 __all__ = [
     "EXECUTORS",
+    "HERE",
     "Done",
     "Failure",
     "Task",

@@ -81,6 +81,13 @@ class Failure:
             return cls(key, line, error.exit_code, error.hint, details)
         return cls(key, line, LstmError.exit_code, "--debug shows where", details)
 
+    def as_error(self) -> LstmError:
+        """Return the error of a task that failed by itself."""
+        error = LstmError(self.line, hint=self.hint)
+        error.exit_code = self.exit_code
+        error.add_note(self.details)
+        return error
+
 
 class TaskExecutor(Executor):
     """An executor of `concurrent.futures` that tells how many tasks it runs at a time.

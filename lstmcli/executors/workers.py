@@ -66,9 +66,18 @@ class Workers:
             )
 
     @property
+    def asked_for(self) -> bool:
+        """Whether the user has said anything."""
+        return any((self.count, self.executor, self.scheduler))
+
+    @property
     def exposed(self) -> bool:
         """Whether others can reach the scheduler without a certificate."""
         address = None if self.scheduler is None else _ADDRESS.fullmatch(self.scheduler)
         if address is None or address["scheme"] == "tls":
             return False
         return not _LOOPBACK.fullmatch(address["host"])
+
+
+HERE = Workers()
+"""What the user has said nothing about."""

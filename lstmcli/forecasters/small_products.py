@@ -41,4 +41,4 @@ def by_rows(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     padded = np.zeros((*outer, blocks * ROWS, width), x.dtype)
     padded[..., :count, :] = x
     found = padded.reshape(*outer, blocks, ROWS, width) @ weights
-    return np.asarray(found.reshape(*outer, blocks * ROWS, -1)[..., :count, :])
+    return np.asarray(found.reshape(*outer, blocks * ROWS, weights.shape[1])[..., :count, :])

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from lstmcli.errors import LstmError, NoDataError, SourceError, TooYoungError, shell_word
+from lstmcli.executors import HERE, Workers
 from lstmcli.pipeline.announcement_fetch import fetch_announcements
 from lstmcli.pipeline.announcements import Announcements
-from lstmcli.pipeline.beside import keep_fits
 from lstmcli.pipeline.day import TOO_YOUNG, Day, TickerDay, write_day
 from lstmcli.pipeline.evening import Evening, OnStep
 from lstmcli.pipeline.fetch import fetch_each, series_behind
@@ -22,6 +22,7 @@ from lstmcli.pipeline.first_fetch import absent_series, fetch_series, note_on_fa
 from lstmcli.pipeline.hints import point_to_daily
 from lstmcli.pipeline.inputs import find_run
 from lstmcli.pipeline.issue import BESIDE, issue
+from lstmcli.pipeline.kept import keep_fits
 from lstmcli.pipeline.predict import Prediction, predict
 from lstmcli.pipeline.report import write_report
 from lstmcli.pipeline.retraining import retrain
@@ -39,10 +40,14 @@ def daily(
     *,
     universe: Sequence[str] = (),
     on_step: OnStep = lambda line: None,
+    workers: Workers = HERE,
 ) -> Day:
     """Do what an evening needs, for the named tickers or every stored one.
 
     A wrong name among `tickers` stops everything; one of `universe` fails alone.
+
+    Args:
+        workers: see `forecast_run`.
 
     Raises:
         NoDataError: no ticker is named or stored.
@@ -58,7 +63,7 @@ def daily(
             hint="lstm daily MRK, which fetches its bars",
         )
     with workspace.lock():
-        return _run(Evening(session, wanted or workspace.bars.tickers(), on_step))
+        return _run(Evening(session, wanted or workspace.bars.tickers(), on_step, workers))
 
 
 def _run(evening: Evening) -> Day:
@@ -257,7 +262,7 @@ def _forecast(evening: Evening) -> None:
     if not left:
         return
     evening.on_step(f"forecasting {len(left)} ticker{'s' * (len(left) > 1)} …")
-    done, failed = predict(evening.session, list(left), beside=BESIDE)
+    done, failed = predict(evening.session, list(left), beside=BESIDE, workers=evening.workers)
     keep_fits(evening.session)
     for failure in failed:
         ticker_day = left[failure.ticker]

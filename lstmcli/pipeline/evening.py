@@ -9,6 +9,7 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError
+from lstmcli.executors import Workers
 from lstmcli.pipeline.day import (
     LEFT_OUT,
     NOT_TRAINED,
@@ -28,13 +29,16 @@ class Evening:
     Attributes:
         day: what has been done so far.
         last: what the run before wrote about itself, as `Day.as_dict`; empty where there was none.
+        workers: where a universe is forecast.
         news: whether there is something that the page does not show yet: bars, a forecast.
     """
 
-    def __init__(self, session: Session, tickers: Sequence[str], on_step: OnStep) -> None:
+    def __init__(
+        self, session: Session, tickers: Sequence[str], on_step: OnStep, workers: Workers
+    ) -> None:
         self.session = session
         self.workspace = session.workspace
-        self.on_step = on_step
+        self.on_step, self.workers = on_step, workers
         self.day = Day(clock.now(), [TickerDay(ticker) for ticker in tickers])
         self.last = last_day(self.workspace) or {}
         self.news = False

@@ -10,24 +10,18 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, TooYoungError, shell_word
-from lstmcli.forecasters.calibrated import FittedCalibrated
-from lstmcli.forecasters.calibration_state import CalibrationState
+from lstmcli.executors import HERE, Workers
 from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import check_forecast
 from lstmcli.panel import Panel
-from lstmcli.pipeline.beside import forecast_beside
 from lstmcli.pipeline.forecast_writer import MANY, ForecastWriter
-from lstmcli.pipeline.inputs import Inputs, find_inputs, panel_of_run
+from lstmcli.pipeline.inputs import Inputs, find_inputs
 from lstmcli.pipeline.market import StaleSeries, check_market, notes_on_stale
 from lstmcli.pipeline.next_report import reads_announcements, reports_at
 from lstmcli.pipeline.notes import notes_on
 from lstmcli.pipeline.prices import in_prices, price_basis, with_baseline
+from lstmcli.pipeline.run_forecasts import forecast_run
 from lstmcli.pipeline.session import Session
-from lstmcli.pipeline.stored_calibration import (
-    calibration_of,
-    keep_calibration,
-    kept_calibration,
-)
 from lstmcli.report.announcements import Reports
 from lstmcli.report.prices import PriceBasis
 from lstmcli.report.verdict_record import hardest_baseline
@@ -121,6 +115,7 @@ def predict(
     with_keras: bool = False,
     beside: Sequence[str] = (),
     with_earlier: bool = False,
+    workers: Workers = HERE,
 ) -> tuple[list[Prediction], list[Failure]]:
     """Forecast each ticker and write its prices; one that fails leaves the others alone.
 
@@ -133,6 +128,7 @@ def predict(
         with_keras: load what can be explained, too, which takes seconds.
         beside: names of baselines that are wanted besides the hardest.
         with_earlier: forecast from the session before, too, where that costs next to nothing.
+        workers: see `forecast_run`.
 
     Raises:
         NoDataError, DataError: no ticker is named, and there is no usable run or no bar.
@@ -150,29 +146,17 @@ def predict(
     for (name, origin), asked in groups.items():
         try:
             fitted = session.fitted(name, with_keras=with_keras)
-            # One pass for all tickers of a run and an origin: a universe costs little more.
-            panel = panel_of_run(session, asked)
-            here = pd.DatetimeIndex([origin])
-            state = calibration_of(session, name, panel)
-            before = _sessions_before(asked, fitted, state) if with_earlier else {}
-            named = [inputs.ticker for inputs in asked]
-            alone = fitted.recipe.alone
-            kept = kept_calibration(session, name) if alone and as_of is None else None
-            raw, published = FittedCalibrated(fitted, state, alone=alone).with_inner(
-                panel,
-                here.union([*before.values()]),
-                enough=named if fitted.recipe.reads_others else None,
-                kept=kept,
-            )
-            if kept is not None:
-                keep_calibration(session, name, kept)
-            earlier, published = _from_each(published, before), _from(published, origin)
-            raw = _from(raw, origin)
             hardest = hardest_baseline(asked[0].manifest.verdict) or "ewma"
-            baselines = {
-                baseline: forecast_beside(baseline, fitted, panel, here, kept=session.fits)
-                for baseline in dict.fromkeys((hardest, *beside))
-            }
+            found = forecast_run(
+                session,
+                fitted,
+                asked,
+                beside=tuple(dict.fromkeys((hardest, *beside))),
+                keep=as_of is None,
+                with_earlier=with_earlier,
+                workers=workers,
+            )
+            panel, published, baselines = found.panel, found.published, found.beside
             if len(published):
                 check_forecast(published)
             bases = _bases(session, panel, pd.concat([published, baselines[hardest]]))
@@ -180,7 +164,7 @@ def predict(
         except LstmError as error:
             failed |= {inputs.ticker: Failure(inputs.ticker, error) for inputs in asked}
             continue
-        of_published, of_raw, of_earlier = map(_by_ticker, (published, raw, earlier))
+        of_published, of_raw, of_earlier = map(_by_ticker, (published, found.raw, found.earlier))
         of_prices, beside_prices = (
             _by_ticker(in_prices(rows, bases)) for rows in (published, baselines[hardest])
         )
@@ -190,6 +174,9 @@ def predict(
             session.workspace.forecast_files, name, origin, many=len(tickers) > MANY
         )
         for inputs in asked:
+            if inputs.ticker in found.failed:
+                failed[inputs.ticker] = Failure(inputs.ticker, found.failed[inputs.ticker])
+                continue
             try:
                 series, optional = fitted.recipe.series, fitted.recipe.optional_series
                 check_market(stale, inputs.ticker, series, run=name)
@@ -256,30 +243,6 @@ def default_tickers(session: Session, run: str | None) -> list[str]:
         return stored
     # A ticker of the run may have been removed.
     return [name for name in manifest.tickers if name in stored] or list(manifest.tickers)
-
-
-def _sessions_before(
-    asked: Sequence[Inputs], fitted: FittedRun, state: CalibrationState | None
-) -> dict[str, pd.Timestamp]:
-    """Return the session before the origin, by ticker, where a forecast from it is cheap.
-
-    That is where it is out of sample, and where calibration forecasts it anyway.
-    """
-    first = max(fitted.fit_end, fitted.learns_from)
-    first = first if state is None else max(first, state.before)
-    before = {inputs.ticker: inputs.bars.index[-2] for inputs in asked if len(inputs.bars) > 1}
-    return {ticker: session for ticker, session in before.items() if session >= first}
-
-
-def _from(rows: pd.DataFrame, origin: pd.Timestamp) -> pd.DataFrame:
-    return rows[rows["made_on"] == origin].reset_index(drop=True)
-
-
-def _from_each(rows: pd.DataFrame, origins: Mapping[str, pd.Timestamp]) -> pd.DataFrame:
-    """Return the rows of each ticker from its own origin; none of a ticker without one."""
-    if not origins or not len(rows):
-        return rows.iloc[:0]
-    return rows[rows["made_on"] == rows["ticker"].map(origins)]
 
 
 def _by_ticker(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:

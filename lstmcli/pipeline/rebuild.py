@@ -16,8 +16,8 @@ from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.frames import log_returns
 from lstmcli.pipeline.doctor import Check
 from lstmcli.pipeline.inputs import find_inputs, panel_of_run
+from lstmcli.pipeline.kept import kept_calibration
 from lstmcli.pipeline.session import Session
-from lstmcli.pipeline.stored_calibration import kept_calibration
 
 NAMED = 5
 """Tickers that a line names; of more it says how many."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lstmcli.errors import LstmError, NoDataError, shell_word
-from lstmcli.pipeline.beside import keep_fits
 from lstmcli.pipeline.day import last_day, write_day
+from lstmcli.pipeline.kept import keep_fits
 from lstmcli.pipeline.session import Session
 from lstmcli.store.asked import Asked
 from lstmcli.store.files import check_ticker

@@ -99,6 +99,11 @@ class KeptFits:
             self.changed = True
         return kept.parameters
 
+    def add(self, others: KeptFits) -> None:
+        """Take over fits that were made elsewhere, as newer ones."""
+        self.known |= others.known
+        self.changed |= others.changed
+
     def forget(self, ticker: str) -> None:
         """Forget the fits of a ticker."""
         for key in [key for key in self.known if key[0] == ticker]:

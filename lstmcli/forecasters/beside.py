@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-
 import pandas as pd
 
-from lstmcli.errors import LstmError, NoDataError
+from lstmcli.errors import NoDataError
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.baselines.alone import forecast_alone
 from lstmcli.forecasters.baselines.garch import Garch, Gjr
-from lstmcli.forecasters.baselines.kept_fits import KeptFits, made_by
+from lstmcli.forecasters.baselines.kept_fits import KeptFits
 from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.panel import Panel
-from lstmcli.pipeline.session import Session
-
-log = logging.getLogger(__name__)
 
 BASELINE_YEARS = 10
 """Of bars that a baseline beside a run learns from where it is fitted on one ticker."""
@@ -48,14 +43,3 @@ def forecast_beside(
         return recipe.fit(panel, fitted.fit_end).forecast(panel, origins)
     except NoDataError:
         return join_forecasts([])
-
-
-def keep_fits(session: Session) -> None:
-    """Write the fits of this evening for the next one. Without them it only takes longer."""
-    if not session.fits.changed:
-        return
-    try:
-        session.workspace.fits.write(session.fits.as_rows(), made_by())
-        session.fits.changed = False
-    except LstmError as error:
-        log.warning("fits of baselines are not kept: %s", error)

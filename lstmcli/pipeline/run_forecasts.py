@@ -1,0 +1,159 @@
+"""Forecasts of a run from one origin: here, or side by side by workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from lstmcli.errors import LstmError
+from lstmcli.evaluation.forecast_task import Forecasts, ForecastTask
+from lstmcli.executors import Failure, Workers, open_executor, run_tasks
+from lstmcli.forecasters.base import in_order, join_forecasts
+from lstmcli.forecasters.baselines.kept_fits import KeptFits
+from lstmcli.forecasters.calibration_state import CalibrationState
+from lstmcli.forecasters.run_recipe import FittedRun
+from lstmcli.panel import Panel
+from lstmcli.pipeline.inputs import Inputs, panel_of_run
+from lstmcli.pipeline.kept import keep_calibration, kept_calibration
+from lstmcli.pipeline.session import Session
+from lstmcli.pipeline.stored_calibration import calibration_of
+
+AT_ONCE = 50
+"""Tickers of a task: fewer than that do not pay for the start of a worker."""
+
+
+@dataclass(frozen=True)
+class RunForecasts:
+    """What a run and its baselines forecast from one origin, in log returns.
+
+    Attributes:
+        panel: what the run read.
+        raw, published: before and after calibration.
+        earlier: published from the session before, where that was asked for and is cheap.
+        beside: Forecasts of baselines, by name.
+        failed: by ticker, why there is none.
+    """
+
+    panel: Panel
+    raw: pd.DataFrame
+    published: pd.DataFrame
+    earlier: pd.DataFrame
+    beside: dict[str, pd.DataFrame]
+    failed: dict[str, LstmError]
+
+
+def forecast_run(
+    session: Session,
+    fitted: FittedRun,
+    asked: Sequence[Inputs],
+    *,
+    beside: Sequence[str],
+    keep: bool,
+    with_earlier: bool,
+    workers: Workers,
+) -> RunForecasts:
+    """Forecast some tickers of a run, all from one origin.
+
+    Args:
+        asked: of one run and one origin.
+        beside: names of baselines.
+        keep: whether to go on from what earlier evenings have learnt, and to keep what is learnt.
+        with_earlier: see `predict`.
+        workers: where tickers are forecast that need no others. A few are forecast here, unless
+            the user has said where.
+
+    Raises:
+        LstmError: nothing could be forecast.
+    """
+    run, origin = asked[0].manifest.run, asked[0].origin
+    panel = panel_of_run(session, asked)
+    state = calibration_of(session, run, panel)
+    before = _sessions_before(asked, fitted, state) if with_earlier else {}
+    recipe = fitted.recipe
+    task = ForecastTask(
+        fitted=fitted,
+        panel=panel,
+        origins=pd.DatetimeIndex([origin]).union([*before.values()]),
+        beside=tuple(beside),
+        state=state,
+        enough=[inputs.ticker for inputs in asked] if recipe.reads_others else None,
+        kept=kept_calibration(session, run) if keep and recipe.alone else None,
+        fits=session.fits,
+    )
+    done: list[Forecasts] = []
+    failed: dict[str, LstmError] = {}
+    for tickers, each in _run(_parts(task) if recipe.alone else [task], workers):
+        if isinstance(each, LstmError):
+            failed |= dict.fromkeys(tickers, each)
+        else:
+            done.append(each)
+            keep_calibration(session, run, each.learnt)
+            session.fits.add(each.fits)
+    raw, published = (
+        in_order(join_forecasts([getattr(each, name) for each in done]), list(panel))
+        for name in ("raw", "published")
+    )
+    return RunForecasts(
+        panel=panel,
+        raw=_from(raw, origin),
+        published=_from(published, origin),
+        earlier=_from_each(published, before),
+        beside={name: join_forecasts([each.beside[name] for each in done]) for name in beside},
+        failed=failed,
+    )
+
+
+def _parts(task: ForecastTask) -> list[ForecastTask]:
+    """Return tasks of some tickers each, whose histories are about as long."""
+    panel = task.panel
+    by_length = sorted(panel, key=lambda ticker: len(panel[ticker]))
+    parts = []
+    for first in range(0, len(by_length), AT_ONCE):
+        tickers = by_length[first : first + AT_ONCE]
+        part = panel.only(tickers)
+        fits = {key: fit for key, fit in task.fits.known.items() if key[0] in part}
+        kept = task.kept and replace(
+            task.kept, load={ticker: task.kept.load(ticker) for ticker in tickers}.get
+        )
+        parts.append(replace(task, panel=part, kept=kept, fits=KeptFits(fits)))
+    return parts
+
+
+def _run(
+    tasks: Sequence[ForecastTask], workers: Workers
+) -> Iterator[tuple[list[str], Forecasts | LstmError]]:
+    """Yield what became of each task, and of which tickers it is."""
+    if len(tasks) == 1 and not workers.asked_for:
+        yield list(tasks[0].panel), tasks[0].run()
+        return
+    of_key = {task.key: list(task.panel) for task in tasks}
+    with open_executor(workers, panels={}, tasks=len(tasks)) as executor:
+        for outcome in run_tasks(executor, tasks):
+            found = outcome.as_error() if isinstance(outcome, Failure) else outcome.value
+            yield of_key[outcome.key], found
+
+
+def _sessions_before(
+    asked: Sequence[Inputs], fitted: FittedRun, state: CalibrationState | None
+) -> dict[str, pd.Timestamp]:
+    """Return the session before the origin, by ticker, where a forecast from it is cheap.
+
+    That is where it is out of sample, and where calibration forecasts it anyway.
+    """
+    first = max(fitted.fit_end, fitted.learns_from)
+    first = first if state is None else max(first, state.before)
+    before = {inputs.ticker: inputs.bars.index[-2] for inputs in asked if len(inputs.bars) > 1}
+    return {ticker: session for ticker, session in before.items() if session >= first}
+
+
+def _from(rows: pd.DataFrame, origin: pd.Timestamp) -> pd.DataFrame:
+    return rows[rows["made_on"] == origin].reset_index(drop=True)
+
+
+def _from_each(rows: pd.DataFrame, origins: dict[str, pd.Timestamp]) -> pd.DataFrame:
+    """Return the rows of each ticker from its own origin; none of a ticker without one."""
+    if not origins or not len(rows):
+        return rows.iloc[:0]
+    return rows[rows["made_on"] == rows["ticker"].map(origins)]
