@@ -4,6 +4,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SAMPLE ?= ^GSPC
 
+# Where bytecode is not kept, each process that loads TensorFlow compiles it anew for 15 seconds,
+# and tests start hundreds of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo quick test check lint nightly newest docs screens lock bench wheel clean
 

@@ -277,3 +277,24 @@ def data(
     yahoo.listings.update(evenings.listings())
     yahoo.move_clock(year.evening_of(evenings.TODAY))
     return folder
+
+
+@pytest.fixture(scope="session")
+def told_once(made_once: MadeOnce, trained: Path) -> Path:
+    """Return that workspace after `lstm daily` on the evening of TODAY."""
+    import evenings
+    import year
+
+    def make(folder: Path) -> None:
+        with year.replaying(folder, evenings.listings()) as replay:
+            shutil.copytree(trained / "data", replay.data)
+            replay.yahoo.now = year.evening_of(evenings.TODAY)
+            replay.lstm("daily", "-q")
+
+    return made_once("told", make)[0] / "data"
+
+
+@pytest.fixture
+def first_evening(data: Path, told_once: Path) -> None:
+    """Leave `data` as the first `lstm daily` does; what it asked of Yahoo is not counted."""
+    shutil.copytree(told_once, data, dirs_exist_ok=True)

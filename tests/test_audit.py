@@ -27,6 +27,7 @@ from lstmcli.forecasters.training import TrainingConfig
 from lstmcli.frames import EARNINGS_SOURCES, check_bars, check_events, log_returns
 from lstmcli.models import VARIANTS
 from lstmcli.panel import Panel
+from lstmcli.pipeline import audit as pipeline
 from lstmcli.splits import SplitConfig
 from lstmcli.windows import WindowConfig
 
@@ -410,11 +411,17 @@ def test_few_dates_are_never_suspect():
     ).passed
 
 
-AUDIT = [*TINY, "--set", "window.horizon=2", "--workers", "2"]
+AUDIT = ["audit", "GOOG", *TINY, "--set", "window.horizon=2", "--workers"]
 
 
-def test_the_command_names_each_check_and_what_it_measured(lstm: Lstm, workspace):
-    answer = lstm("audit", "GOOG", *AUDIT, "--set", "training.epochs=10", "--json")
+@pytest.fixture
+def few_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate four random walks; each trains a network."""
+    monkeypatch.setattr(pipeline, "SIMULATIONS", 4)
+
+
+def test_the_command_names_each_check_and_what_it_measured(lstm: Lstm, workspace, few_walks):
+    answer = lstm(*AUDIT, "2", "--set", "training.epochs=10", "--json")
     told = json.loads(answer.out)
     failed = [check["check"] for check in told["checks"] if check["passed"] is False]
     # So small a network need not find the signal; it must not leak.
@@ -424,20 +431,21 @@ def test_the_command_names_each_check_and_what_it_measured(lstm: Lstm, workspace
     }
     assert answer.code == (6 if failed else 0)
     assert len(told["checks"]) == 10
+    assert told["checks"][-1]["did"] == "4 simulated random walks, one network each"
     assert all(check["did"] and check["figure"] for check in told["checks"])
 
 
 @pytest.mark.nightly
 def test_two_hundred_random_walks_are_not_beaten(lstm: Lstm, workspace):
-    answer = lstm("audit", "GOOG", *AUDIT, "--thorough", "--json")
+    answer = lstm(*AUDIT, "2", "--thorough", "--json")
     checks = {check["check"]: check for check in json.loads(answer.out)["checks"]}
     walks = checks["random walks are not beaten"]
     assert walks["did"] == "200 simulated random walks, one network each"
     assert walks["passed"], walks["figure"]
 
 
-def test_a_check_that_fails_ends_the_command_with_6(lstm: Lstm, workspace):
-    answer = lstm("audit", "GOOG", *AUDIT, "--set", "training.learning_rate=1.0e-9")
+def test_a_check_that_fails_ends_the_command_with_6(lstm: Lstm, workspace, few_walks):
+    answer = lstm(*AUDIT, "1", "--set", "training.learning_rate=1.0e-9")
     assert answer.code == 6
     assert "FAIL  a planted signal is found" in answer.out
     assert "pass  features look back only" in answer.out

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from command import LAST, SMALL, TINY, Lstm, finished, hinted, spawn, start, wait_for
+from command import LAST, NOW, SMALL, TINY, Lstm, finished, hinted, spawn, start, wait_for
 from simulate import panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
@@ -225,9 +225,17 @@ def test_the_answer_says_what_was_compared_and_how_it_ended(proven):
     assert "gradient_boosting, fold 3: " in answer.err
 
 
-def test_the_table_fits_and_a_second_backtest_is_counted(proven, tmp_path):
-    data = shutil.copytree(proven[0], tmp_path / "data")
-    again = spawn("backtest", "AAA", *SMALL, "--set", "backtest.folds=1", workspace=data)
+@pytest.fixture
+def copy(proven, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the workspace with a backtest, which commands find by themselves."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LSTM_WORKSPACE", "data")
+    monkeypatch.setenv("LSTM_NOW", NOW)
+    return Path(shutil.copytree(proven[0], tmp_path / "data"))
+
+
+def test_the_table_fits_and_a_second_backtest_is_counted(lstm: Lstm, copy):
+    again = lstm("backtest", "AAA", *SMALL, "--set", "backtest.folds=1")
     assert again.code == 0, again.err
     assert "smoke+calibrated " in again.out
     assert "This period was backtested 2 times in this workspace." in again.out
@@ -235,22 +243,19 @@ def test_the_table_fits_and_a_second_backtest_is_counted(proven, tmp_path):
     assert max(map(len, again.out.splitlines())) <= 79
 
 
-def test_a_backtest_is_drawn_as_pictures(proven, tmp_path):
-    data, _ = proven
+def test_a_backtest_is_drawn_as_pictures(lstm: Lstm, copy, proven):
     for kind in ("backtest", "calibration"):
-        picture = tmp_path / f"{kind}.svg"
-        answer = spawn("plot", "--kind", kind, "--output", str(picture), workspace=data)
+        answer = lstm("plot", "--kind", kind, "--output", f"{kind}.svg")
         assert answer.code == 0, answer.err
-        assert re.search("smoke: (do the cones hold[?] )?AAA, BBB", picture.read_text())
-    picture = tmp_path / "past.svg"
-    line = ["plot", "AAA", "--kind", "past", "--output", str(picture)]
-    answer = spawn(*line, workspace=data)
+        picture = Path(f"{kind}.svg").read_text()
+        assert re.search("smoke: (do the cones hold[?] )?AAA, BBB", picture)
+    answer = lstm("plot", "AAA", "--kind", "past", "--output", "past.svg")
     assert answer.code == 0, answer.err
-    name = next((data / "backtests").iterdir()).name
-    assert f"smoke in the backtest {name}" in picture.read_text()
-    other = spawn("plot", "ZZZ", "--kind", "past", workspace=data)
+    name = next((copy / "backtests").iterdir()).name
+    assert f"smoke in the backtest {name}" in Path("past.svg").read_text()
+    other = lstm("plot", "ZZZ", "--kind", "past")
     assert other.code == 3
-    none = spawn("plot", "--kind", "backtest", workspace=data.parent / "fresh")
+    none = lstm("plot", "--kind", "backtest", "--workspace", proven[0].parent / "fresh")
     assert none.code == 3
     assert none.hint == "lstm backtest"
 
@@ -401,18 +406,16 @@ def test_calibration_goes_through_the_folds_in_their_order():
     check_forecast(own)
 
 
-def test_a_damaged_backtest_is_named_and_the_next_is_made(proven, tmp_path):
-    workspace = tmp_path / "data"
-    shutil.copytree(proven[0], workspace)
-    folder = finished(workspace)
+def test_a_damaged_backtest_is_named_and_the_next_is_made(lstm: Lstm, copy):
+    folder = finished(copy)
     (folder / "forecasts.parquet").write_bytes(b"PAR1 is not enough")
     for line in (["doctor"], ["plot", "--kind", "backtest"]):
-        answer = spawn(*line, workspace=workspace)
+        answer = lstm(*line)
         assert answer.code == 6
-        assert f"{folder.relative_to(tmp_path)}/forecasts.parquet is damaged" in answer.err
+        assert f"{folder.relative_to(copy.parent)}/forecasts.parquet is damaged" in answer.err
     (folder / "manifest.json").write_text("{}")
-    assert spawn("plot", "--kind", "calibration", workspace=workspace).code == 6
-    assert spawn("backtest", *SMALL, "--dry-run", workspace=workspace).code == 0
+    assert lstm("plot", "--kind", "calibration").code == 6
+    assert lstm("backtest", *SMALL, "--dry-run").code == 0
 
 
 def test_a_dry_run_shows_the_folds(lstm: Lstm, fresh):
@@ -489,7 +492,8 @@ def test_configs_on_different_spans_are_refused(lstm: Lstm, fresh):
     assert same.code == 2
 
 
-def test_odd_tickers_are_named_and_the_rest_goes_on(fresh):
+def test_odd_tickers_are_named_and_the_rest_goes_on(lstm: Lstm, fresh, monkeypatch):
+    monkeypatch.setenv("LSTM_NOW", NOW)
     steps = np.zeros(1100)
     steps[1000] = 0.01  # the fit sees none
     still = simulate_bars(1100, returns=steps, last=LAST)
@@ -502,9 +506,9 @@ def test_odd_tickers_are_named_and_the_rest_goes_on(fresh):
     }.items():
         frame = bars.rename_axis("Date")[["open", "high", "low", "close", "volume"]]
         frame.to_csv(fresh.parent / f"{name}.csv")
-        fetched = spawn("fetch", name, "--source", "csv", "--file", f"{name}.csv", workspace=fresh)
+        fetched = lstm("fetch", name, "--source", "csv", "--file", f"{name}.csv")
         assert fetched.code == 0, fetched.err
-    answer = spawn("backtest", *SMALL, "--set", "backtest.folds=1", "--json", workspace=fresh)
+    answer = lstm("backtest", *SMALL, "--set", "backtest.folds=1", "--json")
     assert answer.code == 0, answer.err
     assert "left out" in answer.err
     assert "ENDED" in answer.err

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from statistics import NormalDist
 
@@ -20,6 +20,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
 
 from lstmcli.charts import (
     SCHEMES,
@@ -332,18 +333,22 @@ def shown_texts(figure: Figure) -> list[Text]:
     return shown
 
 
-@pytest.fixture(scope="module")
-def drawn() -> dict[str, Figure]:
-    return {name: make() for name, make in CHARTS.items()}
+@cache
+def drawn(name: str) -> Figure:
+    return CHARTS[name]()
+
+
+@cache
+def shown_boxes(name: str) -> list[tuple[Text, Bbox]]:
+    """Return the texts of a chart on paper, each with the box that it fills."""
+    return [(text, Text.get_window_extent(text)) for text in shown_texts(drawn(name))]
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_every_text_is_inside_the_figure(name: str, drawn: dict[str, Figure]) -> None:
-    figure = drawn[name]
-    shown = shown_texts(figure)
+def test_every_text_is_inside_the_figure(name: str) -> None:
+    figure, shown = drawn(name), shown_boxes(name)
     assert len(shown) > 5
-    for text in shown:
-        box = Text.get_window_extent(text)
+    for text, box in shown:
         assert box.x0 >= 0, text
         assert box.y0 >= 0, text
         assert box.x1 <= figure.bbox.width, text
@@ -351,8 +356,8 @@ def test_every_text_is_inside_the_figure(name: str, drawn: dict[str, Figure]) ->
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_no_text_covers_another(name: str, drawn: dict[str, Figure]) -> None:
-    boxes = [(text, Text.get_window_extent(text)) for text in shown_texts(drawn[name])]
+def test_no_text_covers_another(name: str) -> None:
+    boxes = shown_boxes(name)
     for k, (text, box) in enumerate(boxes):
         for other, other_box in boxes[k + 1 :]:
             across = min(box.x1, other_box.x1) - max(box.x0, other_box.x0)
@@ -362,13 +367,13 @@ def test_no_text_covers_another(name: str, drawn: dict[str, Figure]) -> None:
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_text_has_ten_points_and_only_the_footer_less(name: str, drawn: dict[str, Figure]) -> None:
-    figure = drawn[name]
+def test_text_has_ten_points_and_only_the_footer_less(name: str) -> None:
+    figure = drawn(name)
     width, height = figure.get_size_inches()
     assert width == (3.5 if name.endswith("-phone") else 7.0)
     assert height >= (2.5 if name.endswith("-phone") else 4.5)
     assert figure.dpi == 150
-    small = [text.get_text() for text in shown_texts(figure) if text.get_fontsize() < 10]
+    small = [text.get_text() for text, _ in shown_boxes(name) if text.get_fontsize() < 10]
     # A long footer is wrapped.
     assert all(" ".join(text.split()).endswith("Not investment advice.") for text in small)
     assert len(small) <= 1
@@ -376,11 +381,9 @@ def test_text_has_ten_points_and_only_the_footer_less(name: str, drawn: dict[str
 
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-def test_a_chart_can_be_saved_in_every_format(
-    name: str, kind: str, drawn: dict[str, Figure]
-) -> None:
+def test_a_chart_can_be_saved_in_every_format(name: str, kind: str) -> None:
     file = io.BytesIO()
-    drawn[name].savefig(file, format=kind)
+    drawn(name).savefig(file, format=kind)
     start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind]
     assert file.getvalue().startswith(start)
 

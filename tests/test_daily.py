@@ -87,8 +87,9 @@ def test_an_evening_issues_scores_and_reports(data, yahoo, lstm: Lstm):
     assert (data / "charts" / "daily-MRK.svg").exists()
 
 
-def test_an_evening_without_news_decodes_no_bars(data, yahoo, lstm: Lstm, monkeypatch):
-    assert lstm("daily", "-q").code == 0
+def test_an_evening_without_news_decodes_no_bars(
+    data, first_evening, yahoo, lstm: Lstm, monkeypatch
+):
     decoded, decode = [], bars_store._decode
 
     def count(content: bytes, path: Path, ticker: str, *, fetch: str):
@@ -106,8 +107,7 @@ def test_an_evening_without_news_decodes_no_bars(data, yahoo, lstm: Lstm, monkey
     assert set(decoded) & set(TICKERS) == {"MRK"}
 
 
-def test_predict_says_what_was_issued_and_what_came(data, yahoo, lstm: Lstm):
-    assert lstm("daily", "-q").code == 0
+def test_predict_says_what_was_issued_and_what_came(data, first_evening, yahoo, lstm: Lstm):
     rows = Workspace(data).ledger.read("MRK")
     first = rows[rows["calibrated"]].iloc[0]
     session = go_to(yahoo, 1)
@@ -130,8 +130,7 @@ def test_predict_says_what_was_issued_and_what_came(data, yahoo, lstm: Lstm):
     assert previous["sentence"] not in answer.out
 
 
-def test_a_second_run_is_up_to_date_and_asks_nobody(data, yahoo, lstm: Lstm):
-    assert lstm("daily", "-q").code == 0
+def test_a_second_run_is_up_to_date_and_asks_nobody(data, first_evening, yahoo, lstm: Lstm):
     before = stamps(data)
     asked = len(yahoo.requests)
     answer = lstm("daily")
@@ -150,11 +149,10 @@ def test_quiet_says_nothing_when_all_is_well(data, yahoo, lstm: Lstm):
         assert (answer.code, answer.out, answer.err) == (0, "", "")
 
 
-def test_a_weekend_changes_nothing(data, yahoo, lstm: Lstm):
-    lstm("daily", "-q")
-    friday = go_to(yahoo, 0)
-    yahoo.move_clock(evening_of(friday + pd.offsets.Week(weekday=6)))
-    fresh = SESSIONS[f"{yahoo.now:%Y-%m-%d}" >= SESSIONS][-1]
+def test_a_weekend_changes_nothing(data, first_evening, yahoo, lstm: Lstm):
+    saturday = TODAY + pd.offsets.Week(weekday=5)
+    yahoo.move_clock(evening_of(saturday) - timedelta(hours=12))
+    fresh = SESSIONS[saturday >= SESSIONS][-1]
     lstm("daily", "-q")
     asked, rows = len(yahoo.requests), issued(data)
     assert rows[-1] == ("MRK", f"{fresh:%Y-%m-%d}")
@@ -164,8 +162,7 @@ def test_a_weekend_changes_nothing(data, yahoo, lstm: Lstm):
     assert lstm("status", "--max-age", "1h").code == 0
 
 
-def test_the_next_evening_scores_the_first(data, yahoo, lstm: Lstm):
-    lstm("daily", "-q")
+def test_the_next_evening_scores_the_first(data, first_evening, yahoo, lstm: Lstm):
     go_to(yahoo, 1)
     assert lstm("daily", "-q").code == 0
     told = json.loads(lstm("score", "--json").out)["live"]
@@ -224,8 +221,9 @@ def test_a_failing_yahoo_issues_nothing_and_is_asked_again(data, yahoo, lstm: Ls
 
 
 @pytest.mark.parametrize("fault", [Fault(status=500, body="oops"), Fault(drop=True)])
-def test_an_evening_in_which_every_source_fails_draws_nothing(data, yahoo, lstm: Lstm, fault):
-    lstm("daily", "-q")
+def test_an_evening_in_which_every_source_fails_draws_nothing(
+    data, first_evening, yahoo, lstm: Lstm, fault
+):
     go_to(yahoo, 1)
     yahoo.faults.append(fault)
     for _ in range(2):
@@ -254,8 +252,7 @@ def test_a_failure_that_is_over_leaves_the_page(data, yahoo, lstm: Lstm):
     assert "drawing" not in lstm("daily").err
 
 
-def test_a_session_that_failed_is_missing_with_its_reason(data, yahoo, lstm: Lstm):
-    lstm("daily", "-q")
+def test_a_session_that_failed_is_missing_with_its_reason(data, first_evening, yahoo, lstm: Lstm):
     failed = go_to(yahoo, 1)
     yahoo.faults.append(Fault(status=500, body="oops"))
     lstm("daily", "-q")
@@ -271,8 +268,7 @@ def test_a_session_that_failed_is_missing_with_its_reason(data, yahoo, lstm: Lst
     assert "2 sessions without a forecast" in (data / "report.html").read_text()
 
 
-def test_a_page_drawn_later_calls_its_forecasts_stale(data, yahoo, lstm: Lstm):
-    lstm("daily", "-q")
+def test_a_page_drawn_later_calls_its_forecasts_stale(data, first_evening, yahoo, lstm: Lstm):
     assert "stale" not in (data / "report.html").read_text().lower()
     go_to(yahoo, 3)
     assert lstm("report", "-q").code == 0
@@ -477,8 +473,7 @@ def test_a_schedule_looks_at_the_calendar_alone(schedule, trained, now, due):
     assert is_due(schedule, *moments) is due
 
 
-def test_another_company_fails_alone_and_scores_no_forecast(data, yahoo, lstm: Lstm):
-    lstm("daily", "-q")
+def test_another_company_fails_alone_and_scores_no_forecast(data, first_evening, yahoo, lstm: Lstm):
     go_to(yahoo, 2)
     other = traded(FIRST, SETTLED + 60, seed=9, price=31.0)
     yahoo.listings["MRK"] = Listing(other, currency="CAD")
@@ -495,8 +490,7 @@ def test_another_company_fails_alone_and_scores_no_forecast(data, yahoo, lstm: L
     assert "no longer hold the close" in (data / "report.html").read_text()
 
 
-def test_a_split_and_a_dividend_change_no_score(data, yahoo, lstm: Lstm):
-    lstm("daily", "-q")
+def test_a_split_and_a_dividend_change_no_score(data, first_evening, yahoo, lstm: Lstm):
     go_to(yahoo, 2)
     lstm("daily", "-q")
     before = json.loads(lstm("score", "--json").out)["live"]["scores"]
@@ -519,8 +513,9 @@ def test_a_split_and_a_dividend_change_no_score(data, yahoo, lstm: Lstm):
 @pytest.mark.parametrize(
     ("damage", "hint"), [("junk", "recover"), ("cut", "recover"), ("newer", "newer lstm")]
 )
-def test_a_ledger_of_no_use_is_named_and_the_rest_goes_on(data, yahoo, lstm: Lstm, damage, hint):
-    lstm("daily", "-q")
+def test_a_ledger_of_no_use_is_named_and_the_rest_goes_on(
+    data, first_evening, yahoo, lstm: Lstm, damage, hint
+):
     path = data / "ledger.sqlite"
     if damage == "newer":
         with sqlite3.connect(path) as plain:
@@ -563,8 +558,7 @@ def test_a_damaged_run_and_damaged_bars_are_named(data, yahoo, lstm: Lstm):
     assert "MDT" in answer.err
 
 
-def test_a_clock_that_jumps_back_issues_nothing(data, yahoo, lstm: Lstm):
-    lstm("daily", "-q")
+def test_a_clock_that_jumps_back_issues_nothing(data, first_evening, yahoo, lstm: Lstm):
     rows = issued(data)
     yahoo.move_clock(evening_of(SESSIONS[SETTLED - 30]))
     answer = lstm("daily", "-q")
@@ -645,8 +639,9 @@ def test_stale_tickers_are_one_warning(data, yahoo, lstm: Lstm):
     assert [line for line in answer.err.splitlines() if "stale" in line] == [expected]
 
 
-def test_a_score_without_an_outcome_says_when_the_first_comes(data, yahoo, lstm: Lstm):
-    lstm("daily", "-q")
+def test_a_score_without_an_outcome_says_when_the_first_comes(
+    data, first_evening, yahoo, lstm: Lstm
+):
     answer = lstm("score", "-q")
     assert answer.code == 0
     due = f"The first comes with the close of {SESSIONS[SETTLED]:%Y-%m-%d}."
@@ -848,9 +843,7 @@ def test_disturbed_evenings_end_as_calm_ones(trained: Path, tmp_path: Path):
         (["ledger", "verify", "--holds", "abc"], 6),
     ],
 )
-def test_bad_words_are_refused(data, yahoo, lstm: Lstm, line, code):
-    if "--holds" in line:
-        lstm("daily", "-q")
+def test_bad_words_are_refused(data, first_evening, yahoo, lstm: Lstm, line, code):
     answer = lstm(*line)
     assert (answer.code, answer.out) == (code, "")
     hinted(answer)
@@ -866,8 +859,7 @@ def test_an_empty_workspace_says_what_comes_first(empty: Path, lstm: Lstm):
     assert lstm("ledger", "verify").out.startswith("0 rows")
 
 
-def test_the_ledger_goes_into_other_tools(data, yahoo, lstm: Lstm):
-    lstm("daily", "-q")
+def test_the_ledger_goes_into_other_tools(data, first_evening, yahoo, lstm: Lstm):
     verified = lstm("ledger", "verify")
     assert verified.out.startswith("112 rows")
     head = verified.out.split()[-1]

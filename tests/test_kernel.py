@@ -12,15 +12,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-import numba
 import numpy as np
 import pytest
-from numba.core import types
 
 from lstmcli.models import kernel
-from lstmcli.models.kernel import buffers, lstm, tile
+from lstmcli.models.kernel import buffers
 
 pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded() -> None:
+    """Load the kernel when the first test runs: to collect tests takes none."""
+    global numba, types, lstm, tile
+    import numba
+    from numba.core import types
+
+    from lstmcli.models.kernel import lstm, tile
 
 
 def arguments(windows: int, lookback: int, features: int, units: int) -> list[np.ndarray]:

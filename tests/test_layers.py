@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
 
+from lstmcli.errors import ConfigError
+from lstmcli.forecasters.passes import Passes, in_memory
+from lstmcli.models import kernel
 from lstmcli.models.runtime import Threads, load_tensorflow, threads
 
 pytestmark = pytest.mark.tensorflow
 
-load_tensorflow(Threads(intra_op=1, inter_op=2, shards=2))
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
 
-from lstmcli.models.layers import LSTM, Adam  # noqa: E402
-from lstmcli.models.layers import lstm as lstm_layer  # noqa: E402
+@pytest.fixture(scope="module", autouse=True)
+def _loaded() -> None:
+    """Load TensorFlow when the first test runs: to collect tests takes none."""
+    global keras, tf, lstm_layer, Adam, LSTM
+    load_tensorflow(Threads(intra_op=1, inter_op=2, shards=2))
+    import keras
+    import tensorflow as tf
+
+    from lstmcli.models.layers import LSTM, Adam
+    from lstmcli.models.layers import lstm as lstm_layer
+
 
 # The last has more columns and units than a panel, and no whole number of blocks.
 SHAPES = [(1, 1, 1, 1), (7, 5, 3, 4), (33, 20, 2, 16), (64, 60, 5, 64), (75, 4, 40, 70)]
@@ -133,25 +142,16 @@ def test_gradients_are_the_same_whether_memory_was_kept_for_them_or_not(training
     assert_close(found[1], expected[1])
 
 
-ABSENT = """
-import logging, sys
-sys.modules["numba"] = None  # as where its package is broken
-from lstmcli.models.runtime import load_tensorflow
-load_tensorflow()
-import numpy as np
-from lstmcli.models.layers import LSTM
-logging.basicConfig(format="%(message)s")
-for _ in range(2):
-    print(LSTM(3)(np.ones((2, 4, 1), "f4")).shape)
-"""
-
-
-def test_a_platform_without_the_kernel_goes_on_and_says_so_once():
-    done = subprocess.run([sys.executable, "-c", ABSENT], capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["(2, 3)", "(2, 3)"], done.stderr
-    lines = [line for line in done.stderr.splitlines() if "stock LSTM" in line]
-    assert len(lines) == 1
-    assert "numba" in lines[0]
+def test_a_platform_without_the_kernel_goes_on_and_says_so_once(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "numba", None)  # as where its package is broken
+    monkeypatch.delitem(sys.modules, "lstmcli.models.kernel.lstm", raising=False)
+    monkeypatch.setattr(kernel, "_gave_up", False)
+    monkeypatch.setattr(kernel, "_load_once", cache(kernel._load_once.__wrapped__))
+    for _ in range(2):
+        assert LSTM(3)(np.ones((2, 4, 1), "f4")).shape == (2, 3)
+    (record,) = caplog.records
+    assert "stock LSTM" in record.getMessage()
+    assert "numba" in record.getMessage()
 
 
 def test_adam_is_that_of_keras():
@@ -236,9 +236,10 @@ def model(layer: type) -> keras.Model:
     return keras.Model(inputs, layer(3, name="second")(x))
 
 
-@pytest.mark.parametrize(("one", "other"), [(LSTM, keras.layers.LSTM), (keras.layers.LSTM, LSTM)])
-def test_weights_travel_both_ways_between_the_classes(one, other, tmp_path):
-    here, there = model(one), model(other)
+@pytest.mark.parametrize("fused_first", [True, False])
+def test_weights_travel_both_ways_between_the_classes(fused_first: bool, tmp_path):
+    classes = (LSTM, keras.layers.LSTM) if fused_first else (keras.layers.LSTM, LSTM)
+    here, there = map(model, classes)
     here.save_weights(tmp_path / "network.weights.h5")
     there.load_weights(tmp_path / "network.weights.h5")
     x = np.random.default_rng(0).standard_normal((5, 6, 2)).astype("f4")
@@ -268,50 +269,30 @@ def test_two_trainings_give_the_same_weights():
         np.testing.assert_array_equal(first, second)
 
 
-OUT_OF_MEMORY = """
-import logging
-import numpy as np
-from lstmcli.models.runtime import load_tensorflow
-load_tensorflow()
-import keras
-import tensorflow as tf
-from lstmcli.forecasters.passes import Passes, in_memory
-from lstmcli.models.layers import LSTM
+def test_out_of_memory_goes_on_with_the_stock_layer_and_says_so_once(monkeypatch, caplog):
+    monkeypatch.setattr(kernel, "_gave_up", False)
+    inputs = keras.Input((5, 2))
+    network = keras.Model(inputs, LSTM(3)(inputs))
+    network.compile("sgd", "mse")
+    x, y = tf.ones((4, 5, 2)), tf.zeros((4, 3))
+    before = network.predict(x, verbose=0)
+    passes = Passes(network, lambda rows: (tf.gather(x, rows), tf.gather(y, rows)))
+    calls_kernel = []
 
-logging.basicConfig(format="%(message)s")
-inputs = keras.Input((5, 2))
-network = keras.Model(inputs, LSTM(3)(inputs))
-network.compile("sgd", "mse")
-x, y = tf.ones((4, 5, 2)), tf.zeros((4, 3))
-before = network.predict(x, verbose=0)
-passes = Passes(network, lambda rows: (tf.gather(x, rows), tf.gather(y, rows)))
-tries = []
+    def work() -> tuple[float, float]:
+        graph = passes._evaluate.get_concrete_function().graph.as_graph_def(add_shapes=False)
+        nodes = [node.op for function in graph.library.function for node in function.node_def]
+        calls_kernel.append("PyFuncStateless" in nodes)
+        if len(calls_kernel) == 1:
+            tf.zeros(2**44)  # 64 TB
+        return passes.evaluate(np.arange(4)), 0.0
 
-def kernels():
-    graph = passes._evaluate.get_concrete_function().graph.as_graph_def(add_shapes=False)
-    nodes = [node.op for function in graph.library.function for node in function.node_def]
-    return "PyFuncStateless" in nodes
-
-def work():
-    tries.append(kernels())
-    if len(tries) == 1:
-        tf.zeros(2**44)  # 64 TB
-    return passes.evaluate(np.arange(4)), 0.0
-
-print(np.isclose(in_memory(passes, work, 64)[0], np.mean(before**2), rtol=1e-5), tries)
-try:
-    in_memory(passes, lambda: tf.zeros(2**44), 64)
-except Exception as error:
-    print(type(error).__name__, error, error.hint)
-"""
-
-
-def test_out_of_memory_goes_on_with_the_stock_layer_and_says_so_once():
-    done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    first, second = done.stdout.splitlines()
-    assert first == "True [True, False]"
-    assert second.startswith("ConfigError Expected memory for batches of 64 windows.")
-    assert "training.batch_size=16" in second
-    lines = [line for line in done.stderr.splitlines() if "stock LSTM" in line]
-    assert lines == ["going on with the stock LSTM layer, several times slower: out of memory"]
+    assert in_memory(passes, work, 64)[0] == pytest.approx(np.mean(before**2), rel=1e-5)
+    assert calls_kernel == [True, False]
+    with pytest.raises(ConfigError) as caught:
+        in_memory(passes, lambda: tf.zeros(2**44), 64)
+    assert str(caught.value).startswith("Expected memory for batches of 64 windows.")
+    assert "training.batch_size=16" in caught.value.hint
+    assert [record.getMessage() for record in caplog.records] == [
+        "going on with the stock LSTM layer, several times slower: out of memory"
+    ]

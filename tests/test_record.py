@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +36,9 @@ FIRST, EVENINGS = int(DAYS.searchsorted(pd.Timestamp("2016-07-28"))), 26
 """The first origin, and the evenings that follow: of three months."""
 
 
+After = Callable[[int], "Evenings"]  # what `after` is
+
+
 def evening(day: pd.Timestamp, hour: int = 23) -> datetime:
     return datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
 
@@ -59,6 +64,12 @@ def forecast(ticker: str, made_on: pd.Timestamp, *, recipe: str = "net") -> pd.D
                 row |= dict(zip(INTERVAL_COLUMNS, ends, strict=True))
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def check_same(record: Record, other: Record) -> None:
+    """Check that two records have the same tables, to the last digit."""
+    for part in ("sums", "reports", "by_ticker", "counts", "origins", "unsettled"):
+        pd.testing.assert_frame_equal(record.table(part), other.table(part), check_exact=True)
 
 
 class Evenings:
@@ -104,38 +115,66 @@ class Evenings:
         counts = record.table("counts").groupby("status")["forecasts"].sum().to_dict()
         assert counts == rows.loc[rows["calibrated"], "status"].value_counts().to_dict()
         fresh = self.roll(RecordStore(self.store.folder.with_name("none")))
-        for part in ("sums", "reports", "by_ticker", "counts", "origins", "unsettled"):
-            pd.testing.assert_frame_equal(record.table(part), fresh.table(part), check_exact=True)
+        check_same(record, fresh)
         assert evidence_of(record.table("sums")) == evidence_of(fresh.table("sums"))
         return rows
 
 
+@contextmanager
+def quick_disk(otherwise: Path) -> Iterator[Path]:
+    """Give a folder in memory, where there is such a disk: every evening is flushed to it."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else otherwise) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def rolled_once(made_once) -> Path:
+    """Return a folder with what lies on disk after each evening, one folder for each of them."""
+
+    def make(folder: Path) -> None:
+        with quick_disk(folder) as disk:
+            evenings = Evenings(disk)
+            for number in range(EVENINGS):
+                evenings.issue(number)
+                evenings.roll()
+                shutil.copytree(disk, folder / str(number + 1))
+
+    return made_once("rolled-evenings", make)[0]
+
+
 @pytest.fixture
 def evenings(tmp_path: Path) -> Iterator[Evenings]:
-    """Return evenings on a disk in memory, where there is one: each of them is flushed to it."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as folder:
-        yield Evenings(Path(folder))
+    with quick_disk(tmp_path) as folder:
+        yield Evenings(folder)
         assert not Path(folder, "none").exists(), "only what is asked for is written"
 
 
-def rolled_days(evenings: Evenings, count: int) -> Record:
-    for number in range(count):
-        evenings.issue(number)
-        record = evenings.roll()
-    return record
+@pytest.fixture
+def after(evenings: Evenings, rolled_once: Path) -> Callable[[int], Evenings]:
+    """Return a function that returns evenings of which so many have been rolled, one by one."""
+
+    def go(count: int) -> Evenings:
+        folder = evenings.ledger.path.parent
+        shutil.copytree(rolled_once / str(count), folder, dirs_exist_ok=True)
+        evenings.now = evening(DAYS[FIRST + count - 1])
+        return evenings
+
+    return go
 
 
-def test_a_rolled_record_is_that_of_all_rows(evenings: Evenings):
-    record = rolled_days(evenings, EVENINGS)
+def test_a_rolled_record_is_that_of_all_rows(after: After):
+    evenings = after(EVENINGS - 1)
+    evenings.issue(EVENINGS - 1)
+    record = evenings.roll()
     assert sorted(record.months) == sorted({f"{day:%Y-%m}" for day in DAYS[FIRST:][:EVENINGS]})
     rows = evenings.check(record)
     assert set(rows["status"]) == {SCORED, OPEN}
     assert (record.table("reports")["ahead"] == 1).any()
 
 
-def test_an_evening_reads_the_rows_that_it_concerns(evenings: Evenings, monkeypatch):
-    rolled_days(evenings, EVENINGS - 1)
+def test_an_evening_reads_the_rows_that_it_concerns(after: After, monkeypatch):
+    evenings = after(EVENINGS - 1)
     evenings.issue(EVENINGS - 1)
     read = []
     select = Ledger._read
@@ -181,9 +220,10 @@ def exchange(evenings: Evenings) -> None:
 
 @pytest.mark.parametrize("change", [correct, split, remove, exchange])
 def test_a_ticker_whose_bars_have_changed_is_scored_anew(
-    evenings: Evenings, change: Callable[[Evenings], None]
+    after: After, change: Callable[[Evenings], None]
 ):
-    before = rolled_days(evenings, 24).table("sums")
+    evenings = after(24)
+    before = evenings.roll().table("sums")
     change(evenings)
     record = evenings.roll()
     rows = evenings.check(record)
@@ -196,10 +236,10 @@ def test_a_ticker_whose_bars_have_changed_is_scored_anew(
         pd.testing.assert_frame_equal(evenings.roll().table("sums"), before)
 
 
-def test_a_session_that_comes_late_is_scored_then(evenings: Evenings):
-    hole = DAYS[FIRST + 5]
+def test_a_session_that_comes_late_is_scored_then(after: After):
+    evenings, hole = after(5), DAYS[FIRST + 5]
     evenings.bars["C"] = BARS["C"].drop(hole)
-    for number in range(10):
+    for number in range(5, 10):
         evenings.issue(number, *(NAMES if number != 5 else ("A", "B")))
         record = evenings.roll()
     rows = evenings.check(record)
@@ -224,27 +264,29 @@ def test_what_is_late_or_repeated_is_counted_and_not_scored(evenings: Evenings):
     assert {LATE, REPEATED} < set(rows["status"])
 
 
-def test_an_evening_that_was_missed_is_caught_up(evenings: Evenings):
-    rolled_days(evenings, 5)
+def test_an_evening_that_was_missed_is_caught_up(after: After):
+    evenings = after(5)
     for number in range(5, 24):
         evenings.issue(number)
     evenings.check(evenings.roll())
 
 
-def test_a_state_that_is_damaged_is_built_anew(evenings: Evenings):
-    rolled_days(evenings, 10)
+def test_a_state_that_is_damaged_is_built_anew(after: After):
+    evenings = after(10)
     folder = evenings.store.folder
+    record = evenings.roll()
+    evenings.check(record)
     for path in sorted(folder.iterdir()):
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
-        evenings.check(evenings.roll())
+        check_same(evenings.roll(), record)
     path = max(folder.glob("*-rows.parquet"))
     path.unlink()
-    evenings.check(evenings.roll())
+    check_same(evenings.roll(), record)
 
 
-def test_a_state_of_another_ledger_is_of_no_use(evenings: Evenings):
-    rolled_days(evenings, 10)
+def test_a_state_of_another_ledger_is_of_no_use(after: After):
+    evenings = after(10)
     evenings.ledger.path.unlink()
     evenings.issue(3)
     record = evenings.roll()
@@ -252,15 +294,15 @@ def test_a_state_of_another_ledger_is_of_no_use(evenings: Evenings):
     assert record.table("origins")["made_on"].nunique() == 1
 
 
-def test_a_replay_of_the_past_knows_nothing_of_later(evenings: Evenings):
-    rolled_days(evenings, 20)
+def test_a_replay_of_the_past_knows_nothing_of_later(after: After):
+    evenings = after(20)
     evenings.now = evening(DAYS[FIRST + 10])
     rows = evenings.check(evenings.roll(RecordStore(evenings.store.folder)))
     assert (rows.loc[rows["target_on"] > DAYS[FIRST + 10], "status"] == OPEN).all()
 
 
-def test_a_crash_between_the_tables_and_the_state_loses_nothing(evenings: Evenings, monkeypatch):
-    rolled_days(evenings, 10)
+def test_a_crash_between_the_tables_and_the_state_loses_nothing(after: After, monkeypatch):
+    evenings = after(10)
     before = json.loads((evenings.store.folder / "state.json").read_text())
     evenings.issue(10)
     with monkeypatch.context() as patched:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,13 +17,18 @@ from lstmcli.report.stored_verdict import restored_verdict, verdict_in_words
 from lstmcli.report.verdict import headline, table_head, table_rows
 from lstmcli.report.verdict_record import verdict_json
 
+NAMES = ("two baselines", "a median that moves", "a baseline that lacks a ticker", "a long step")
+NAMES += ("too few", "no outcome", "no baseline", "known dates", "calibrated")
+
 
 def stored(found: Verdict) -> dict:
     """Return a verdict as it is read from a manifest."""
     return json.loads(json.dumps(verdict_json(found), allow_nan=False))
 
 
+@cache
 def verdicts() -> dict[str, Verdict]:
+    """Return a verdict for each of NAMES."""
     rows = realised({"net": 1.0, "wide": 1.3, "random_walk": 1.5})
     moving = {"net": np.where(np.arange(1000) % 3, 0.02, -0.02)}
     directed = realised({"net": 1.0, "wide": 1.3}, tickers=1, medians=moving)
@@ -41,7 +47,7 @@ def verdicts() -> dict[str, Verdict]:
     }
 
 
-@pytest.mark.parametrize("what", verdicts())
+@pytest.mark.parametrize("what", NAMES)
 def test_a_stored_verdict_is_read_back_whole(what):
     found = verdicts()[what]
     kept = stored(found)
@@ -52,6 +58,10 @@ def test_a_stored_verdict_is_read_back_whole(what):
     assert read.dates == found.dates
     assert (read.steps, read.level, read.confident) == (found.steps, found.level, found.confident)
     assert read.ladder.dtypes.to_dict() == found.ladder.dtypes.to_dict() or not len(found.ladder)
+
+
+def test_every_kind_of_verdict_is_read_back():
+    assert set(verdicts()) == set(NAMES)
 
 
 def test_a_verdict_of_before_its_edge_was_stored_has_the_same_sentence():

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -83,14 +84,21 @@ class Request:
     agent: str = ""
 
 
-def traded(first: str, count: int, *, seed: int = 0, price: float = 100.0) -> pd.DataFrame:
-    """Return bars as traded on the NYSE, a random walk from a seed."""
+@cache
+def _sessions() -> pd.DatetimeIndex:
+    """Return the sessions of the NYSE in the years that tests ask for."""
     import exchange_calendars
 
-    end = pd.Timestamp(first) + timedelta(days=2 * count + 10)
     with warnings.catch_warnings():  # it uses what pandas 3 has deprecated
         warnings.simplefilter("ignore")
-        sessions = exchange_calendars.get_calendar("XNYS", start=first, end=end).sessions[:count]
+        calendar = exchange_calendars.get_calendar("XNYS", start="2012-01-01", end="2027-12-31")
+    return calendar.sessions
+
+
+def traded(first: str, count: int, *, seed: int = 0, price: float = 100.0) -> pd.DataFrame:
+    """Return bars as traded on the NYSE, a random walk from a seed."""
+    sessions = _sessions()[_sessions().searchsorted(pd.Timestamp(first)) :][:count]
+    assert len(sessions) == count
     random = np.random.default_rng(seed)
     close = price * np.exp(np.cumsum(random.normal(0, 0.01, count)))
     opening = close * np.exp(random.normal(0, 0.003, count))
