@@ -107,6 +107,8 @@ def scaled(tickers: int = 5000, tasks: int = 64) -> str:
     head += [f"hours on {count} core{'s' * (count > 1)}" for count in cores]
     rows = []
     for stage, (few, many) in _stages().items():
+        if stage.startswith("forecasts"):
+            continue  # a universe is more tasks, not larger ones
 
         def line(column: str, few: dict[str, str] = few, many: dict[str, str] = many) -> float:
             low, high = (float(row[column]) for row in (few, many))
@@ -125,6 +127,38 @@ def scaled(tickers: int = 5000, tasks: int = 64) -> str:
             ]
         )
     return table(head, rows)
+
+
+def cores() -> str:
+    """Return a table of how much sooner equal tasks are done by more workers."""
+    head = ["tasks", "tickers", "workers", "seconds", "times as fast"]
+    rows = [
+        [
+            f"{row['tasks']} of {row['stage']}",
+            row["tickers"],
+            row["workers"],
+            row["seconds"],
+            row["ratio_to_first"],
+        ]
+        for row in results("cores.csv")
+    ]
+    return table(head, rows)
+
+
+def forecasts(tickers: int = 5000, together: int = 50) -> str:
+    """Return a table of what the forecasts of a large market would cost."""
+    (few, _) = _stages()["forecasts, pretrained"]
+    tasks = tickers // together
+    seconds = float(few["seconds"]) * together / int(few["tickers"])
+    rows = [
+        [
+            str(count),
+            f"{-(-tasks // count) * seconds / 60:.1f}",
+            f"{count * float(few['peak_mb']) / 1e3:.1f}",
+        ]
+        for count in (1, 8, 64)
+    ]
+    return table(["cores", "minutes", "memory of workers, GB"], rows)
 
 
 # Settings
