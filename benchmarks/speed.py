@@ -28,7 +28,10 @@ import numpy as np
 import pandas as pd
 
 import lstmcli
+from lstmcli.evaluation.backtest import BacktestConfig, cut_folds
+from lstmcli.frames import QUANTILES
 from lstmcli.models.runtime import usable_cores
+from lstmcli.store import Workspace
 
 HERE = Path(__file__).parent
 OUTPUT = HERE.parent / "results" / "performance.csv"
@@ -46,6 +49,10 @@ TRAINERS = {
 SESSIONS = 5000
 """Of each simulated ticker: twenty years."""
 
+HORIZON = 20
+FOLDS, FOLD_SESSIONS = 2, 126
+"""Of the walk-forward: two half years."""
+
 GIGAFLOP_PER_EPOCH = 48
 """7,500 windows x 60 sessions x 2·4·64·(5 + 64) multiply-adds, and twice that backward."""
 
@@ -55,13 +62,15 @@ Row = dict[str, object]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--tickers", type=int, default=500, help="of the universe")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
     build_peers()
     rows: list[Row] = []
+    measures = MEASURES | {"universe": partial(universe, tickers=arguments.tickers)}
     for name in arguments.only:
-        rows += MEASURES[name](arguments.rounds)
+        rows += measures[name](arguments.rounds)
         table(rows).to_csv(arguments.output, index=False, lineterminator="\n")
     print(table(rows).to_string(index=False))
 
@@ -196,6 +205,55 @@ def processes(rounds: int) -> list[Row]:
         return rows + in_turn(rounds, {"lstm predict, 500 tickers": every}, "predict a universe")
 
 
+def universe(rounds: int, tickers: int) -> list[Row]:
+    """Forecasts of many tickers, and a walk-forward, against neuralforecast on the same bars.
+
+    Whole processes, from bars on disk to forecasts at the same quantile levels. `lstm predict`
+    also calibrates its intervals on the past, which neuralforecast does not. In the walk-forward
+    both fit a network of the same size anew before each fold, one epoch, and forecast
+    20 sessions from each session of the fold.
+    """
+    theirs, work = TRAINERS["neuralforecast"][0], HERE / "work"
+    with tempfile.TemporaryDirectory() as folder:
+        names = Path(folder) / "universe.txt"
+        names.write_text("\n".join(f"T{n:03d}" for n in range(tickers)))
+        simulate = [OURS, str(work / "simulate.py"), folder, str(tickers), str(SESSIONS)]
+        subprocess.run(simulate, check=True)
+        write_task(Path(folder))
+        script = str(work / "neuralforecast_market.py")
+        subprocess.run([theirs, script, folder, "save"], check=True, capture_output=True)
+        words = ("--run", "pretrained", "--offline", "--json", "--workspace", folder)
+        works = {
+            "lstm predict": partial(
+                whole, OURS, "-m", "lstmcli", "predict", "--universe", str(names), *words
+            ),
+            "neuralforecast": partial(whole, theirs, script, folder, "predict"),
+        }
+        rows = in_turn(rounds, works, f"predict, whole process, {tickers} tickers")
+        works = {
+            "ours": partial(whole, OURS, str(work / "our_walk_forward.py"), folder),
+            "neuralforecast": partial(whole, theirs, script, folder, "walk"),
+        }
+        return rows + in_turn(rounds, works, f"walk-forward, whole process, {tickers} tickers")
+
+
+def write_task(folder: Path) -> None:
+    """Write the folds of a walk-forward over the bars of a workspace, for every library."""
+    bars = Workspace(folder).bars
+    sessions = pd.DatetimeIndex(bars.read(bars.tickers()[0])[0].index)
+    start = sessions[-FOLDS * FOLD_SESSIONS - HORIZON].date()
+    config = BacktestConfig(folds=FOLDS, start=start)
+    folds = []
+    for fold in cut_folds(sessions, config, horizon=HORIZON, least=1000):
+        # Outcomes of the last origin arrive so many sessions later.
+        last = sessions[sessions.get_loc(fold.origins[-1]) + HORIZON]
+        days = {"since": fold.since, "until": fold.until, "last": last}
+        found = {name: day.date().isoformat() for name, day in days.items()}
+        folds.append({**found, "origins": len(fold.origins)})
+    content = {"quantiles": QUANTILES, "folds": folds}
+    (folder / "task.json").write_text(json.dumps(content), "utf-8")
+
+
 def matrix_product(rounds: int) -> list[Row]:
     """The share of the machine's float32 matrix-product peak while training."""
 
@@ -229,6 +287,7 @@ MEASURES: dict[str, Callable[[int], list[Row]]] = {
     "processes": processes,
     "peak": matrix_product,
 }
+NAMES = [*MEASURES, "universe"]
 
 if __name__ == "__main__":
     main()

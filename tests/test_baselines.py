@@ -90,6 +90,15 @@ def test_rolling_quantiles_are_numpys_of_each_window(rows: list[int], memory: in
             np.testing.assert_allclose(found[n, h], expected, rtol=1e-12, atol=1e-15)
 
 
+def test_rolling_quantiles_of_many_columns_are_those_of_each_alone():
+    values = np.random.default_rng(1).standard_normal((200, 150))
+    rows = np.arange(60, 200)
+    found = rolling_quantiles(values, rows, memory=50)
+    for h in (0, 63, 64, 149):
+        alone = rolling_quantiles(values[:, h : h + 1], rows, memory=50)
+        np.testing.assert_array_equal(found[:, h], alone[:, 0])
+
+
 @pytest.mark.parametrize("memory", [400, 2500])
 def test_a_pool_lends_a_ticker_its_quantiles_by_what_the_ticker_has_seen(memory: int):
     panel = panel_of(A=garch_bars(1), B=garch_bars(2))

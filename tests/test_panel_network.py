@@ -14,6 +14,7 @@ from simulate import panel_of, simulate_bars
 
 from lstmcli.errors import NoDataError
 from lstmcli.forecasters.panel_network import FittedPanel, PanelRecipe
+from lstmcli.forecasters.panel_network import fit as fitting
 from lstmcli.forecasters.panel_network import recipe as module
 from lstmcli.forecasters.panel_network.batches import Batches
 from lstmcli.forecasters.panel_network.columns import Columns
@@ -27,8 +28,8 @@ from lstmcli.forecasters.panel_network.volatility import (
     log_variances_in,
 )
 from lstmcli.forecasters.training import HISTORY_COLUMNS
-from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP
-from lstmcli.frames import QUANTILE_COLUMNS, check_forecast
+from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP, log_variances_ahead
+from lstmcli.frames import QUANTILE_COLUMNS, QUANTILES, check_forecast, cumulative_returns
 from lstmcli.panel import Panel
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.usefixtures("one_thread")]
@@ -276,3 +277,35 @@ def test_as_many_sessions_as_are_asked_for_suffice(tickers: int, horizon: int):
     assert all(MODES[-1] in wide for wide in ready.wide)
     with pytest.raises(NoDataError, match=f"at least {needed} sessions"):
         prepare(given.until(given.sessions()[-2]), horizon)
+
+
+def test_smearing_and_shapes_are_those_of_all_errors_at_once():
+    given, state = panel(20, dates=True).until(UNTIL), fitted().state
+    bare, columns = replace(state, smearing={}, shapes={}), Columns(given)
+    at = np.array(state.steps) - 1
+    ahead = log_variances_ahead(given, state.steps)
+    for mode in (MODES[0], MODES[-1]):
+        (found,) = log_variances_in(bare, columns, tuple(given), hide=[mode])
+        sizes, errors = [], []
+        for ticker, each in found.items():
+            rows = each.modes == MODES.index(mode)
+            rows &= each.sessions.to_numpy() <= state.ends[-1]
+            moved = cumulative_returns(given[ticker], state.steps[-1])[:, at]
+            sizes.append((ahead[ticker] - each.log_variance)[rows])
+            errors.append((moved / np.sqrt(state.steps) / np.exp(each.log_variance / 2))[rows])
+        smearing = np.log(np.nanmean(np.exp(np.concatenate(sizes)), axis=0))
+        scaled = np.concatenate(errors) / np.exp(smearing / 2)
+        np.testing.assert_array_equal(state.smearing[mode], smearing)
+        np.testing.assert_array_equal(
+            state.shapes[mode], np.nanquantile(scaled, QUANTILES, axis=0).T
+        )
+
+
+def test_shapes_of_many_tickers_are_taken_from_some_spread_over_all(monkeypatch):
+    monkeypatch.setattr(fitting, "SHAPED", 5)
+    ready = prepare(panel(20, dates=True).until(UNTIL), 20)
+    assert ready.shaped.tickers == ("T00", "T05", "T10", "T14", "T19")
+    (kept,) = ready.shaped.each(["T14"], ready.clocks, ready.reaction)
+    computed = Columns(panel(20, dates=True).until(UNTIL)).of("T14", ready.clocks, ready.reaction)
+    np.testing.assert_array_equal(kept.values, computed.values)
+    np.testing.assert_array_equal(kept.modes(), computed.modes())

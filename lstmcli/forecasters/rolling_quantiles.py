@@ -9,6 +9,9 @@ from lstmcli.frames import QUANTILES
 _TOGETHER = 32
 """Neighbouring rows whose windows are looked at together: what they share is sorted once."""
 
+_STEPS = 64
+"""Columns that are looked at together: more are no quicker, and take more memory."""
+
 
 def rolling_quantiles(values: np.ndarray, rows: np.ndarray, *, memory: int) -> np.ndarray:
     """Return quantiles (N, H, Q) of the finite values in the `memory` rows up to each row.
@@ -21,6 +24,15 @@ def rolling_quantiles(values: np.ndarray, rows: np.ndarray, *, memory: int) -> n
         rows: (N,) ascending.
         memory: at least 32 rows.
     """
+    found = np.empty((len(rows), values.shape[1], len(QUANTILES)))
+    for start in range(0, values.shape[1], _STEPS):
+        some = slice(start, start + _STEPS)
+        found[:, some] = _of_some(values[:, some], rows, memory)
+    return found
+
+
+def _of_some(values: np.ndarray, rows: np.ndarray, memory: int) -> np.ndarray:
+    """Return `rolling_quantiles` of columns that are few enough to be looked at together."""
     sessions, steps = values.shape
     columns = np.full((steps, memory + sessions), np.nan)
     columns[:, memory:] = values.T

@@ -13,9 +13,10 @@ from lstmcli.forecasters.filtered_simulation import MIN_MEMORY
 from lstmcli.forecasters.panel_network.blocks import BLOCKS, PIECES, Blocks, TrainingPanel
 from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
 from lstmcli.forecasters.panel_network.inputs import Moments, Standardisation
+from lstmcli.forecasters.panel_network.kept_columns import KeptColumns
+from lstmcli.forecasters.panel_network.mapped import give_back, mapped
 from lstmcli.forecasters.panel_network.modes import (
     CLOCKS,
-    KNOWN,
     MODES,
     Mode,
     har_ridge_columns,
@@ -28,6 +29,7 @@ from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.panel_network.ticker_columns import GROUPS
 from lstmcli.forecasters.panel_network.volatility import log_variances_in
 from lstmcli.forecasters.ridge import Products, Ridge
+from lstmcli.forecasters.small_products import one_thread
 from lstmcli.forecasters.volatility.announcements import AHEAD, Reaction, fit_reaction
 from lstmcli.forecasters.volatility.clock import FittedClock, every_nth, fit_clock, learnt_rows
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP, log_variances_ahead
@@ -59,6 +61,7 @@ class Prepared:
 
     Attributes:
         scales: by stretch, of the loss.
+        shaped: of the tickers from whose errors shapes are taken.
         learnt: by stretch, (S,) which sessions of the table it may learn from.
     """
 
@@ -70,6 +73,7 @@ class Prepared:
     har: tuple[Mapping[Mode, Ridge], ...]
     ends: np.ndarray
     table: TrainingTable
+    shaped: KeptColumns
     learnt: tuple[np.ndarray, ...]
 
     def held(self, stretch: int) -> np.ndarray | None:
@@ -107,7 +111,7 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
         [column for columns in read.values() for column in columns], len(steps), PIECES
     )
     needed = {number: read[group.mode] for number, group in enumerate(GROUPS)}
-    moments = Moments()
+    moments, shaped = Moments(), KeptColumns(panel, _shaped(panel))
     blocks = Blocks.of(reach)
     anchors = [steps.index(step) for step in STEPS]
     for ticker, bars in panel.items():
@@ -117,8 +121,11 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
         level = np.exp(found.level[:, None] / 2) * np.sqrt(STEPS)
         table.put(ticker, found, ahead[:, anchors], moved / level)
         table.release()
+        if ticker in shaped.tickers:
+            shaped.keep(ticker, found)
         pieces = np.where(found.known, blocks.pieces(found.sessions), -1)
-        products.add(found.values, ahead, pieces, found.groups(), needed)
+        with one_thread():
+            products.add(found.values, ahead, pieces, found.groups(), needed)
         moments.add(found.values[found.known])
     stretches = [*range(BLOCKS), None]
     ridges = [_ridges(products, steps, blocks.away(stretch)) for stretch in stretches]
@@ -127,7 +134,8 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
     last = Stretch(wide[-1], har[-1], ())
     if not wide[-1] or any(not each for each in wide):
         raise _too_few(panel, max(steps))
-    table.finish(standardisation, predictions(last, anchors))
+    with one_thread():
+        table.finish(standardisation, predictions(last, anchors))
     of_session = blocks.pieces(table.sessions)
     return Prepared(
         steps=steps,
@@ -138,6 +146,7 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
         har=har,
         ends=blocks.ends,
         table=table,
+        shaped=shaped,
         learnt=tuple(np.isin(of_session, blocks.away(stretch)) for stretch in stretches),
     )
 
@@ -209,39 +218,78 @@ def _too_few(panel: Panel, longest: int, tickers: int = 1) -> NoDataError:
     )
 
 
-def with_shapes(state: PanelState, panel: Panel) -> PanelState:
+def _shaped(panel: Panel) -> list[str]:
+    """Return the tickers from whose errors shapes are taken: some of many, spread over all."""
+    chosen = np.linspace(0, len(panel) - 1, min(len(panel), SHAPED)).round().astype(int)
+    tickers = list(panel)
+    return [tickers[number] for number in chosen]
+
+
+def with_shapes(state: PanelState, columns: KeptColumns) -> PanelState:
     """Return the state with smearing and shapes, from errors out of sample.
 
     Args:
-        panel: of training; of many tickers some serve, which read the means of all.
+        columns: of the tickers whose errors serve; their means are those of all of training.
     """
-    chosen = np.linspace(0, len(panel) - 1, min(len(panel), SHAPED)).round().astype(int)
-    tickers = [list(panel)[number] for number in chosen]
     smearing: dict[Mode, np.ndarray] = {}
     shapes: dict[Mode, np.ndarray] = {}
-    at = np.array(state.steps) - 1
-    plainest, columns = MODES[-1], Columns(panel)
-    for dates in reversed(KNOWN):  # not all modes at once: their forecasts fill the memory
-        modes = [mode for mode in reversed(MODES) if mode in state.stretches[-1].wide]
-        modes = [mode for mode in modes if mode.dates == dates]
-        if not modes:
+    errors = _Errors(state, columns)
+    for mode in reversed(MODES):  # the plainest first
+        if mode not in state.stretches[-1].wide:
             continue
-        every = log_variances_in(state, columns, tickers, hide=modes)
-        variances = log_variances_ahead(panel.only(tickers), state.steps)
-        for mode, found in zip(modes, every, strict=True):
-            errors, sizes = [], []
-            for ticker, each in found.items():
-                rows = each.modes == MODES.index(mode)
-                rows &= each.sessions.to_numpy() <= state.ends[-1]
-                sizes.append((variances[ticker] - each.log_variance)[rows])
-                moved = cumulative_returns(panel[ticker], max(state.steps))[:, at]
-                errors.append((moved / np.sqrt(state.steps) / np.exp(each.log_variance / 2))[rows])
-            size, error = np.concatenate(sizes), np.concatenate(errors)
-            if np.isfinite(error[:, -1]).sum() < MIN_MEMORY:
-                # Known on few sessions outside of one block, such as a series that begins late.
-                smearing[mode], shapes[mode] = smearing[plainest], shapes[plainest]
-                continue
-            smearing[mode] = np.log(np.nanmean(np.exp(size), axis=0))
-            scaled = error / np.exp(smearing[mode] / 2)
-            shapes[mode] = np.nanquantile(scaled, QUANTILES, axis=0).T
+        found = errors.of(mode)
+        # Known on few sessions outside of one block, such as a series that begins late.
+        smearing[mode], shapes[mode] = found or (smearing[MODES[-1]], shapes[MODES[-1]])
     return replace(state, smearing=smearing, shapes=shapes)
+
+
+class _Errors:
+    """Errors of volatilities out of sample, and what follows from them, one mode at a time.
+
+    What is as large as the rows times the steps lies in files.
+    """
+
+    def __init__(self, state: PanelState, columns: KeptColumns) -> None:
+        self._state, self._columns = state, columns
+        steps = np.array(state.steps)
+        rows = sum(len(columns.bars[ticker]) for ticker in columns.tickers)
+        self._ahead, self._returns = mapped(np.float64, (2, rows, len(steps)))
+        self._errors = mapped(np.float64, (len(steps), rows))
+        self._rows_of: dict[str, slice] = {}
+        start = 0
+        for ticker in columns.tickers:
+            bars = columns.bars[ticker]
+            rows_of = slice(start, start + len(bars))
+            self._ahead[rows_of] = log_variances_ahead({ticker: bars}, state.steps)[ticker]
+            self._returns[rows_of] = cumulative_returns(bars, steps[-1])[:, steps - 1]
+            self._rows_of[ticker], start = rows_of, rows_of.stop
+
+    def of(self, mode: Mode) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return smearing (A,) and shapes (A, Q) of a mode; None of too few errors."""
+        state, count = self._state, 0
+        total, known = np.zeros((2, len(state.steps)))
+        (way,) = log_variances_in(state, self._columns, self._columns.tickers, hide=[mode])
+        for ticker, found in way.items():
+            rows = found.modes == MODES.index(mode)
+            rows &= found.sessions.to_numpy() <= state.ends[-1]
+            ahead, returns = (
+                self._ahead[self._rows_of[ticker]],
+                self._returns[self._rows_of[ticker]],
+            )
+            size = np.exp((ahead - found.log_variance)[rows])
+            total = np.concatenate([total[None], np.nan_to_num(size)]).sum(axis=0)
+            known += np.isfinite(size).sum(axis=0)
+            error = (returns / np.sqrt(state.steps) / np.exp(found.log_variance / 2))[rows]
+            self._errors[:, count : count + len(error)] = error.T
+            count += len(error)
+            for array in (self._ahead, self._returns, self._errors):
+                give_back(array)
+        errors = self._errors[:, :count]
+        if np.isfinite(errors[-1]).sum() < MIN_MEMORY:
+            return None
+        smearing = np.log(total / known)
+        shapes = []
+        for error, scale in zip(errors, np.exp(smearing / 2), strict=True):
+            shapes.append(np.nanquantile(error / scale, QUANTILES))
+            give_back(self._errors)
+        return smearing, np.array(shapes)

@@ -172,11 +172,11 @@ class PanelRecipe:
             smearing={},
             shapes={},
         )
-        first = pd.Timestamp(ready.table.sessions[0])
+        first, shaped = pd.Timestamp(ready.table.sessions[0]), ready.shaped
         del ready  # a universe's table is large
         return FittedPanel(
             recipe=self,
-            state=with_shapes(state, past),
+            state=with_shapes(state, shaped),
             tickers=tuple(past),
             fit_end=past.sessions()[-1],
             learns_from=first,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.forecasters.panel_network.inputs import Standardisation, inputs_of
+from lstmcli.forecasters.panel_network.mapped import give_back, mapped
 from lstmcli.forecasters.panel_network.modes import COLUMNS, MODES, Mode, hidden
 from lstmcli.forecasters.panel_network.network import STEPS
 from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
@@ -119,9 +118,7 @@ class TrainingTable:
             for name in np.unique(names)
             for tickers in [np.flatnonzero(names == name)]
         )
-        # Closed and deleted with the map that holds it.
-        with tempfile.TemporaryFile() as file:
-            self._table = np.memmap(file, np.float16, "w+", shape=(rows, _WIDTH))
+        self._table = mapped(np.float16, (rows, _WIDTH))
         self._modes, self._soon = np.zeros((2, rows), np.int8)
         self._known = np.zeros(rows, bool)
         self._counts = np.zeros(rows, bool)
@@ -164,7 +161,7 @@ class TrainingTable:
 
     def release(self) -> None:
         """Give back the memory of what was read; the rows stay in the file."""
-        self._table._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+        give_back(self._table)
 
     def share_known(self, axis: Axis, starts: np.ndarray, length: int) -> np.ndarray:
         """Return the share of known rows (N', C) of each ticker in C spans of an axis."""
