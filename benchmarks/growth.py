@@ -1,36 +1,42 @@
 """Measure how time and memory grow with the number of tickers.
 
-    python benchmarks/growth.py          # about an hour on two idle cores
+    python benchmarks/growth.py
 
 Whole commands on simulated bars of 5,000 sessions a ticker, each in a process of its own:
-a training of one epoch, and `lstm predict`. The numbers of tickers go up and down in turn, so
-that a machine that slows down shows. Writes results/growth.csv: medians, the ratio to half as
-many tickers, and the exponent of the power law that fits all numbers of tickers best.
+`lstm fetch` from a CSV file of all of them, a training of one epoch, `lstm predict`, and the
+second evening of `lstm daily`, against Yahoo imitated on loopback (see evenings.py). The numbers of
+tickers go up and down in turn, so that a machine that slows down shows. Writes results/growth.csv:
+medians, the ratio to half as many tickers, and the exponent of the power law that fits all numbers
+of tickers best. CPU seconds hardly change with other work on the machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from evening_market import yahoo
+from evenings import Used, evening
+from evenings import lstm as run
 from speed import HERE, OURS, table
+
+from lstmcli.store import Workspace
 
 OUTPUT = HERE.parent / "results" / "growth.csv"
 TICKERS = (100, 200, 400, 800)
 SESSIONS = 5000
 
+UNITS = {"seconds": "seconds", "CPU seconds": "cpu", "peak MB": "peak"}
+"""What is told of a process, and where `Used` has it."""
+
 Row = dict[str, object]
-Used = tuple[float, float]
-"""Seconds and peak megabytes of one process."""
 
 
 def main() -> None:
@@ -49,11 +55,11 @@ def main() -> None:
                 workspace = Path(folder) / f"{number}-{turn}"
                 simulate(workspace, number, arguments.sessions)
                 for name in arguments.only:
-                    for what, found in WORKS[name](workspace).items():
-                        used.setdefault((what, number), []).append(found)
-                        print(f"{what}, {number} tickers: {found}", file=sys.stderr)
-    rows = growth(used, numbers)
-    table(rows).to_csv(arguments.output, index=False, lineterminator="\n")
+                    found = WORKS[name](workspace)
+                    used.setdefault((name, number), []).append(found)
+                    print(f"{name}, {number} tickers: {found.row()}", file=sys.stderr)
+                    rows = growth(used, arguments.sessions)
+                    table(rows).to_csv(arguments.output, index=False, lineterminator="\n")
     print(pd.DataFrame(rows).to_string(index=False))
 
 
@@ -66,45 +72,63 @@ def simulate(workspace: Path, tickers: int, sessions: int) -> None:
 
 
 def lstm(workspace: Path, command: str, *words: str) -> Used:
-    """Return what a command used, the largest process of its own counted for memory."""
-    line = [OURS, "-m", "lstmcli", command, *words, "--workspace", str(workspace)]
-    started = time.perf_counter()
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=errors)
-        _, status, resources = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        if os.waitstatus_to_exitcode(status):
-            errors.seek(0)
-            raise SystemExit(errors.read().decode())
-    return seconds, resources.ru_maxrss / 1024
+    return run(workspace, {}, command, *words)
 
 
-def train(workspace: Path) -> dict[str, Used]:
+def universe(workspace: Path) -> tuple[str, str]:
+    return "--universe", str(workspace / "universe.txt")
+
+
+def fetch(workspace: Path) -> Used:
+    """Fetch all tickers anew from a file."""
+    store, file = Workspace(workspace).bars, workspace / "quotes.csv"
+    columns = ["Open", "High", "Low", "Close", "Volume"]
+    with file.open("w") as out:
+        out.write(",".join(["Date", "Ticker", *columns]) + "\n")
+        for ticker in store.tickers():
+            bars = store.read(ticker)[0].rename(columns=str.title).rename_axis("Date")
+            bars.insert(0, "Ticker", ticker)
+            bars[["Ticker", *columns]].to_csv(out, header=False)
+    return lstm(workspace / "fetched", "fetch", "--source", "csv", "--file", str(file))
+
+
+def train(workspace: Path) -> Used:
     small = ("training.members=1", "training.epochs=1", "training.refit=false")
     words = [word for each in small for word in ("--set", each)]
-    universe = ("--universe", str(workspace / "universe.txt"))
-    return {"train": lstm(workspace, "train", *universe, "--config", "lstm", *words)}
+    return lstm(workspace, "train", *universe(workspace), "--config", "lstm", *words)
 
 
-def predict(workspace: Path) -> dict[str, Used]:
-    universe = ("--universe", str(workspace / "universe.txt"))
-    return {
-        "predict": lstm(
-            workspace, "predict", *universe, "--run", "pretrained", "--offline", "--json"
-        )
-    }
+def predict(workspace: Path) -> Used:
+    return lstm(
+        workspace, "predict", *universe(workspace), "--run", "pretrained", "--offline", "--json"
+    )
 
 
-WORKS: dict[str, Callable[[Path], dict[str, Used]]] = {"predict": predict, "train": train}
+def daily(workspace: Path) -> Used:
+    """Run two evenings, and return what the second one took."""
+    names = Workspace(workspace).bars.tickers()
+    sessions = len(Workspace(workspace).bars.read(names[0])[0])
+    root = workspace / "evenings"
+    with yahoo(root, len(names), sessions, 2) as server:
+        return [evening(root, server.environment(number)) for number in (1, 2)][-1]
 
 
-def growth(used: dict[tuple[str, int], list[Used]], numbers: list[int]) -> list[Row]:
+WORKS: dict[str, Callable[[Path], Used]] = {
+    "fetch": fetch,
+    "predict": predict,
+    "train": train,
+    "daily": daily,
+}
+
+
+def growth(used: dict[tuple[str, int], list[Used]], sessions: int) -> list[Row]:
     """Return medians, ratios to half as many tickers, and the exponent of a power law."""
     rows: list[Row] = []
     for what in dict.fromkeys(name for name, _ in used):
-        for place, unit in enumerate(("seconds", "peak MB")):
+        numbers = sorted(number for name, number in used if name == what)
+        for unit, place in UNITS.items():
             medians = {
-                number: statistics.median(found[place] for found in used[what, number])
+                number: statistics.median(getattr(found, place) for found in used[what, number])
                 for number in numbers
             }
             exponent = np.nan
@@ -116,6 +140,7 @@ def growth(used: dict[tuple[str, int], list[Used]], numbers: list[int]) -> list[
                     {
                         "what": f"{what}, {unit}",
                         "tickers": number,
+                        "sessions": sessions,
                         "median": round(median, 2),
                         "ratio_to_half": round(median / half, 3),
                         "exponent": round(float(exponent), 3),

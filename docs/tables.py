@@ -401,6 +401,25 @@ def _median(row: dict[str, str]) -> float:
     return float(row["median"])
 
 
+def evenings() -> str:
+    """Return what evenings of a universe took, and the bytes that each left per ticker."""
+    lines = []
+    for row in results("evenings.csv"):
+        if row["fetch_s"]:
+            grown = [float(row[f"{part}_bytes"]) for part in ("ledger", "forecasts", "log")]
+            sizes = [f"{size / float(row['tickers']) / 1000:.2f}" for size in grown]
+        else:
+            sizes = [""] * 3
+        stages = [_number(row[f"{name}_s"], ".1f") for name in _STAGES]
+        cpu, peak = f"{float(row['cpu']):.1f}", f"{float(row['peak_mb']):.0f}"
+        lines.append([f"{row['what']}, {row['evening']}", cpu, peak, *stages, *sizes])
+    head = ["process, evening", "CPU s", "peak MB", *(f"{name}, s" for name in _STAGES)]
+    return table([*head, "ledger, kB", "forecasts, kB", "log, kB"], lines)
+
+
+_STAGES = ("fetch", "forecast", "score", "report")
+
+
 def how_made() -> str:
     """Return each result with the command that makes it."""
     text = (RESULTS / "README.md").read_text("utf-8")

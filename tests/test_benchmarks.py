@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from simulate import panel_of, simulate_bars
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+# Behind the tests: both folders have a module `evenings`.
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 from har_ridge_01 import HarRidge01
 

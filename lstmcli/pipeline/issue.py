@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from lstmcli import clock
@@ -47,12 +48,13 @@ def issue(
 
 
 def _issued(prediction: Prediction) -> Issued:
-    steps = judged_steps(len(prediction.forecast))
-    judged = [
-        rows[rows["step"].isin(steps)] for rows in (prediction.raw, *prediction.beside.values())
-    ]
+    published = len(prediction.forecast)
+    every = [prediction.forecast, prediction.raw, *prediction.beside.values()]
+    rows = pd.concat(every, ignore_index=True)
+    judged = np.isin(rows["step"].to_numpy(), judged_steps(published))
+    judged[:published] = True
     return Issued(
-        pd.concat([prediction.forecast, *judged], ignore_index=True),
+        rows[judged].reset_index(drop=True),
         run=prediction.manifest.run,
         bars_sha=prediction.bars_sha,
         config_sha=prediction.manifest.config_sha,

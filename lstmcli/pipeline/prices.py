@@ -102,7 +102,6 @@ def in_prices(forecast: pd.DataFrame, bases: Mapping[str, PriceBasis]) -> pd.Dat
         bases: of each ticker.
     """
     ends = [column for share in COVERAGES for column in endpoints(forecast, share)]
-    forecast = forecast.assign(**dict(zip(INTERVAL_COLUMNS, ends, strict=True)))
     declared = np.array(
         [
             bases[str(ticker)].subtracted(target_on)
@@ -112,14 +111,14 @@ def in_prices(forecast: pd.DataFrame, bases: Mapping[str, PriceBasis]) -> pd.Dat
     )
     levels = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
     close = forecast["last_close"].to_numpy(float)
-    total = np.exp(forecast[levels].to_numpy(float)) * close[:, None]
-    prices = np.maximum(total - declared[:, None], 0.0)
-    return forecast.assign(
-        **dict(zip(levels, prices.T, strict=True)),
-        prices=[bases[str(ticker)].kind for ticker in forecast["ticker"]],
-        declared=declared,
-        p_up=chance_of_rise(forecast),
-    )
+    returns = np.column_stack([forecast[list(QUANTILE_COLUMNS)].to_numpy(float), *ends])
+    prices = np.maximum(np.exp(returns) * close[:, None] - declared[:, None], 0.0)
+    # One frame of columns: `assign` would copy it for each of forty.
+    columns = {name: forecast[name] for name in forecast}
+    columns |= dict(zip(levels, prices.T, strict=True))
+    columns["prices"] = [bases[str(ticker)].kind for ticker in forecast["ticker"]]
+    columns |= {"declared": declared, "p_up": chance_of_rise(forecast)}
+    return pd.DataFrame(columns, index=forecast.index)
 
 
 def chance_of_rise(forecast: pd.DataFrame) -> np.ndarray:

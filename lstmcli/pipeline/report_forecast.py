@@ -90,8 +90,9 @@ def of_ledger(
         last, beside: what `last_issued` returns.
     """
     ticker, run = str(last["ticker"].iloc[0]), str(last["run"].iloc[0])
-    hardest = of_recipe(beside, hardest_baseline(verdict) or "ewma", calibrated=False)
-    bases = {ticker: basis}
+    bases, hardest = {ticker: basis}, beside
+    if len(beside):
+        hardest = of_recipe(beside, hardest_baseline(verdict) or "ewma", calibrated=False)
     return Shown(
         prices=in_prices(last, bases),
         basis=basis,

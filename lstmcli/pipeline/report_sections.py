@@ -13,6 +13,7 @@ from lstmcli.charts import Theme
 from lstmcli.digits import five_digits
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
+from lstmcli.frames import INTERVAL_COLUMNS
 from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG
 from lstmcli.pipeline.next_report import reports_of_issued
 from lstmcli.pipeline.notes import notes_on
@@ -298,7 +299,8 @@ def _reach(row: pd.Series, close: float) -> str:
 def _steps(prices: pd.DataFrame, caption: str) -> Table:
     rows = []
     horizon = int(prices["step"].max())
-    by_step = {row["step"]: row for row in prices.to_dict("records")}
+    shown = prices[["step", "target_on", "q50", *INTERVAL_COLUMNS]]
+    by_step = {row["step"]: row for row in shown.to_dict("records")}
     for step in sorted({*judged_steps(horizon), horizon}):
         row = by_step[step]
         cones = [

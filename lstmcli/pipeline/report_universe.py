@@ -16,7 +16,7 @@ import pandas as pd
 
 from lstmcli import charts
 from lstmcli.digits import in_words
-from lstmcli.evaluation.live import SCORED
+from lstmcli.evaluation.live import SCORED, UNMATCHED
 from lstmcli.frames import COVERAGES
 from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG
 from lstmcli.pipeline.predict import Prediction
@@ -134,13 +134,17 @@ class _Known:
         rows = workspace.ledger.read_origins(sorted(set(last)))
         rows = rows[rows["calibrated"]]
         rows = rows[rows["made_on"].to_numpy() == last.reindex(rows["ticker"]).to_numpy()]
+        rows = rows[rows["run"] == rows.groupby("ticker", sort=False)["run"].transform("last")]
         counts = record.table("counts")
-        unmatched = set(counts.loc[counts["status"] == "unmatched", "ticker"])
+        unmatched = counts.loc[counts["status"] == UNMATCHED, "ticker"]
+        status = np.where(rows["ticker"].isin(unmatched), UNMATCHED, "")
+        rows = rows.assign(status=status).sort_values("step", kind="stable")
         self._issued = {str(ticker): own for ticker, own in rows.groupby("ticker", sort=False)}
-        self._unmatched = unmatched
         names = ["published", "step", "recipe", "calibrated", "ticker"]
         sums = record.table("by_ticker").groupby(names, sort=False).sum().reset_index()
         self._sums = {str(ticker): own for ticker, own in sums.groupby("ticker", sort=False)}
+        own = sums[(sums["step"] == 1) & sums["calibrated"] & (sums["recipe"] == sums["published"])]
+        self._next = own.groupby("ticker")[["forecasts", "coverage80"]].sum().T.to_dict("list")
         recent = record.recent(workspace.record, RECENT_MONTHS)
         first = recent[recent["calibrated"].to_numpy(bool) & (recent["step"] == 1)]
         first = first[first["status"] == SCORED].sort_values("made_on", kind="stable")
@@ -152,29 +156,15 @@ class _Known:
         rows = self._issued.get(ticker)
         if rows is None:
             return None
-        newest = rows[rows["run"] == rows["run"].iloc[-1]].sort_values("step")
-        status = "unmatched" if ticker in self._unmatched else ""
-        newest = newest.assign(status=status)
-        share, own = self.share_held(ticker), self._own(ticker)
-        said = "nothing scored yet"
-        if share is not None and own is not None:
-            said = f"{100 * share:.0f} % of {int(own['forecasts'].sum()):,}"
-        return Issued(newest, newest.iloc[:0], said)
+        share, said = self.share_held(ticker), "nothing scored yet"
+        if share is not None:
+            said = f"{100 * share:.0f} % of {int(self._next[ticker][0]):,}"
+        return Issued(rows, rows.iloc[:0], said)
 
     def share_held(self, ticker: str) -> float | None:
         """Return how many of the 80 % ranges held the next close, a fraction."""
-        own = self._own(ticker)
-        if own is None or not own["forecasts"].sum():
-            return None
-        return float(own["coverage80"].sum() / own["forecasts"].sum())
-
-    def _own(self, ticker: str) -> pd.DataFrame | None:
-        sums = self._sums.get(ticker)
-        if sums is None:
-            return None
-        return sums[
-            (sums["step"] == 1) & sums["calibrated"] & (sums["recipe"] == sums["published"])
-        ]
+        count, held = self._next.get(ticker, (0.0, 0.0))
+        return float(held / count) if count else None
 
     def tables(self, ticker: str) -> list[Table]:
         """Return the last outcomes of a ticker, and its scores so far."""
@@ -188,14 +178,14 @@ class _Known:
 
 def _outcomes_table(recent: pd.DataFrame) -> Table:
     inside = recent[[f"coverage{share * 100:.0f}" for share in COVERAGES]].to_numpy(bool)
+    returns = np.exp(recent[["lo80", "hi80", "realised"]].to_numpy(float)) - 1
+    names = [f"inside {100 * share:.0f} %" for share in COVERAGES]
     rows = []
-    for (_, row), held in zip(recent.iterrows(), inside, strict=True):
-        names = [f"inside {100 * share:.0f} %" for share in COVERAGES]
+    for session, held, (low, high, came) in zip(recent["target_on"], inside, returns, strict=True):
         where = next((name for name, is_in in zip(names, held, strict=True) if is_in), None)
-        low, high, came = np.exp(row[["lo80", "hi80", "realised"]].to_numpy(float)) - 1
         rows.append(
             (
-                f"{row['target_on']:%a %d %b %Y}",
+                f"{session:%a %d %b %Y}",
                 f"{100 * low:+.2f} % to {100 * high:+.2f} %",
                 f"{100 * came:+.2f} %",
                 where or "outside all",
@@ -208,7 +198,7 @@ def _outcomes_table(recent: pd.DataFrame) -> Table:
 def _scores_table(sums: pd.DataFrame) -> Table:
     """Return the scores of a ticker's forecasts, each recipe beside the published one."""
     rows = []
-    for _, row in sums.sort_values("step", kind="stable").iterrows():
+    for row in sums.sort_values("step", kind="stable").to_dict("records"):
         count = row["forecasts"]
         own = row["calibrated"] and row["recipe"] == row["published"]
         rows.append(

@@ -46,24 +46,22 @@ def restatement(stored: pd.DataFrame, fresh: pd.DataFrame) -> str | None:
     if both.empty:
         return "no session in common with what was stored"
     old, new = stored.loc[both], fresh.loc[both]
-    differs = _relative(old["close"], new["close"]) > MAX_ROUNDING
-    ratios = (new["close"] / old["close"]).to_numpy()
-    if differs.all() and np.ptp(ratios) <= 1e-3 * ratios[0]:
-        return f"every close is {in_words(ratios.mean())} times the stored one"
+    change = _relative(old, new)  # (T, 7), columns as in `BAR_COLUMNS`
+    columns = dict(zip(BAR_COLUMNS, change.T, strict=True))
+    if (columns["close"] > MAX_ROUNDING).all():
+        ratios = (new["close"] / old["close"]).to_numpy()
+        if np.ptp(ratios) <= 1e-3 * ratios[0]:
+            return f"every close is {in_words(ratios.mean())} times the stored one"
     for name in ("dividend", "split"):
-        moved = (_relative(old[name], new[name]) > MAX_ROUNDING).to_numpy()
+        moved = columns[name] > MAX_ROUNDING
         if moved.any():
-            session = both[moved][0]
-            return _changed(name, session, old, new)
-    settled = both[both < stored.index[-REVISED:][0]]
+            return _changed(name, both[moved][0], old, new)
+    settled = np.asarray(both < stored.index[-REVISED:][0])
     for name in BAR_COLUMNS:
-        change = _relative(old[name], new[name])
-        allowed = pd.Series(np.inf if name == "volume" else MAX_CORRECTION, index=both)
-        allowed[settled] = MAX_ROUNDING
-        moved = (change > allowed).to_numpy()
+        last = np.inf if name == "volume" else MAX_CORRECTION
+        moved = columns[name] > np.where(settled, MAX_ROUNDING, last)
         if moved.any():
-            session = both[moved][0]
-            return _changed(name, session, old, new)
+            return _changed(name, both[moved][0], old, new)
     return None
 
 
@@ -83,14 +81,15 @@ def joined(stored: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
 
 def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     """Return whether two sets of bars agree but for rounding."""
-    return one.index.equals(other.index) and all(
-        bool((_relative(one[name], other[name]) <= MAX_ROUNDING).all()) for name in BAR_COLUMNS
-    )
+    return one.index.equals(other.index) and bool((_relative(one, other) <= MAX_ROUNDING).all())
 
 
-def _relative(old: pd.Series, new: pd.Series) -> pd.Series:
-    scale = np.maximum(old.abs(), new.abs())
-    return ((new - old).abs() / scale.where(scale > 0, 1.0)).fillna(0.0)
+def _relative(old: pd.DataFrame, new: pd.DataFrame) -> np.ndarray:
+    """Return by what share of the larger one the values of bars differ, (T, 7); 0 for NaN."""
+    one, other = (bars[list(BAR_COLUMNS)].to_numpy(float) for bars in (old, new))
+    scale = np.maximum(np.abs(one), np.abs(other))
+    change = np.abs(other - one) / np.where(scale > 0, scale, 1.0)
+    return np.where(np.isnan(change), 0.0, change)
 
 
 def without_open_sessions(delivery: Delivery, calendar: str, moment: datetime) -> Delivery:

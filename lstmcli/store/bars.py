@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import json
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +74,16 @@ class BarsMeta(Section):
             last_session=bars.index[-1].date(),
             rows=len(bars),
             sha256=content_hash(bars),
-            versions={
-                "lstmcli": __version__,
-                **{
-                    name: importlib.metadata.version(name)
-                    for name in ("pandas", "pyarrow", "yfinance")
-                },
-            },
+            versions=dict(_versions()),
             **details,
         )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Return the versions that bars are written with; each is looked up on disk."""
+    names = ("pandas", "pyarrow", "yfinance")
+    return {"lstmcli": __version__, **{name: importlib.metadata.version(name) for name in names}}
 
 
 class BarsStore:
