@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -298,3 +299,19 @@ def told_once(made_once: MadeOnce, trained: Path) -> Path:
 def first_evening(data: Path, told_once: Path) -> None:
     """Leave `data` as the first `lstm daily` does; what it asked of Yahoo is not counted."""
     shutil.copytree(told_once, data, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def no_room_for(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what fills the disk for files whose names match a pattern."""
+    replace = Path.replace
+
+    def fill(pattern: str) -> None:
+        def full(self: Path, target: Path) -> Path:
+            if Path(target).match(pattern):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return replace(self, target)
+
+        monkeypatch.setattr(Path, "replace", full)
+
+    return fill

@@ -13,6 +13,7 @@ from yahoo_server import Listing, YahooServer, traded
 
 from lstmcli.pipeline import run_forecasts
 from lstmcli.store import Workspace
+from lstmcli.store.calibrations import CalibrationStore
 
 pytest.importorskip("distributed")
 
@@ -82,5 +83,27 @@ def test_a_task_that_fails_fails_its_tickers_alone(universe, lstm, monkeypatch):
     monkeypatch.setattr(run_forecasts.ForecastTask, "run", failing)
     answer = lstm("predict", *NAMES, "--offline", "--json", "--executor", "serial")
     assert answer.code == 1
-    assert "MemoryError: no room" in answer.err
+    assert "T0 and 1 more: MemoryError: no room" in answer.err
     assert len(json.loads(answer.out)["forecasts"]) == len(NAMES) - 2
+
+
+@pytest.mark.process
+def test_what_a_task_has_learnt_is_written_once(universe, lstm, monkeypatch):
+    written: list[str] = []
+    write = CalibrationStore.write
+
+    def counted(self, run, kept):
+        written.extend(kept)
+        write(self, run, kept)
+
+    monkeypatch.setattr(CalibrationStore, "write", counted)
+    steps_of(lstm("predict", *NAMES, "--offline", "--json", "--executor", "serial"))
+    assert sorted(written) == NAMES
+
+
+@pytest.mark.process
+def test_workers_that_cannot_be_are_refused_before_anything_is_fetched(place, yahoo, lstm):  # noqa: F811
+    answer = lstm("predict", "MRK", "--executor", "serial", "--workers", "2")
+    assert answer.code == 2
+    assert "--executor processes --workers 2" in answer.err
+    assert not yahoo.requests

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -205,15 +203,8 @@ def test_other_numbers_are_named_and_replaced(data, lstm: Lstm):
 
 
 @pytest.mark.process
-def test_an_evening_goes_on_where_fits_cannot_be_kept(data, lstm: Lstm, monkeypatch):
-    replace = Path.replace
-
-    def full(self: Path, target: Path) -> Path:
-        if Path(target).name == "garch.json":
-            raise OSError(28, os.strerror(28))
-        return replace(self, target)
-
-    monkeypatch.setattr(Path, "replace", full)
+def test_an_evening_goes_on_where_fits_cannot_be_kept(data, lstm: Lstm, no_room_for):
+    no_room_for("garch.json")
     answer = lstm("daily")
     assert answer.code == 0
     assert "fits of baselines are not kept" in answer.err

@@ -8,6 +8,7 @@ import warnings
 
 import neuralforecast
 import pandas as pd
+from _neuralforecast import ALONE
 from _task import COLUMNS, HORIZON, LOOKBACK, UNITS, answer, arguments, columns, difference
 from neuralforecast import NeuralForecast
 from neuralforecast.losses.pytorch import MSE
@@ -37,12 +38,7 @@ def run(steps: int) -> float:
         max_steps=steps,
         batch_size=1,
         windows_batch_size=batch,
-        scaler_type="identity",
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        logger=False,
-        accelerator="cpu",
+        **ALONE,
     )
     started = time.perf_counter()
     NeuralForecast(models=[model], freq=1).fit(frame, val_size=0)

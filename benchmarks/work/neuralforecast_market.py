@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from _market import BATCH, EPOCH_SHARE, HORIZON, LOOKBACK, UNITS, frame, task
+from _neuralforecast import ALONE
 from neuralforecast import NeuralForecast
 from neuralforecast.losses.pytorch import MQLoss
 from neuralforecast.models import LSTM
@@ -39,12 +40,7 @@ def model(steps: int) -> NeuralForecast:
         loss=MQLoss(quantiles=asked["quantiles"]),
         max_steps=steps,
         windows_batch_size=BATCH,
-        scaler_type="identity",
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        logger=False,
-        accelerator="cpu",
+        **ALONE,
     )
     return NeuralForecast(models=[network], freq=1)
 

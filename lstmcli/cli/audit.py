@@ -26,7 +26,7 @@ from lstmcli.cli.terminal import (
     say,
 )
 from lstmcli.cli.train import DEFAULT_CONFIG
-from lstmcli.cli.workers import Executor, Scheduler, workers_of
+from lstmcli.cli.workers import Count, Executor, Scheduler, workers_of
 from lstmcli.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ def audit(
     thorough: Annotated[
         bool, typer.Option("--thorough", help="200 simulated random walks instead of 20.")
     ] = False,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; else one a core.")
-    ] = None,
+    workers: Count = None,
     executor: Executor = None,
     scheduler: Scheduler = None,
     as_json: AsJson = False,

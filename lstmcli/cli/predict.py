@@ -85,6 +85,7 @@ def predict(
             hint="--json and --csv hold every step already",
         )
     with spinner("loading the network", quiet=quiet):
+        where = workers_of(workers, executor, scheduler)
         from lstmcli.pipeline import predict as pipeline
         from lstmcli.pipeline.look import look_at
         from lstmcli.pipeline.prices import with_baseline
@@ -106,7 +107,7 @@ def predict(
                 run=run,
                 as_of=origin,
                 with_earlier=not as_csv,
-                workers=workers_of(workers, executor, scheduler),
+                workers=where,
             )
             if there or not named
             else ([], [])

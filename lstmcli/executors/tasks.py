@@ -82,8 +82,8 @@ class Failure:
         return cls(key, line, LstmError.exit_code, "--debug shows where", details)
 
     def as_error(self) -> LstmError:
-        """Return the error of a task that failed by itself."""
-        error = LstmError(self.line, hint=self.hint)
+        """Return the error of the task, where others are not told of with it."""
+        error = LstmError(f"{self.key}: {self.line}", hint=self.hint)
         error.exit_code = self.exit_code
         error.add_note(self.details)
         return error

@@ -66,11 +66,6 @@ class Workers:
             )
 
     @property
-    def asked_for(self) -> bool:
-        """Whether the user has said anything."""
-        return any((self.count, self.executor, self.scheduler))
-
-    @property
     def exposed(self) -> bool:
         """Whether others can reach the scheduler without a certificate."""
         address = None if self.scheduler is None else _ADDRESS.fullmatch(self.scheduler)
@@ -80,4 +75,4 @@ class Workers:
 
 
 HERE = Workers()
-"""What the user has said nothing about."""
+"""The user has said nothing: a single task then runs in this process."""

@@ -175,8 +175,7 @@ def follow(
     late = history.target_on >= before.to_datetime64()
     history.outcome[late] = np.nan
     reach, waits = replay.track(), late.any(axis=1)
-    quantiles = history.quantiles[waits]
-    return CalibrationState(
+    return CalibrationState.of_waiting(
         before=before,
         tickers=replay.tickers,
         steps=history.steps,
@@ -184,11 +183,8 @@ def follow(
         ticker=history.ticker[waits],
         made_on=history.made_on[waits],
         target_on=history.target_on[waits],
-        errors=np.full(quantiles.shape, np.nan, np.float32),
-        waiting=np.arange(len(quantiles)),
-        quantiles=quantiles,
+        quantiles=history.quantiles[waits],
         reach=reach[waits],
-        returns={},
     )
 
 

@@ -63,6 +63,17 @@ class CalibrationState:
     reach: np.ndarray
     returns: Mapping[str, pd.Series]
 
+    @classmethod
+    def of_waiting(cls, *, quantiles: np.ndarray, **parts: Any) -> CalibrationState:
+        """Return what B alone knows: all origins wait, and no error is remembered.
+
+        Args:
+            parts: the other fields but `errors`, `waiting` and `returns`.
+        """
+        errors = np.full(quantiles.shape, np.nan, np.float32)
+        waiting = np.arange(len(quantiles))
+        return cls(quantiles=quantiles, errors=errors, waiting=waiting, returns={}, **parts)
+
     @property
     def past(self) -> Errors:
         """The errors, for corrections of later origins."""

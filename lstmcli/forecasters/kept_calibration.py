@@ -8,7 +8,7 @@ other ones it is learnt anew. So the numbers are the same with what is kept and 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,6 +141,11 @@ class KeptCalibration:
         for tickers in alike({t: bars for t, bars in reading.panel.items() if t not in found}):
             yield tickers, None
 
+    def only(self, tickers: Iterable[str]) -> KeptCalibration:
+        """Return what is known of some tickers, as a value that can be pickled."""
+        known = {ticker: self.load(ticker) for ticker in tickers}
+        return KeptCalibration(self.horizon, self.made_by, known.get)
+
     def keep(self, state: CalibrationState, reading: Reading) -> None:
         """Keep what is known of some tickers of a panel."""
         for ticker, row in _rows_of(state).items():
@@ -170,10 +175,9 @@ def _state_of(before: pd.Timestamp, rows: Mapping[str, np.void], horizon: int) -
     made_on = every["made_on"][ticker, place]
     order = np.lexsort((ticker, made_on))
     ticker, place = ticker[order], place[order]
-    nothing = np.full((1, 1, 1), np.nan)
-    quantiles = np.broadcast_to(nothing, (len(order), horizon, len(QUANTILES))).copy()
+    quantiles = np.full((len(order), horizon, len(QUANTILES)), np.nan)
     quantiles[..., MEDIAN] = every["median"][ticker, place]
-    return CalibrationState(
+    return CalibrationState.of_waiting(
         before=before,
         tickers=tuple(rows),
         steps=np.arange(1, horizon + 1),
@@ -181,11 +185,8 @@ def _state_of(before: pd.Timestamp, rows: Mapping[str, np.void], horizon: int) -
         ticker=ticker,
         made_on=made_on[order].astype("datetime64[ns]"),
         target_on=every["target_on"][ticker, place].astype("datetime64[ns]"),
-        errors=np.broadcast_to(nothing.astype(np.float32), quantiles.shape),
-        waiting=np.arange(len(order)),
         quantiles=quantiles,
         reach=every["reach"][ticker, place],
-        returns={},
     )
 
 

@@ -92,7 +92,7 @@ def _compared(
     """
     value = f"{count}, {'other' if different else 'the same'} numbers"
     if moved:
-        value += f"; bars have changed since: {_named(moved)}"
+        value += f"; what they read has changed since: {_named(moved)}"
     if not different:
         return Check(name, value)
     error = DataError(

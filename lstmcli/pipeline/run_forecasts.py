@@ -9,7 +9,7 @@ import pandas as pd
 
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.forecast_task import Forecasts, ForecastTask
-from lstmcli.executors import Failure, Workers, open_executor, run_tasks
+from lstmcli.executors import HERE, Failure, Workers, open_executor, run_tasks
 from lstmcli.forecasters.base import in_order, join_forecasts
 from lstmcli.forecasters.baselines.kept_fits import KeptFits
 from lstmcli.forecasters.calibration_state import CalibrationState
@@ -114,9 +114,7 @@ def _parts(task: ForecastTask) -> list[ForecastTask]:
         tickers = by_length[first : first + AT_ONCE]
         part = panel.only(tickers)
         fits = {key: fit for key, fit in task.fits.known.items() if key[0] in part}
-        kept = task.kept and replace(
-            task.kept, load={ticker: task.kept.load(ticker) for ticker in tickers}.get
-        )
+        kept = task.kept and task.kept.only(tickers)
         parts.append(replace(task, panel=part, kept=kept, fits=KeptFits(fits)))
     return parts
 
@@ -125,7 +123,7 @@ def _run(
     tasks: Sequence[ForecastTask], workers: Workers
 ) -> Iterator[tuple[list[str], Forecasts | LstmError]]:
     """Yield what became of each task, and of which tickers it is."""
-    if len(tasks) == 1 and not workers.asked_for:
+    if len(tasks) == 1 and workers == HERE:
         yield list(tasks[0].panel), tasks[0].run()
         return
     of_key = {task.key: list(task.panel) for task in tasks}

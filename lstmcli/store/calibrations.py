@@ -11,7 +11,7 @@ _ENDING = ".bin"
 
 
 class CalibrationStore:
-    """A small file for each ticker of a run: 22 kB for 20 steps.
+    """A small file for each ticker of a run: 27 kB for 20 steps.
 
     A file that is missing or damaged holds nothing: it is learnt anew then.
     """
