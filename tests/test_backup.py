@@ -19,6 +19,7 @@ from command import LSTM, Lstm, fill, hinted
 from lstmcli.store import Workspace
 from lstmcli.store.backups import KEPT, LIST
 from lstmcli.store.locks import hold
+from lstmcli.store.shipped import shipped_run
 
 pytestmark = pytest.mark.process
 
@@ -323,6 +324,18 @@ def test_prune_takes_interrupted_work_that_nobody_does(old, lstm: Lstm, monkeypa
     lstm("prune", "--keep", "30d")
     assert not half.exists()
     assert backtest.exists()
+
+
+def test_prune_takes_what_evenings_keep_of_runs_that_are_gone(old, lstm: Lstm, monkeypatch):
+    store, (known,) = Workspace(old).calibrations, Workspace(old).runs.manifests()
+    every = {known.run, shipped_run().manifest.run, "20081001T000000Z-gone"}
+    for run in every:
+        store.write(run, {"MRK": b"kept"})
+    assert lstm("prune", "--keep", "30d").code == 0
+    assert set(store.runs()) == every  # none of them is old
+    monkeypatch.setenv("LSTM_NOW", "2040-01-01T00:00:00+00:00")
+    assert lstm("prune", "--keep", "30d").code == 0
+    assert set(store.runs()) == every - {"20081001T000000Z-gone"}
 
 
 def test_prune_needs_an_age(old, lstm: Lstm):
