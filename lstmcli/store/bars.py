@@ -189,9 +189,14 @@ class BarsStore:
 
 def content_hash(bars: pd.DataFrame) -> str:
     """Return the SHA-256 of sessions and values, independent of the file format."""
+    return _hash_of(bars.index.to_numpy(), bars[list(BAR_COLUMNS)].to_numpy("<f8"))
+
+
+def _hash_of(sessions: np.ndarray, values: np.ndarray) -> str:
+    """Return `content_hash` of sessions (T,) and values (T, C)."""
     digest = hashlib.sha256(",".join(BAR_COLUMNS).encode())
-    digest.update(bars.index.to_numpy().astype("datetime64[D]").astype("<i8").tobytes())
-    digest.update(np.ascontiguousarray(bars[list(BAR_COLUMNS)].to_numpy("<f8")).tobytes())
+    digest.update(sessions.astype("datetime64[D]").astype("<i8").tobytes())
+    digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
 
@@ -215,13 +220,15 @@ def _decode(
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(io.BytesIO(content))
+        with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content)) as file:
+            table = file.read()
         stated = json.loads((table.schema.metadata or {})[_KEY])
         newer = int(stated.get("format", 0)) > FORMAT
         if not newer:
             meta = BarsMeta.model_validate(stated)
-            columns = {name: table[name].to_numpy() for name in BAR_COLUMNS}
-            bars = _frame(table["session"].to_numpy(), columns)
+            sessions = table["session"].to_numpy()
+            columns = [table[name].to_numpy() for name in BAR_COLUMNS]
+            values = np.stack(columns, dtype="<f8")  # (C, T)
     except (pyarrow.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
         raise _damaged(path, ticker, type(error).__name__, fetch=fetch) from error
     if newer:
@@ -229,20 +236,21 @@ def _decode(
             f"{path}: Expected bars in format {FORMAT} or older. Received: {stated['format']}.",
             hint=f"use the newer lstm that wrote it, or delete it and: {fetch}",
         )
-    if content_hash(bars) != meta.sha256 or meta.ticker != ticker:
+    if _hash_of(sessions, values.T) != meta.sha256 or meta.ticker != ticker:
         raise _damaged(path, ticker, "its content does not match its hash", fetch=fetch)
-    return bars, meta
+    return _frame(sessions, values), meta
 
 
 def as_read(bars: pd.DataFrame) -> pd.DataFrame:
     """Return bars that were written as `read` would return them."""
-    columns = {name: np.ascontiguousarray(bars[name].to_numpy("f8")) for name in BAR_COLUMNS}
-    return _frame(bars.index.to_numpy().astype("datetime64[D]"), columns)
+    values = np.stack([bars[name].to_numpy("f8") for name in BAR_COLUMNS])
+    return _frame(bars.index.to_numpy().astype("datetime64[D]"), values)
 
 
-def _frame(sessions: np.ndarray, columns: dict[str, np.ndarray]) -> pd.DataFrame:
+def _frame(sessions: np.ndarray, values: np.ndarray) -> pd.DataFrame:
+    """Return bars from sessions (T,) and values (C, T), which lie as pandas keeps them."""
     index = pd.DatetimeIndex(sessions.astype("datetime64[ns]"), name="session")
-    return pd.DataFrame(columns, index=index)
+    return pd.DataFrame(values.T, index=index, columns=list(BAR_COLUMNS), copy=False)
 
 
 def _damaged(path: Path, ticker: str, reason: str, *, fetch: str) -> DataError:
