@@ -166,11 +166,9 @@ class Columns:
         return {kind: shocks(own, usual) for kind, usual in counted.items()}
 
     def _counted_from(self, shared: _Shared) -> dict[str, pd.DataFrame | None]:
-        return {
-            "panel": shared.usual.shock,
-            "index": shared.market[["range", "volume"]],
-            "own": None,
-        }
+        kinds = {"index": shared.market[["range", "volume"]], "own": None}
+        # A ticker alone does not read what is counted from a panel.
+        return kinds if self._alone else {"panel": shared.usual.shock, **kinds}
 
     def least(self, ticker: str) -> np.ndarray:
         """Return the `least_volatility` (T,) of a ticker whose columns have been computed."""
@@ -247,7 +245,7 @@ class Columns:
             shock = _less(own, usual, sessions)
             found = _clock_columns(sessions, shared.days, shock, clocks[kind])
             columns |= {f"{kind}_{name}": column for name, column in found.items()}
-        values = np.empty((len(tickers), len(sessions), len(COLUMNS)), np.float32)
+        values = np.full((len(tickers), len(sessions), len(COLUMNS)), np.nan, np.float32)
         for number, name in enumerate(COLUMNS):
             if name in columns:
                 values[:, :, number] = columns[name].T

@@ -24,9 +24,9 @@ from lstmcli.forecasters.volatility.ewma import root_of_steps
 from lstmcli.frames import QUANTILES
 from lstmcli.panel import Panel
 
-READ = 1500
-"""Sessions before the first origin that are read: a level of 1,000, the lags and reports before
-it, and the run-in of the network."""
+READ = 1250
+"""Sessions before the first origin that are read: the run-in of the network, and before it those
+of the longest mean, 1,000."""
 
 if TYPE_CHECKING:
     from lstmcli.forecasters.panel_network.recipe import PanelRecipe

@@ -96,22 +96,27 @@ def build(inputs: int, units: int, hidden: int, dropout: float) -> keras.Model:
     return keras.Model(x, heads, name="panel")
 
 
-def corrections(weights: Weights, histories: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return p and δ, (T, 2, A), of each session of some histories (T, F), float32.
+def corrections(
+    weights: Weights, histories: Sequence[np.ndarray], run_in: Sequence[int] | None = None
+) -> list[np.ndarray]:
+    """Return p and δ, (T − R, 2, A), of the sessions of some histories (T, F), float32.
 
     Those of one length are run together. A history gets the same digits whichever others are
     beside it.
+
+    Args:
+        run_in: R of each history, sessions at its start that are only read; None: 0.
     """
     found: list[np.ndarray] = [np.empty(0)] * len(histories)
-    of_length: dict[int, list[int]] = {}
+    alike: dict[tuple[int, int], list[int]] = {}
     for number, history in enumerate(histories):
-        of_length.setdefault(len(history), []).append(number)
-    for length, numbers in of_length.items():
+        alike.setdefault((len(history), run_in[number] if run_in else 0), []).append(number)
+    for (length, first), numbers in alike.items():
         together = max(1, SESSIONS // max(length, 1))
         for start in range(0, len(numbers), together):
             some = numbers[start : start + together]
             x = np.stack([histories[number] for number in some])
-            found_here = _heads(weights, x, _states(weights, x))
+            found_here = _heads(weights, x[:, first:], _states(weights, x)[:, first:])
             for number, each in zip(some, found_here, strict=True):
                 found[number] = each
     return found

@@ -82,14 +82,15 @@ def _of_group(
             modes = hidden(modes, columns.modes(soon=True), hide)
         result.append(TickerVolatility(columns.sessions, modes, empty, empty.copy()))
     blocks = [np.searchsorted(state.ends, columns.sessions.to_numpy()) for columns in group]
+    asked = [c.known if since is None else c.known & (c.sessions >= since) for c in group]
     for number, stretch in enumerate(state.stretches):
         served = np.array([MODES.index(stretch.served(mode)) for mode in MODES])
         here = [
-            np.flatnonzero((block == number) & c.known)
-            for block, c in zip(blocks, group, strict=True)
+            np.flatnonzero((block == number) & each)
+            for block, each in zip(blocks, asked, strict=True)
         ]
         chosen = [n for n, rows in enumerate(here) if len(rows)]
-        inputs, firsts, dated = [], [], []
+        inputs, run_in, dated = [], [], []
         for n in chosen:
             first, end = max(here[n][0] - RUN_IN, 0), here[n][-1] + 1
             part = group[n]
@@ -97,15 +98,13 @@ def _of_group(
             x = inputs_of(part.values[first:end], modes, state.standardisation)
             x[~part.known[first:end]] = 0.0
             inputs.append(x)
-            firsts.append(first)
-            dated.append(_READS_DATES[modes])
-        heads = _corrections(stretch, inputs, dated)
-        for n, first, both in zip(chosen, firsts, heads, strict=True):
+            run_in.append(here[n][0] - first)
+            dated.append(_READS_DATES[modes[run_in[-1] :]])
+        heads = _corrections(stretch, inputs, run_in, dated)
+        for n, both in zip(chosen, heads, strict=True):
             rows, into = here[n], result[n]
-            if since is not None:  # the networks have read what lies before
-                rows = rows[group[n].sessions[rows] >= since]
             into.modes[rows] = served[into.modes[rows]]
-            p, delta = (at_steps(both[rows - first, head], steps) for head in (0, 1))
+            p, delta = (at_steps(both[rows - rows[0], head], steps) for head in (0, 1))
             ridges = _ridges(stretch, group[n].values[rows], into.modes[rows], len(steps))
             level = group[n].level[rows, None].astype(np.float64)
             network = ridges[0] + p + CRPS_SHARE * delta
@@ -115,18 +114,23 @@ def _of_group(
 
 
 def _corrections(
-    stretch: Stretch, inputs: Sequence[np.ndarray], dated: Sequence[np.ndarray]
+    stretch: Stretch,
+    inputs: Sequence[np.ndarray],
+    run_in: Sequence[int],
+    dated: Sequence[np.ndarray],
 ) -> list[np.ndarray]:
-    """Return p and δ (T, 2, A) of each history: the mean over the networks that serve a session.
+    """Return p and δ (T − R, 2, A) of each history: the mean over what serves a session.
 
     Args:
         inputs: (T, F) of each history.
-        dated: (T,) whether dates of announcements are known at a session.
+        run_in: R of each; see `corrections`.
+        dated: (T − R,) whether dates of announcements are known at a session.
     """
-    plain = _sum_of(stretch.plain, [x[:, PLAIN] for x in inputs])
+    plain = _sum_of(stretch.plain, [x[:, PLAIN] for x in inputs], run_in)
     # Networks that read dates have nothing to say of a history that never knows one.
     asked = [n for n, each in enumerate(dated) if each.any() or not stretch.plain]
-    found = dict(zip(asked, _sum_of(stretch.networks, [inputs[n] for n in asked]), strict=True))
+    some = [inputs[n] for n in asked], [run_in[n] for n in asked]
+    found = dict(zip(asked, _sum_of(stretch.networks, *some), strict=True))
     members, count = len(stretch.networks) + len(stretch.plain), max(len(stretch.plain), 1)
     heads = []
     for number, every in enumerate(plain):
@@ -138,11 +142,15 @@ def _corrections(
     return heads
 
 
-def _sum_of(networks: Sequence[Weights], inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return the sum of the corrections (T, 2, A) of some networks for each history."""
-    total = [np.zeros((len(x), 2, len(STEPS))) for x in inputs]
+def _sum_of(
+    networks: Sequence[Weights], inputs: Sequence[np.ndarray], run_in: Sequence[int]
+) -> list[np.ndarray]:
+    """Return the sum of the corrections (T − R, 2, A) of some networks for each history."""
+    total = [
+        np.zeros((len(x) - first, 2, len(STEPS))) for x, first in zip(inputs, run_in, strict=True)
+    ]
     for weights in networks:
-        for into, each in zip(total, corrections(weights, inputs), strict=True):
+        for into, each in zip(total, corrections(weights, inputs, run_in), strict=True):
             into += each
     return total
 
