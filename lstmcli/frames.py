@@ -164,6 +164,13 @@ def check_bars(bars: pd.DataFrame, ticker: str) -> None:
             raise DataError(f"{ticker}: {index[broken][0]:%Y-%m-%d}: {rule}: {values}.")
 
 
+def numbers_of(bars: pd.DataFrame) -> bytes:
+    """Return the numbers of bars session by session, for a hash of them."""
+    numbers = bars[list(BAR_COLUMNS)].to_numpy("<f8")
+    sessions = bars.index.to_numpy("datetime64[D]").astype("<i8").view("<f8")
+    return np.column_stack([sessions, numbers]).tobytes()
+
+
 def broken_rules(bars: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each rule about the values of bars, and which rows (T,) break it."""
     prices = bars[["open", "high", "low", "close"]].to_numpy(float)

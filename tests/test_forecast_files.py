@@ -35,7 +35,7 @@ def files(tmp_path: Path) -> ForecastFiles:
 
 
 def write_all(files: ForecastFiles, *tickers: str, close: float = 100.0) -> Path:
-    rows = {ticker: prices(ticker, close=close) for ticker in tickers}
+    rows = pd.concat([prices(ticker, close=close) for ticker in tickers], ignore_index=True)
     return files.write_all(rows, made_on=DAY, run=RUN, judged=(1, 5, 10, 20))
 
 

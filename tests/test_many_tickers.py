@@ -17,12 +17,13 @@ from lstmcli.features import StackedBars, alike, ewma_volatility, garman_klass_v
 from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.baselines import BASELINES
 from lstmcli.forecasters.baselines.alone import forecast_alone
+from lstmcli.forecasters.baselines.kept_fits import KeptFits
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.filtered_simulation import filtered_simulation
 from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.small_products import one_thread
 from lstmcli.forecasters.volatility.ewma import ewma_scale
-from lstmcli.frames import log_returns
+from lstmcli.frames import QUANTILE_COLUMNS, log_returns
 from lstmcli.panel import Panel
 from lstmcli.pipeline.saved import fitted_from, stored_config
 from lstmcli.pipeline.session import Session
@@ -38,6 +39,8 @@ from lstmcli.rolling import (
 from lstmcli.store import Workspace
 from lstmcli.store.shipped import shipped_run
 from lstmcli.trading import least_volatility
+
+MONTHLY = ("random_walk", "drift", "historical", "ewma", "garch", "gjr", "har", "har_ridge")
 
 COLUMNS = arrays(
     float,
@@ -136,24 +139,70 @@ def test_a_ticker_alone_simulates_as_in_a_call_for_itself():
     assert not np.allclose(pooled["q10"], together["q10"])
 
 
-@pytest.mark.parametrize("name", [name for name in BASELINES if name != "gradient_boosting"])
-def test_a_baseline_of_tickers_alone_is_that_of_panels_of_one(name):
-    tickers = ["T00", "T09", "HOLES", "PAYS", "YOUNG", "FEW"]
-    # Too few sessions of one of them stop none of the others.
-    every = universe().with_(bars={**universe().bars, "FEW": bars_of(40).iloc[-90:]}).only(tickers)
-    origins, recipe = every.sessions()[-1:], BASELINES[name](20)
-    together = forecast_alone(recipe, every, origins)
+@cache
+def crowd() -> Panel:
+    """Return tickers of any kind; one has too few sessions, which stops none of the others."""
+    bars = {**universe().bars, "FEW": bars_of(40).iloc[-90:]}
+    return universe().with_(bars=bars).only(["T00", "T09", "HOLES", "PAYS", "YOUNG", "FEW"])
+
+
+def alone(name: str) -> pd.DataFrame:
+    recipe = BASELINES[name](20)
+    found = forecast_alone([recipe], crowd(), crowd().sessions()[-1], KeptFits())
+    assert list(found) == [name]
+    return found[name]
+
+
+@pytest.mark.parametrize("name", MONTHLY)
+def test_a_baseline_alone_is_fitted_before_the_month_and_follows_its_volatility(name):
+    origins, recipe, together = crowd().sessions()[-1:], BASELINES[name](20), alone(name)
+    month = origins[0].to_period("M").start_time - pd.Timedelta(7, "D")
+    assert set(together["ticker"]) == {*crowd()} - {"FEW"}
     with one_thread():
-        for ticker in tickers[:-1]:
-            one = every.only([ticker])
-            # GARCH is fitted once a month; the end of the month is far enough for each of them.
-            month = origins[-1].to_period("M").start_time - pd.Timedelta(days=1)
-            until = month if name in ("garch", "gjr") else origins[-1]
-            expected = recipe.fit(one, until).forecast(one, origins)
+        for ticker in {*crowd()} - {"FEW"}:
+            one = crowd().only([ticker])
+            fitted = recipe.fit(one.until(month), month)
+            before = fitted.forecast(one.until(month), one.until(month).sessions()[-1:])
+            now = fitted.forecast(one, origins)
             found = together[together["ticker"] == ticker].reset_index(drop=True)
-            pd.testing.assert_frame_equal(found, expected, check_exact=True)
+            pd.testing.assert_frame_equal(
+                found[["ticker", "made_on", "step", "target_on", "last_close"]],
+                now[["ticker", "made_on", "step", "target_on", "last_close"]],
+            )
+            sigma = (
+                before["sigma"] if name in ("random_walk", "drift", "historical") else now["sigma"]
+            )
+            np.testing.assert_allclose(found["sigma"], sigma, rtol=1e-6)
+            levels = list(QUANTILE_COLUMNS)
+            np.testing.assert_allclose(
+                found[levels].div(found["sigma"], axis=0),
+                before[levels].div(before["sigma"], axis=0),
+                rtol=1e-12,
+                atol=1e-12,
+            )
+
+
+@pytest.mark.parametrize("name", ["har_ridge_clock", "har_ridge_dates"])
+def test_a_baseline_that_is_not_made_monthly_is_that_of_panels_of_one(name):
+    origins, together = crowd().sessions()[-1:], alone(name)
+    for ticker in {*crowd()} - {"FEW"}:
+        one = crowd().only([ticker])
+        expected = BASELINES[name](20).fit(one, origins[-1]).forecast(one, origins)
+        found = together[together["ticker"] == ticker].reset_index(drop=True)
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
     assert "FEW" not in set(together["ticker"])
-    assert not len(forecast_alone(recipe, every.only(["FEW"]), origins))
+
+
+@pytest.mark.parametrize("name", MONTHLY)
+def test_a_ticker_gets_the_same_digits_from_a_month_alone_and_in_a_crowd(name):
+    origin, recipe, together = crowd().sessions()[-1], BASELINES[name](20), alone(name)
+    for ticker in crowd():
+        one = forecast_alone([recipe], crowd().only([ticker]), origin, KeptFits())[name]
+        found = together[together["ticker"] == ticker].reset_index(drop=True)
+        if len(found):
+            pd.testing.assert_frame_equal(found, one, check_exact=True)
+        else:
+            assert not len(one)
 
 
 def test_the_run_that_ships_gives_a_ticker_the_same_digits_alone_and_in_a_crowd(tmp_path):

@@ -88,7 +88,7 @@ def predict(
         where = workers_of(workers, executor, scheduler)
         from lstmcli.pipeline import predict as pipeline
         from lstmcli.pipeline.look import look_at
-        from lstmcli.pipeline.prices import with_baseline
+        from lstmcli.pipeline.prices import Written, as_written
         from lstmcli.pipeline.session import Session
         from lstmcli.store import Workspace
 
@@ -121,7 +121,8 @@ def predict(
         print_json({"forecasts": answers, "note": DISCLAIMER})
     elif as_csv:
         for n, prediction in enumerate(done):
-            rows = with_baseline(prediction.prices, prediction.baseline, prediction.reports)
+            written = Written(prediction.prices, prediction.baseline, prediction.reports)
+            rows = as_written([written])
             rows.to_csv(sys.stdout, index=False, header=n == 0, float_format="%.8g")
     elif done:
         _print(done, looks, details=details)
@@ -196,16 +197,14 @@ def _warn(prediction: Prediction, *, quiet: bool) -> None:
 def _steps(prices: pd.DataFrame) -> list[dict[str, Any]]:
     from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS
 
-    return [
-        {
-            name: value if name != "target_on" else value.date()
-            for name, value in row.items()
-            if name in {"step", "target_on", "sigma", "declared", "p_up"}
-            or name in {*QUANTILE_COLUMNS, *INTERVAL_COLUMNS}
-        }
-        | {f"{name}_change": row[name] / row["last_close"] - 1 for name in ("q50", "lo80", "hi80")}
-        for row in prices.to_dict("records")
-    ]
+    names = {"step", "target_on", "sigma", "declared", "p_up", *QUANTILE_COLUMNS, *INTERVAL_COLUMNS}
+    rows = prices[[name for name in prices if name in names]]
+    changes = {
+        f"{name}_change": prices[name] / prices["last_close"] - 1
+        for name in ("q50", "lo80", "hi80")
+    }
+    shown = rows.assign(target_on=prices["target_on"].dt.date, **changes)
+    return shown.to_dict("records")
 
 
 LEVELS = (

@@ -25,14 +25,14 @@ class Forecasts:
         published: calibrated, from the same.
         beside: Forecasts of baselines by name, from the last origin.
         learnt: what `KeptCalibration` has to keep of each ticker.
-        fits: those of baselines, the known ones included.
+        fits: what `KeptFits` has to keep of each ticker.
     """
 
     raw: pd.DataFrame
     published: pd.DataFrame
     beside: Mapping[str, pd.DataFrame]
     learnt: Mapping[str, bytes]
-    fits: KeptFits
+    fits: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,8 @@ class ForecastTask:
         raw, published = calibrated.with_inner(
             self.panel, self.origins, enough=self.enough, kept=self.kept
         )
-        beside = {
-            name: forecast_beside(name, self.fitted, self.panel, self.origins[-1:], kept=self.fits)
-            for name in self.beside
-        }
+        beside = forecast_beside(
+            self.beside, self.fitted, self.panel, self.origins[-1], kept=self.fits
+        )
         learnt = {} if self.kept is None else self.kept.changed
-        return Forecasts(raw, published, beside, learnt, self.fits)
+        return Forecasts(raw, published, beside, learnt, self.fits.contents())

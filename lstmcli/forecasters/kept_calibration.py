@@ -17,7 +17,7 @@ import pandas as pd
 
 from lstmcli.features import alike
 from lstmcli.forecasters.calibration_state import CalibrationState
-from lstmcli.frames import BAR_COLUMNS, COVERAGES, MEDIAN, QUANTILES
+from lstmcli.frames import COVERAGES, MEDIAN, QUANTILES, numbers_of
 from lstmcli.panel import Panel
 
 BEHIND = 5
@@ -82,7 +82,7 @@ class Reading:
         start, digest = self._bars.get(ticker, (0, hashlib.sha256()))
         if start > end:
             start, digest = 0, hashlib.sha256()
-        digest.update(_content(bars.iloc[start:end]))
+        digest.update(numbers_of(bars.iloc[start:end]))
         self._bars[ticker] = end, digest
         return bytes(digest.copy().digest())
 
@@ -91,16 +91,9 @@ class Reading:
             digest = hashlib.sha256()
             for name, series in sorted(self.panel.market.items()):
                 digest.update(f"{name}|{series.ticker}|{series.calendar}".encode())
-                digest.update(_content(series.bars[series.bars.index < before]))
+                digest.update(numbers_of(series.bars[series.bars.index < before]))
             self._market[before] = digest.digest()
         return self._market[before]
-
-
-def _content(bars: pd.DataFrame) -> bytes:
-    """Return the numbers of some bars, session by session."""
-    numbers = bars[list(BAR_COLUMNS)].to_numpy("<f8")
-    sessions = bars.index.to_numpy("datetime64[D]").astype("<i8").view("<f8")
-    return np.column_stack([sessions, numbers]).tobytes()
 
 
 @dataclass

@@ -22,7 +22,6 @@ from lstmcli.pipeline.first_fetch import absent_series, fetch_series, note_on_fa
 from lstmcli.pipeline.hints import point_to_daily
 from lstmcli.pipeline.inputs import find_run
 from lstmcli.pipeline.issue import BESIDE, issue
-from lstmcli.pipeline.kept import keep_fits
 from lstmcli.pipeline.predict import Prediction, predict
 from lstmcli.pipeline.report import write_report
 from lstmcli.pipeline.retraining import retrain
@@ -263,7 +262,6 @@ def _forecast(evening: Evening) -> None:
         return
     evening.on_step(f"forecasting {len(left)} ticker{'s' * (len(left) > 1)} …")
     done, failed = predict(evening.session, list(left), beside=BESIDE, workers=evening.workers)
-    keep_fits(evening.session)
     for failure in failed:
         ticker_day = left[failure.ticker]
         if isinstance(failure.error, TooYoungError):

@@ -18,6 +18,7 @@ from lstmcli.errors import DiskError, LstmError
 from lstmcli.executors.versions import LIBRARIES
 from lstmcli.models.runtime import usable_cores
 from lstmcli.pipeline.day import last_day
+from lstmcli.pipeline.kept import kept_fits
 from lstmcli.pipeline.session import Session
 from lstmcli.sessions import sessions_behind
 from lstmcli.store import Workspace
@@ -68,7 +69,7 @@ def doctor(session: Session) -> list[Check]:
         checks.append(Check(f"backtest {backtest}", "interrupted; the same command goes on"))
     if workspace.ledger.exists():
         checks.append(_checked("ledger", _ledger, workspace))
-    if workspace.fits.exists():
+    if workspace.fits.tickers():
         checks.append(Check("kept fits", _fits(session)))
     last = last_day(workspace)
     if last is not None:
@@ -135,7 +136,8 @@ def _ledger(workspace: Workspace) -> str:
 
 
 def _fits(session: Session) -> str:
-    count = len(session.fits.known)
+    kept, tickers = kept_fits(session), session.workspace.fits.tickers()
+    count = sum(len(kept.of(ticker)) for ticker in tickers)
     return f"{count:,}, whole" if count else "of no use; the next lstm daily makes them anew"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from lstmcli.evaluation.backtest import judged_steps
+from lstmcli.pipeline.prices import Written, as_written
 from lstmcli.store.forecast_files import ForecastFiles
 
 MANY = 20
@@ -24,17 +25,17 @@ class ForecastWriter:
         self, files: ForecastFiles, run: str, made_on: pd.Timestamp, *, many: bool
     ) -> None:
         self.files, self.run, self.made_on, self.many = files, run, made_on, many
-        self.waiting: dict[str, pd.DataFrame] = {}
+        self.waiting: dict[str, Written] = {}
 
-    def write(self, rows: pd.DataFrame, ticker: str) -> Path:
-        """Take the prices of a ticker; return the file that holds them in the end.
+    def write(self, forecast: Written, ticker: str) -> Path:
+        """Take the forecast of a ticker; return the file that holds it in the end.
 
         Raises:
             DiskError: they cannot be written.
         """
         if not self.many:
-            return self.files.write(rows, ticker=ticker, run=self.run)
-        self.waiting[ticker] = rows
+            return self.files.write(as_written([forecast]), ticker=ticker, run=self.run)
+        self.waiting[ticker] = forecast
         return self.files.parquet_path(self.made_on, self.run)
 
     def close(self) -> None:
@@ -44,10 +45,10 @@ class ForecastWriter:
             DiskError: it cannot be written.
         """
         if self.waiting:
-            horizon = max(rows["step"].max() for rows in self.waiting.values())
+            rows = as_written([*self.waiting.values()])
             self.files.write_all(
-                self.waiting,
+                rows,
                 made_on=self.made_on,
                 run=self.run,
-                judged=judged_steps(int(horizon)),
+                judged=judged_steps(int(rows["step"].max())),
             )

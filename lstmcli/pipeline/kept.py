@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 
 from lstmcli.errors import LstmError
-from lstmcli.forecasters.baselines.kept_fits import made_by
+from lstmcli.forecasters.baselines.kept_fits import KeptFits, made_by
 from lstmcli.forecasters.kept_calibration import KeptCalibration
 from lstmcli.pipeline.session import Session
 
@@ -18,15 +18,17 @@ LIBRARIES = ("numpy", "pandas", "exchange_calendars")
 """What the last digits of a forecast depend on, beside the run and the machine."""
 
 
-def keep_fits(session: Session) -> None:
-    """Write the fits of baselines of this evening."""
-    if not session.fits.changed:
-        return
+def kept_fits(session: Session) -> KeptFits:
+    """Return the fits of baselines that earlier evenings have made."""
+    return KeptFits(session.workspace.fits.read)
+
+
+def keep_fits(session: Session, fits: Mapping[str, bytes]) -> None:
+    """Write the fits of baselines of some tickers."""
     try:
-        session.workspace.fits.write(session.fits.as_rows(), made_by())
-        session.fits.changed = False
+        session.workspace.fits.write(fits)
     except LstmError as error:
-        log.warning("fits of baselines are not kept: %s", error)
+        session.warn_once(f"fits of baselines are not kept: {error}", about="fits")
 
 
 def kept_calibration(session: Session, run: str) -> KeptCalibration:
@@ -35,7 +37,7 @@ def kept_calibration(session: Session, run: str) -> KeptCalibration:
     Raises:
         DataError: the run is damaged.
     """
-    files, store = session.files(run), session.workspace.calibrations
+    files, store = session.files(run), session.workspace.calibrations.of(run)
     digest = hashlib.sha256(files.config.encode() + files.state)
     for name, content in sorted(files.fitted.items()):
         digest.update(name.encode() + content)
@@ -43,13 +45,13 @@ def kept_calibration(session: Session, run: str) -> KeptCalibration:
     return KeptCalibration(
         horizon=session.config(run).recipe().horizon,
         made_by=json.dumps(versions),
-        load=lambda ticker: store.read(run, ticker),
+        load=store.read,
     )
 
 
 def keep_calibration(session: Session, run: str, learnt: Mapping[str, bytes]) -> None:
     """Write what calibration has learnt of the tickers of a run."""
     try:
-        session.workspace.calibrations.write(run, learnt)
+        session.workspace.calibrations.of(run).write(learnt)
     except LstmError as error:
         log.info("what calibration has learnt is not kept: %s", error)

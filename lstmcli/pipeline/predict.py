@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lstmcli import clock
@@ -19,7 +20,7 @@ from lstmcli.pipeline.inputs import Inputs, find_inputs
 from lstmcli.pipeline.market import StaleSeries, check_market, notes_on_stale
 from lstmcli.pipeline.next_report import reads_announcements, reports_at
 from lstmcli.pipeline.notes import notes_on
-from lstmcli.pipeline.prices import in_prices, price_basis, with_baseline
+from lstmcli.pipeline.prices import Written, in_prices, price_basis
 from lstmcli.pipeline.run_forecasts import forecast_run
 from lstmcli.pipeline.session import Session
 from lstmcli.report.announcements import Reports
@@ -246,8 +247,13 @@ def default_tickers(session: Session, run: str | None) -> list[str]:
 
 
 def _by_ticker(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    groups = rows.groupby("ticker", sort=False)
-    return {str(ticker): of_ticker.reset_index(drop=True) for ticker, of_ticker in groups}
+    """Return the rows of each ticker, of a Forecast in which these follow each other."""
+    names = rows["ticker"].to_numpy(object)
+    starts = [0, *np.flatnonzero(names[1:] != names[:-1]) + 1] if len(names) else []
+    return {
+        str(names[start]): rows.iloc[start:end].reset_index(drop=True)
+        for start, end in zip(starts, [*starts[1:], len(names)], strict=False)
+    }
 
 
 @dataclass(frozen=True)
@@ -352,7 +358,7 @@ def _prediction(
         label=inputs.meta.label,
         sessions_behind=behind,
         seen=inputs.origin < max(fitted.fit_end, fitted.learns_from),
-        path=files.write(with_baseline(prices, forecasts.baseline, reports), inputs.ticker),
+        path=files.write(Written(prices, forecasts.baseline, reports), inputs.ticker),
         earlier=forecasts.earlier,
         notes=notes_on(inputs.manifest, inputs.ticker, inputs.bars, inputs.meta),
         reports=reports,

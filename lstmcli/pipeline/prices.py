@@ -6,7 +6,8 @@ Returns include dividends. So a price that somebody can look up afterwards is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -144,13 +145,32 @@ def chance_of_rise(forecast: pd.DataFrame) -> np.ndarray:
     return 1 - crossing
 
 
-def with_baseline(
-    prices: pd.DataFrame, baseline: pd.DataFrame | None, reports: Reports
-) -> pd.DataFrame:
-    """Return the prices of a forecast and, after them, those of a baseline.
+class Written(NamedTuple):
+    """What is written of a forecast.
+
+    Attributes:
+        prices: as `in_prices` returns them.
+        baseline: the same of a baseline; None where there is none.
+    """
+
+    prices: pd.DataFrame
+    baseline: pd.DataFrame | None
+    reports: Reports
+
+
+def as_written(forecasts: Sequence[Written]) -> pd.DataFrame:
+    """Return the prices of forecasts, after those of each one those of its baseline.
 
     The column `next_report` has the session that reacts to the next one; missing if not known.
     """
-    rows = prices if baseline is None else pd.concat([prices, baseline], ignore_index=True)
-    coming = reports.coming
-    return rows.assign(next_report=pd.Timestamp(coming.session) if coming else pd.NaT)
+    parts = [
+        part for each in forecasts for part in (each.prices, each.baseline) if part is not None
+    ]
+    coming = [each.reports.coming for each in forecasts]
+    sessions = [pd.Timestamp(one.session) if one else pd.NaT for one in coming]
+    lengths = [
+        len(each.prices) + (0 if each.baseline is None else len(each.baseline))
+        for each in forecasts
+    ]
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.assign(next_report=np.repeat(pd.DatetimeIndex(sessions).as_unit("ns"), lengths))

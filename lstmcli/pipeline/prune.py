@@ -90,7 +90,7 @@ def _old(session: Session, before: datetime) -> Iterator[_Old]:
     yield from _superseded(session, before)
     known = {manifest.run for manifest in session.manifests()} | {shipped_run().manifest.run}
     for run in workspace.calibrations.runs():
-        path = workspace.calibrations.path(run)
+        path = workspace.calibrations.of(run).folder
         if run not in known and _changed(path) < before:
             yield _Old("state", path)
     for path in sorted(workspace.root.glob(f"{SET_ASIDE}*")):

@@ -11,12 +11,11 @@ from pathlib import Path
 import pandas as pd
 
 from lstmcli.errors import DataError, LstmError
-from lstmcli.forecasters.baselines.kept_fits import made_by, rebuild
+from lstmcli.forecasters.baselines.rebuild import rebuild
 from lstmcli.forecasters.calibrated import FittedCalibrated
-from lstmcli.frames import log_returns
 from lstmcli.pipeline.doctor import Check
 from lstmcli.pipeline.inputs import find_inputs, panel_of_run
-from lstmcli.pipeline.kept import kept_calibration
+from lstmcli.pipeline.kept import kept_calibration, kept_fits
 from lstmcli.pipeline.session import Session
 
 NAMED = 5
@@ -34,18 +33,22 @@ def rebuild_state(session: Session) -> list[Check]:
 
 
 def _fits(session: Session) -> list[Check]:
-    workspace = session.workspace
-    with workspace.lock():
-        kept = session.fits
-        tickers = dict.fromkeys(ticker for ticker, _ in kept.known)
-        returns = {ticker: _returns(session, ticker) for ticker in tickers}
-        made = rebuild(kept, {name: of for name, of in returns.items() if of is not None})
-        if kept.known:
-            workspace.fits.write(made.fits.as_rows(), made_by())
-    if not kept.known:
-        return [Check("rebuilt", "nothing is kept; lstm daily keeps fits of GARCH")]
-    value = f"{len(made.fits.known):,} of {len(kept.known):,} fits"
-    return [_compared("rebuilt", value, workspace.fits.path, made.different, made.moved)]
+    store = session.workspace.fits
+    with session.workspace.lock():
+        tickers, kept = store.tickers(), kept_fits(session)
+        count = sum(len(kept.of(ticker)) for ticker in tickers)
+        bars = {ticker: _bars(session, ticker) for ticker in tickers}
+        made = rebuild(kept, {name: own for name, own in bars.items() if own is not None})
+        contents = made.fits.contents()
+        for ticker in tickers:
+            if ticker not in contents:
+                store.forget(ticker)
+        store.write(contents)
+    if not count:
+        return [Check("rebuilt", "nothing is kept; lstm daily keeps fits of baselines")]
+    anew = sum(len(made.fits.of(ticker)) for ticker in contents)
+    value = f"{anew:,} of {count:,} fits"
+    return [_compared("rebuilt", value, store.folder, made.different, made.moved)]
 
 
 def _calibrations(session: Session) -> list[Check]:
@@ -54,7 +57,7 @@ def _calibrations(session: Session) -> list[Check]:
     with session.workspace.lock():
         for run in store.runs():
             try:
-                checks.append(_calibration(session, run, store.tickers(run)))
+                checks.append(_calibration(session, run, store.of(run).tickers()))
             except LstmError as error:
                 checks.append(Check(f"calibration {run}", "not rebuilt", error))
     return checks
@@ -75,9 +78,9 @@ def _calibration(session: Session, run: str, tickers: Sequence[str]) -> Check:
         other, changed = calibrated.relearn(panel, kept)
         different += other
         moved.update(changed)
-    session.workspace.calibrations.write(run, kept.changed)
+    session.workspace.calibrations.of(run).write(kept.changed)
     value = f"{len(kept.changed):,} of {len(tickers):,} tickers"
-    path = session.workspace.calibrations.path(run)
+    path = session.workspace.calibrations.of(run).folder
     return _compared(f"calibration {run}", value, path, different, sorted(moved))
 
 
@@ -103,13 +106,12 @@ def _compared(
     return Check(name, value, error)
 
 
-def _returns(session: Session, ticker: str) -> pd.Series | None:
-    """Return the log returns that forecasts may read; None where there are no bars."""
+def _bars(session: Session, ticker: str) -> pd.DataFrame | None:
+    """Return the bars that forecasts may read; None where there are none."""
     try:
-        bars = session.panel([ticker]).panel[ticker]
+        return session.panel([ticker]).panel[ticker]
     except LstmError:
         return None
-    return log_returns(bars).dropna()
 
 
 def _named(tickers: Sequence[str]) -> str:

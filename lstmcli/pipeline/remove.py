@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from lstmcli.errors import LstmError, NoDataError, shell_word
 from lstmcli.pipeline.day import last_day, write_day
-from lstmcli.pipeline.kept import keep_fits
 from lstmcli.pipeline.session import Session
 from lstmcli.store.asked import Asked
 from lstmcli.store.files import check_ticker
@@ -50,9 +49,8 @@ def remove(session: Session, tickers: Sequence[str]) -> list[Removed]:
             asked.forget(ticker)
             asked.write()
         for ticker in wanted:
-            session.fits.forget(ticker)
+            workspace.fits.forget(ticker)
             workspace.calibrations.forget(ticker)
-        keep_fits(session)
         done = [_remove(session, ticker) for ticker in wanted]
         last = last_day(workspace)
         if last is not None:

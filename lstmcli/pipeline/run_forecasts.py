@@ -16,7 +16,7 @@ from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, panel_of_run
-from lstmcli.pipeline.kept import keep_calibration, kept_calibration
+from lstmcli.pipeline.kept import keep_calibration, keep_fits, kept_calibration, kept_fits
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.stored_calibration import calibration_of
 
@@ -80,7 +80,7 @@ def forecast_run(
         state=state,
         enough=[inputs.ticker for inputs in asked] if recipe.reads_others else None,
         kept=kept_calibration(session, run) if keep and recipe.alone else None,
-        fits=session.fits,
+        fits=kept_fits(session) if keep else KeptFits(),
     )
     done: list[Forecasts] = []
     failed: dict[str, LstmError] = {}
@@ -89,8 +89,9 @@ def forecast_run(
             failed |= dict.fromkeys(tickers, each)
         else:
             done.append(each)
-            keep_calibration(session, run, each.learnt)
-            session.fits.add(each.fits)
+            if keep:
+                keep_calibration(session, run, each.learnt)
+                keep_fits(session, each.fits)
     raw, published = (
         in_order(join_forecasts([getattr(each, name) for each in done]), list(panel))
         for name in ("raw", "published")
@@ -113,9 +114,8 @@ def _parts(task: ForecastTask) -> list[ForecastTask]:
     for first in range(0, len(by_length), AT_ONCE):
         tickers = by_length[first : first + AT_ONCE]
         part = panel.only(tickers)
-        fits = {key: fit for key, fit in task.fits.known.items() if key[0] in part}
         kept = task.kept and task.kept.only(tickers)
-        parts.append(replace(task, panel=part, kept=kept, fits=KeptFits(fits)))
+        parts.append(replace(task, panel=part, kept=kept, fits=task.fits.only(tickers)))
     return parts
 
 

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import pandas as pd
 
@@ -15,7 +14,6 @@ from lstmcli import clock
 from lstmcli.config import RunConfig
 from lstmcli.errors import LstmError, NoDataError
 from lstmcli.features import is_event
-from lstmcli.forecasters.baselines.kept_fits import KeptFits, made_by
 from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import EARNINGS, EX_DIVIDEND, empty_events
@@ -81,11 +79,6 @@ class Session:
         self._dividends: dict[str, pd.DataFrame | LstmError] = {}
         self._announcements: dict[str, dict[str, pd.DataFrame] | LstmError] = {}
         self._said: set[str] = set()
-
-    @cached_property
-    def fits(self) -> KeptFits:
-        """The fits of baselines that earlier evenings have kept, and those of this command."""
-        return KeptFits.of_rows(self.workspace.fits.read(made_by()))
 
     def bars(self, ticker: str) -> tuple[pd.DataFrame, BarsMeta]:
         """Return the stored bars of a ticker and their metadata.

@@ -8,11 +8,10 @@ from pathlib import Path
 from lstmcli.errors import DiskError
 from lstmcli.store.backtests import BacktestStore
 from lstmcli.store.bars import BarsStore
-from lstmcli.store.calibrations import CalibrationStore
 from lstmcli.store.events import EventStore
 from lstmcli.store.files import file_name, write_atomically
-from lstmcli.store.fits import FitStore
 from lstmcli.store.forecast_files import ForecastFiles
+from lstmcli.store.kept_files import CalibrationStore, KeptFiles
 from lstmcli.store.ledger import NAME as LEDGER
 from lstmcli.store.ledger import Ledger
 from lstmcli.store.locks import hold
@@ -48,7 +47,7 @@ class Workspace:
         self.named_report = root / "named.html"
         self.pages = root / "report"
         self.state = root / "state"
-        self.fits = FitStore(self.state / "garch.json")
+        self.fits = KeptFiles(self.state / "baselines")
         self.last_day = root / "daily.json"
         self.cache = root / ".cache"
         self.asked = self.cache / "announcements.json"

@@ -8,7 +8,7 @@ digits, and baselines are at the steps that are judged.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class ForecastFiles:
 
     def write_all(
         self,
-        forecasts: Mapping[str, pd.DataFrame],
+        rows: pd.DataFrame,
         *,
         made_on: pd.Timestamp,
         run: str,
@@ -68,12 +68,12 @@ class ForecastFiles:
         import pyarrow.parquet as pq
 
         path = self.parquet_path(made_on, run)
-        rows = pd.concat(forecasts.values(), ignore_index=True)
+        tickers = rows["ticker"].unique()
         rows = rows[rows["calibrated"] | rows["step"].isin(list(judged))]
         rows = rows.astype({name: "float32" for name in _SINGLE if name in rows})
         try:
             old = pd.read_parquet(path)
-            kept = old[~old["ticker"].isin(list(forecasts))]
+            kept = old[~old["ticker"].isin(tickers)]
             rows = pd.concat([kept, rows], ignore_index=True) if len(kept) else rows
         except (OSError, ValueError, KeyError):
             pass  # there is none, or it is of no use: it is replaced

@@ -10,15 +10,18 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.baselines.kept_fits import KeptFits
+from lstmcli.forecasters.baselines.kept_fits import KeptFits, hash_of
 from lstmcli.forecasters.baselines.past import Ewma
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, filtered_simulation, with_history
 from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, ewma_scale
-from lstmcli.forecasters.volatility.garch import GarchParameters
+from lstmcli.forecasters.volatility.garch import GarchParameters, fit_garch
 from lstmcli.frames import log_returns
 from lstmcli.panel import Panel
 
 log = logging.getLogger(__name__)
+
+PARAMETERS = "parameters"
+"""Among the numbers of a kept fit: those of GARCH, or none where it did not converge."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,8 @@ def _fit(
     past = with_history(panel.until(until), MIN_MEMORY + horizon)
     parameters, fallbacks = {}, {}
     for ticker, bars in past.items():
-        returns = log_returns(bars).dropna()
         for fit, falls in fits.items():
-            if (found := kept.fit(ticker, returns, falls=falls)) is not None:
+            if (found := kept_parameters(ticker, bars, fit, falls, kept)) is not None:
                 parameters[ticker], serves = found, fit
                 break
         else:
@@ -127,3 +129,17 @@ def _fit(
         served = " ".join(ticker for ticker in fallbacks if fallbacks[ticker] == fallback)
         log.info("%s did not converge, %s serves: %s", name, fallback, served)
     return FittedGarch(name, horizon, until, past.sessions()[0], parameters, fallbacks)
+
+
+def kept_parameters(
+    ticker: str, bars: pd.DataFrame, kind: str, falls: bool, kept: KeptFits
+) -> GarchParameters | None:
+    """Return a fit as `fit_garch` makes it, where none is kept."""
+    returns = log_returns(bars).dropna()
+    read = hash_of(returns.to_numpy("<f8").tobytes())
+    fit = kept.find(ticker, kind, read)
+    if fit is None:
+        found = fit_garch(returns, falls=falls)
+        numbers = np.array([]) if found is None else found.as_array()
+        fit = kept.add(ticker, kind, bars, read, {PARAMETERS: numbers})
+    return GarchParameters.of_array(fit.numbers[PARAMETERS])

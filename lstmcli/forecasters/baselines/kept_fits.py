@@ -1,27 +1,36 @@
-"""Fits of GARCH that are kept from one evening to the next.
+"""Fits of baselines that are kept from one evening to the next.
 
-A fit follows from the returns that it reads, and from nothing else. It is kept with a hash of
-them: other returns, and it is made anew. So the numbers are the same with a kept fit and without.
+A fit follows from the bars that it reads, and from nothing else. It is kept with a hash of
+them: other bars, and it is made anew. So the numbers are the same with a kept fit and without.
 """
 
 from __future__ import annotations
 
+import base64
+import functools
 import hashlib
 import importlib.metadata
+import json
+import logging
 import os
 import platform
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.volatility import garch
-from lstmcli.forecasters.volatility.garch import NUMBA_SWITCH, GarchParameters
+from lstmcli.forecasters.volatility.garch import NUMBA_SWITCH
 from lstmcli.version import __version__
 
-LIBRARIES = ("arch", "scipy", "numpy")
+log = logging.getLogger(__name__)
+
+LIBRARIES = ("arch", "scipy", "numpy", "pandas")
 """What the last digits of a fit depend on, beside the machine."""
+
+Numbers = Mapping[str, np.ndarray]
+"""What a fit has learnt: arrays of float64 by name."""
 
 
 @dataclass(frozen=True)
@@ -29,35 +38,22 @@ class KeptFit:
     """One fit of one ticker, and what it read.
 
     Attributes:
-        first, last: the sessions of the first and the last return.
-        read: SHA-256 of the returns.
-        parameters: None where the fit did not converge.
+        first, last: the sessions of the first and the last bar.
+        read: SHA-256 of what it read of them.
     """
 
     first: pd.Timestamp
     last: pd.Timestamp
     read: str
-    parameters: GarchParameters | None
+    numbers: Numbers
 
-    @classmethod
-    def of_row(cls, row: Mapping[str, Any]) -> KeptFit:
-        """Return what `as_row` wrote down."""
-        found = row["parameters"]
-        return cls(
-            first=pd.Timestamp(row["first"]),
-            last=pd.Timestamp(row["last"]),
-            read=row["read"],
-            parameters=None if found is None else GarchParameters(**found),
-        )
+    def equals(self, other: KeptFit) -> bool:
+        """Return whether another fit has the same numbers, each with all of its digits."""
+        return _packed(self.numbers) == _packed(other.numbers)
 
-    def as_row(self) -> dict[str, Any]:
-        """Return it as a plain row."""
-        return {
-            "first": f"{self.first:%Y-%m-%d}",
-            "last": f"{self.last:%Y-%m-%d}",
-            "read": self.read,
-            "parameters": None if self.parameters is None else asdict(self.parameters),
-        }
+
+def _nothing(ticker: str) -> None:
+    """Nothing is kept of any ticker."""
 
 
 @dataclass
@@ -65,95 +61,116 @@ class KeptFits:
     """Fits by ticker and kind: what is known is looked up, the rest is made.
 
     Attributes:
-        known: the newest fit of each kind; by ticker, and whether falls count more.
-        changed: whether `known` is no longer what was read from the disk.
+        load: returns what `contents` gave of a ticker; None: nothing is kept.
+        changed: tickers that have other fits than those which were loaded.
     """
 
-    known: dict[tuple[str, bool], KeptFit] = field(default_factory=dict)
-    changed: bool = False
+    load: Callable[[str], bytes | None] = _nothing
+    changed: set[str] = field(default_factory=set)
+    _known: dict[str, dict[str, KeptFit]] = field(default_factory=dict)
 
-    @classmethod
-    def of_rows(cls, rows: Iterable[Mapping[str, Any]]) -> KeptFits:
-        """Return the fits that `as_rows` wrote down."""
-        return cls({(row["ticker"], row["falls"]): KeptFit.of_row(row) for row in rows})
+    def of(self, ticker: str) -> dict[str, KeptFit]:
+        """Return the newest fit of each kind of a ticker."""
+        if ticker not in self._known:
+            content = self.load(ticker)
+            self._known[ticker] = {} if content is None else _read(ticker, content)
+        return self._known[ticker]
 
-    def as_rows(self) -> list[dict[str, Any]]:
-        """Return the fits as plain rows, every number with all of its digits."""
-        return [
-            {"ticker": ticker, "falls": falls, **kept.as_row()}
-            for (ticker, falls), kept in sorted(self.known.items())
-        ]
-
-    def fit(self, ticker: str, returns: pd.Series, *, falls: bool) -> GarchParameters | None:
-        """Return the fit to a ticker's returns, as `fit_garch` makes it.
+    def find(self, ticker: str, kind: str, read: str) -> KeptFit | None:
+        """Return the fit of a kind; None where there is none that read the same.
 
         Args:
-            falls: see `fit_garch`.
+            read: as `hash_of` returns it.
         """
-        read = hash_of(returns)
-        kept = self.known.get((ticker, falls))
-        if kept is None or kept.read != read:
-            found = garch.fit_garch(returns, falls=falls)
-            kept = KeptFit(returns.index[0], returns.index[-1], read, found)
-            self.known[ticker, falls] = kept
-            self.changed = True
-        return kept.parameters
+        kept = self.of(ticker).get(kind)
+        return kept if kept is not None and kept.read == read else None
 
-    def add(self, others: KeptFits) -> None:
-        """Take over fits that were made elsewhere, as newer ones."""
-        self.known |= others.known
-        self.changed |= others.changed
+    def add(
+        self, ticker: str, kind: str, bars: pd.DataFrame, read: str, numbers: Numbers
+    ) -> KeptFit:
+        """Keep a fit instead of the one of its kind that was known.
 
-    def forget(self, ticker: str) -> None:
-        """Forget the fits of a ticker."""
-        for key in [key for key in self.known if key[0] == ticker]:
-            del self.known[key]
-            self.changed = True
+        Args:
+            bars: those that it read.
+            read: as `hash_of` returns it.
+        """
+        # As they come back from a file: the last digit of a product depends on how they lie.
+        lying = {name: np.ascontiguousarray(array, float) for name, array in numbers.items()}
+        fit = KeptFit(bars.index[0], bars.index[-1], read, lying)
+        self.of(ticker)[kind] = fit
+        self.changed.add(ticker)
+        return fit
 
+    def only(self, tickers: Iterable[str]) -> KeptFits:
+        """Return what is known of some tickers, as a value that can be pickled."""
+        return KeptFits({ticker: self.load(ticker) for ticker in tickers}.get)
 
-@dataclass(frozen=True)
-class Rebuilt:
-    """Fits that were made anew.
-
-    Attributes:
-        different: tickers of which a fit has other numbers, from the same returns.
-        moved: tickers whose returns have changed since.
-    """
-
-    fits: KeptFits
-    different: tuple[str, ...]
-    moved: tuple[str, ...]
+    def contents(self) -> dict[str, bytes]:
+        """Return what is to be kept of each ticker that has changed."""
+        return {ticker: _content(self._known[ticker]) for ticker in sorted(self.changed)}
 
 
-def rebuild(kept: KeptFits, returns: Mapping[str, pd.Series]) -> Rebuilt:
-    """Make kept fits anew, over the same sessions, and say which have other numbers.
-
-    Args:
-        returns: of each ticker whose bars are there; fits of the others are forgotten.
-    """
-    made = KeptFits(changed=True)
-    different: set[str] = set()
-    moved: set[str] = set()
-    for (ticker, falls), old in kept.known.items():
-        now = returns.get(ticker, pd.Series(dtype=float)).loc[old.first : old.last]
-        if len(now) < 2:
-            continue
-        made.fit(ticker, now, falls=falls)
-        new = made.known[ticker, falls]
-        if new.read != old.read:
-            moved.add(ticker)
-        elif new != old:
-            different.add(ticker)
-    return Rebuilt(made, tuple(sorted(different)), tuple(sorted(moved)))
-
-
-def hash_of(returns: pd.Series) -> str:
+def hash_of(read: bytes) -> str:
     """Return the SHA-256 of what a fit reads, as hexadecimal digits."""
-    return hashlib.sha256(returns.to_numpy("<f8").tobytes()).hexdigest()
+    return hashlib.sha256(read).hexdigest()
 
 
 def made_by(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
     """Return what the digits of a fit depend on, beside what it reads."""
-    versions = {name: importlib.metadata.version(name) for name in libraries}
+    versions = {name: _version_of(name) for name in libraries}
     switch = os.environ.get(NUMBA_SWITCH, "")
     return {"lstm": __version__, **versions, "machine": platform.machine(), NUMBA_SWITCH: switch}
+
+
+_version_of = functools.cache(importlib.metadata.version)
+
+
+def _content(fits: Mapping[str, KeptFit]) -> bytes:
+    rows = {
+        kind: {
+            "first": f"{kept.first:%Y-%m-%d}",
+            "last": f"{kept.last:%Y-%m-%d}",
+            "read": kept.read,
+            "numbers": _packed(kept.numbers),
+        }
+        for kind, kept in sorted(fits.items())
+    }
+    content = json.dumps({"made_by": made_by(), "fits": rows}).encode()
+    return _sealed(content) + content
+
+
+def _read(ticker: str, content: bytes) -> dict[str, KeptFit]:
+    """Return what `_content` wrote; nothing where it is damaged or of other versions."""
+    seal = len(_sealed(b""))
+    if _sealed(content[seal:]) != content[:seal]:
+        log.info("what is kept of baselines of %s is damaged; they are fitted anew", ticker)
+        return {}
+    found: dict[str, Any] = json.loads(content[seal:])
+    if found["made_by"] != made_by():
+        log.info("what is kept of baselines of %s is of other versions", ticker)
+        return {}
+    return {
+        kind: KeptFit(
+            pd.Timestamp(row["first"]),
+            pd.Timestamp(row["last"]),
+            row["read"],
+            {name: _unpacked(packed) for name, packed in row["numbers"].items()},
+        )
+        for kind, row in found["fits"].items()
+    }
+
+
+def _sealed(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def _packed(numbers: Numbers) -> dict[str, list[Any]]:
+    return {
+        name: [*array.shape, base64.b64encode(array.astype("<f8").tobytes()).decode()]
+        for name, array in sorted(numbers.items())
+    }
+
+
+def _unpacked(packed: list[Any]) -> np.ndarray:
+    *shape, content = packed
+    return np.frombuffer(base64.b64decode(content), "<f8").reshape(shape)

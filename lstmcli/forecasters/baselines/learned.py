@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.errors import NoDataError
-from lstmcli.features import alike, stacks
-from lstmcli.forecasters.base import in_order, join_forecasts
+from lstmcli.features import StackedBars, stacks
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY, filtered_simulation
 from lstmcli.forecasters.ridge import Products
 from lstmcli.forecasters.volatility.announcements import (
@@ -21,6 +20,7 @@ from lstmcli.forecasters.volatility.announcements import (
 )
 from lstmcli.forecasters.volatility.clock import FittedClock, clock_regressors, fit_panel_clock
 from lstmcli.forecasters.volatility.regressors import (
+    LEVEL,
     har_of,
     labelled_rows,
     lags_of,
@@ -202,34 +202,47 @@ class _Known(NamedTuple):
     ahead: Mapping[str, np.ndarray] | None = None
 
 
-def ridge_alone(recipe: HarRidge, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
-    """Return the Forecast of each ticker by a ridge of its own, fitted up to the last origin.
+def ridges_alone(
+    recipe: HarRidge, panel: Panel, until: pd.Timestamp
+) -> Iterator[tuple[str, FittedLearned, np.ndarray]]:
+    """Yield the ridge of each ticker that has sessions enough, and its volatility, (T, H).
 
     The same digits as of `recipe.fit` on a panel of one, several times as fast: what is read
-    of the bars is computed once, of many tickers together. A ticker with too few sessions has
-    no rows.
+    of the bars is computed once, of many tickers together.
 
     Args:
-        panel: no bar of it is later than the last origin.
+        panel: no bar of it is later than `until`.
     """
     steps = tuple(range(1, recipe.horizon + 1))
-    parts = []
-    for tickers in alike(panel):
+    for tickers, bars in stacks(panel):
         group = panel.only(tickers)
-        columns = _columns(group, recipe.horizon, alone=True)
+        table = columns_alone(bars, recipe.horizon)
+        values = np.stack([*table.values()], axis=-1)  # (T, N, K)
         ahead = log_variances_ahead(group, steps)
-        scales: dict[str, np.ndarray] = {}
-        for ticker in tickers:
-            one, known = group.only([ticker]), _Known({ticker: columns[ticker]}, ahead)
+        for number, ticker in enumerate(tickers):
+            columns = pd.DataFrame(values[:, number], bars.sessions, columns=list(table))
+            one, known = group.only([ticker]), _Known({ticker: columns}, ahead)
             try:
                 fitted = _fit(
-                    *(recipe.name, recipe.horizon, steps, _ridge, one, origins[-1]), known=known
+                    *(recipe.name, recipe.horizon, steps, _ridge, one, until), known=known
                 )
             except NoDataError:
                 continue
-            scales |= fitted.sigma_from(known.columns, one)
-        parts.append(filtered_simulation(recipe.name, group, origins, scales, alone=True))
-    return in_order(join_forecasts(parts), list(panel))
+            yield ticker, fitted, fitted.sigma_from(known.columns, one)[ticker]
+
+
+def columns_alone(bars: StackedBars, horizon: int) -> dict[str, np.ndarray]:
+    """Return the regressors of the ridge of tickers that are each alone, (T, N) each.
+
+    The first are those of `Har`, whose means over the market are a ticker's own columns.
+    """
+    har = har_of(bars)
+    return {
+        **har,
+        **{f"market_{name}": column for name, column in har.items() if name != LEVEL},
+        **lags_of(bars, har),
+        **reports_of(unusual_of(bars), horizon),
+    }
 
 
 def _fit(
@@ -286,14 +299,8 @@ def _columns(
     horizon: int,
     clock: FittedClock | None = None,
     reaction: Reaction | None = None,
-    *,
-    alone: bool = False,
 ) -> dict[str, pd.DataFrame]:
-    """Return the regressors of each ticker, (T, K).
-
-    Args:
-        alone: a ticker's means over the market are its own columns.
-    """
+    """Return the regressors of each ticker, (T, K)."""
     own = {}
     for tickers, bars in stacks(panel):
         har = har_of(bars)
@@ -302,11 +309,7 @@ def _columns(
         for number, ticker in enumerate(tickers):
             own[ticker] = pd.DataFrame(table[:, number], bars.sessions, columns=list(columns))
     names = list(har)
-    each = {ticker: own[ticker][names] for ticker in panel}
-    if alone:
-        pooled = {ticker: with_market({ticker: one})[ticker] for ticker, one in each.items()}
-    else:
-        pooled = with_market(each)
+    pooled = with_market({ticker: own[ticker][names] for ticker in panel})
     ahead = {} if clock is None else clock_regressors(panel, clock)
     dates = {} if reaction is None else date_regressors(panel, reaction, horizon)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,15 @@ class GarchParameters:
     nu: float
     gamma: float = 0.0
 
+    @classmethod
+    def of_array(cls, numbers: np.ndarray) -> GarchParameters | None:
+        """Return what `as_array` wrote; None of an array without numbers."""
+        return cls(*numbers.tolist()) if len(numbers) else None
+
+    def as_array(self) -> np.ndarray:
+        """Return the parameters in the order of the fields, (6,)."""
+        return np.array(astuple(self))
+
     @property
     def persistence(self) -> float:
         """Return α + γ/2 + β, the share of a shock that the next session keeps.
@@ -63,13 +72,30 @@ class GarchParameters:
         Runkle (1993), On the Relation between the Expected Value and the Volatility
         of the Nominal Excess Return on Stocks, Journal of Finance 48, for γ.
         """
+        return self.scale_from(self.ahead(returns), horizon)
+
+    def ahead(self, returns: np.ndarray) -> np.ndarray:
+        """Return the variance of the session after each one, σ²[t+1], (T,)."""
         from scipy.signal import lfilter
 
         shocks = np.nan_to_num(returns - self.mean)  # (T,)
         # The recursion starts at the mean, which is known without any later return.
         start = np.array([self.beta * self.variance])
         drive = self.omega + (self.alpha + self.gamma * (shocks < 0)) * shocks**2
-        ahead, _ = lfilter([1.0], [1.0, -self.beta], drive, zi=start)
+        return np.asarray(lfilter([1.0], [1.0, -self.beta], drive, zi=start)[0])
+
+    def ahead_after(self, variance: float, returns: np.ndarray) -> float:
+        """Return the last of `ahead`, where σ² of the first of some returns is known.
+
+        Of the few sessions of a month: without scipy, which takes a second to import.
+        """
+        for shock in (returns - self.mean).tolist():
+            falls = self.gamma if shock < 0 else 0.0
+            variance = self.omega + (self.alpha + falls) * shock**2 + self.beta * variance
+        return variance
+
+    def scale_from(self, ahead: np.ndarray, horizon: int) -> np.ndarray:
+        """Return `scale` of sessions (T,) from the variance that is ahead of each, σ²[t+1]."""
         steps = np.arange(1, horizon + 1)
         fading = (1 - self.persistence**steps) / (1 - self.persistence)
         total = steps * self.variance + (ahead[:, None] - self.variance) * fading
