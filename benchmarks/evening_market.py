@@ -2,8 +2,9 @@
 
 Real bars of `pool600.parquet` where its folder is given, else random walks. They
 stand on the last sessions up to an evening of our choice, whatever days they came from, without
-dividends: so a year of evenings can follow what the network that ships has seen. Each ticker
-reports every 91 days. The bars say that their source needs no pause between requests.
+dividends: so a year of evenings can follow what the network that ships has seen. Tickers that a
+fetch would refuse are left out. Each ticker reports every 91 days. The bars say that their source
+needs no pause between requests.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import multiprocessing
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -22,9 +23,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lstmcli.errors import DataError
 from lstmcli.frames import BAR_COLUMNS
 from lstmcli.sessions import sessions_between
-from lstmcli.sources import YahooSource
+from lstmcli.sources import YahooSource, check_series
 from lstmcli.store import Workspace
 from lstmcli.store.bars import BarsMeta, BarsStore
 
@@ -36,8 +38,6 @@ FIRST = pd.Timestamp("2024-03-11")
 """The session of the first evening."""
 
 SERIES = ("^VIX", "^GSPC")
-LEFT_OUT = ("BKNG", "EXPE", "JCI")
-"""Tickers of the pool with a jump that a fetch refuses."""
 
 SHOWN = 40
 """Sessions that Yahoo has at a time: more than an update asks for."""
@@ -83,11 +83,21 @@ def _of_pool(data: Path, every: pd.DatetimeIndex, tickers: int) -> dict[str, pd.
     pool = pd.read_parquet(data / "pool600.parquet")
     found: dict[str, pd.DataFrame] = {}
     for ticker, rows in pool.groupby("Ticker", sort=True, observed=True):
-        if len(found) < tickers and ticker not in LEFT_OUT:
-            found[str(ticker)] = _bars(rows, every)
-    if len(found) < tickers:
-        sys.exit(f"Expected at most {len(found)} tickers. Received: {tickers}.")
-    return found
+        bars = _bars(rows, every)
+        if _is_fetched(bars, str(ticker)):
+            found[str(ticker)] = bars
+        if len(found) == tickers:
+            return found
+    sys.exit(f"Expected at most {len(found)} tickers. Received: {tickers}.")
+
+
+def _is_fetched(bars: pd.DataFrame, ticker: str) -> bool:
+    """Return whether a fetch stores such bars: not with a jump that looks like a split."""
+    try:
+        check_series(bars, ticker, calendar=CALENDAR)
+    except DataError:
+        return False
+    return True
 
 
 def _walks(every: pd.DatetimeIndex, tickers: int) -> dict[str, pd.DataFrame]:
@@ -154,7 +164,10 @@ class Yahoo:
     def environment(self, evening: int) -> dict[str, str]:
         """Go to an evening, from 1, and return the variables of a process that shall see it."""
         self._pipe.send(evening)
-        return self._pipe.recv()
+        try:
+            return self._pipe.recv()
+        except (EOFError, ConnectionError):
+            sys.exit("The process that imitates Yahoo has ended.")
 
 
 @contextmanager
@@ -172,10 +185,12 @@ def yahoo(
         process = context.Process(target=_serve, args=(Path(folder), theirs, *asked))
         process.daemon = True
         process.start()
+        theirs.close()  # else nobody would hear that the process has ended
         try:
             yield Yahoo(ours)
         finally:
-            ours.send(0)
+            with suppress(BrokenPipeError):
+                ours.send(0)
             process.join()
 
 

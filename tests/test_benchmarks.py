@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from simulate import panel_of, simulate_bars
 
 # Behind the tests: both folders have a module `evenings`.
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
+from evening_market import PRICES, SERIES, market
 from har_ridge_01 import HarRidge01
 
 OF_VERSION_01 = [
@@ -130,3 +132,17 @@ def test_dates_are_worth_most_next_to_a_report():
         }
         assert found["next to a report"] > 4
         assert found["next to a report"] > 10 * found["others"]
+
+
+def test_a_market_leaves_out_what_a_fetch_would_refuse(tmp_path: Path):
+    fine, jumps = simulate_bars(400, seed=1), simulate_bars(400, seed=2)
+    jumps.loc[jumps.index[200] :, list(PRICES)] /= 2
+    tickers = {"A": fine, "B": jumps, "C": simulate_bars(400, seed=3)}
+    named = {name: bars.rename(columns=str.title) for name, bars in tickers.items()}
+    pool = pd.concat([bars.assign(Ticker=name) for name, bars in named.items()])
+    pool.to_parquet(tmp_path / "pool600.parquet")
+    for name in SERIES:
+        named["A"].to_csv(tmp_path / f"{name}.csv")
+    assert list(market(2, 390, 3, tmp_path).tickers) == ["A", "C"]
+    with pytest.raises(SystemExit, match="Expected at most 2 tickers"):
+        market(3, 390, 3, tmp_path)
