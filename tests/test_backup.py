@@ -330,7 +330,7 @@ def test_prune_takes_what_evenings_keep_of_runs_that_are_gone(old, lstm: Lstm, m
     store, (known,) = Workspace(old).calibrations, Workspace(old).runs.manifests()
     every = {known.run, shipped_run().manifest.run, "20081001T000000Z-gone"}
     for run in every:
-        store.write(run, {"MRK": b"kept"})
+        store.of(run).write({"MRK": b"kept"})
     assert lstm("prune", "--keep", "30d").code == 0
     assert set(store.runs()) == every  # none of them is old
     monkeypatch.setenv("LSTM_NOW", "2040-01-01T00:00:00+00:00")

@@ -13,7 +13,7 @@ from yahoo_server import Listing, YahooServer, traded
 
 from lstmcli.pipeline import run_forecasts
 from lstmcli.store import Workspace
-from lstmcli.store.calibrations import CalibrationStore
+from lstmcli.store.kept_files import KeptFiles
 
 pytest.importorskip("distributed")
 
@@ -37,10 +37,12 @@ def steps_of(answer) -> dict[str, list]:
 
 
 def kept(place: Path) -> dict[str, bytes]:  # noqa: F811
-    """Return what calibration has kept, and forget it."""
-    found = {path.name: path.read_bytes() for path in (place / "state").rglob("*.bin")}
+    """Return what calibration and baselines have kept, and forget it."""
+    state = place / "state"
+    found = {str(p.relative_to(state)): p.read_bytes() for p in state.rglob("*.bin")}
     for name in NAMES:
         Workspace(place).calibrations.forget(name)
+        Workspace(place).fits.forget(name)
     return found
 
 
@@ -49,7 +51,7 @@ def test_forecasts_are_the_same_from_every_executor(universe, lstm, monkeypatch)
     words = ("predict", *NAMES, "--offline", "--json")
     expected, learnt = steps_of(lstm(*words, "--executor", "serial")), kept(universe)
     assert list(expected) == NAMES
-    assert len(learnt) == len(NAMES)
+    assert len(learnt) == 2 * len(NAMES)
     for where in (("--workers", "2"), ("--executor", "dask", "--workers", "1")):
         assert steps_of(lstm(*words, *where)) == expected
         assert kept(universe) == learnt
@@ -90,15 +92,16 @@ def test_a_task_that_fails_fails_its_tickers_alone(universe, lstm, monkeypatch):
 @pytest.mark.process
 def test_what_a_task_has_learnt_is_written_once(universe, lstm, monkeypatch):
     written: list[str] = []
-    write = CalibrationStore.write
+    write = KeptFiles.write
 
-    def counted(self, run, kept):
-        written.extend(kept)
-        write(self, run, kept)
+    def counted(self, kept):
+        written.extend(f"{self.folder.name} {ticker}" for ticker in kept)
+        write(self, kept)
 
-    monkeypatch.setattr(CalibrationStore, "write", counted)
+    monkeypatch.setattr(KeptFiles, "write", counted)
     steps_of(lstm("predict", *NAMES, "--offline", "--json", "--executor", "serial"))
-    assert sorted(written) == NAMES
+    (run,) = Workspace(universe).calibrations.runs()
+    assert sorted(written) == sorted(f"{of} {name}" for of in ("baselines", run) for name in NAMES)
 
 
 @pytest.mark.process

@@ -228,7 +228,7 @@ def test_forecasts_keep_what_they_have_learnt(place: Path, lstm: Lstm, monkeypat
     assert first.code == 0, first.err
     store = Workspace(place).calibrations
     (run,) = store.runs()
-    assert (run, store.tickers(run)) == (shipped_run().manifest.run, ["MDT", "MRK"])
+    assert (run, store.of(run).tickers()) == (shipped_run().manifest.run, ["MDT", "MRK"])
     again = lstm("predict", "MRK", "MDT", "--json")
     assert json.loads(again.out) == json.loads(first.out)
     answer = lstm("doctor", "--rebuild")
@@ -243,7 +243,7 @@ def test_forecasts_keep_what_they_have_learnt(place: Path, lstm: Lstm, monkeypat
     assert "other ones of MDT MRK" in answer.err
 
     assert lstm("remove", "MRK").code == 0
-    assert store.tickers(run) == ["MDT"]
+    assert store.of(run).tickers() == ["MDT"]
 
 
 @pytest.mark.process

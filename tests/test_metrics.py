@@ -71,17 +71,22 @@ def test_the_unit_of_losses_is_volatility_that_was_known_at_the_origin(rows, pan
 
 def test_the_unit_of_losses_is_above_zero_from_the_first_session_on():
     bars = simulate_bars(60, seed=3)
-    found = metrics.loss_unit(bars, 4)
-    assert found.shape == (60, 4)
+    every, four = np.arange(60), np.full(60, 4)
+    found = metrics.loss_unit(bars, every, four)
+    assert found.shape == (60,)
     returns = log_returns(bars).to_numpy()
-    assert found[0, 0] == pytest.approx(least_volatility(bars)[0])
-    assert found[10, 3] == pytest.approx(2 * np.sqrt(np.mean(returns[1:11] ** 2)))
-    # Later sessions change nothing.
-    np.testing.assert_array_equal(metrics.loss_unit(bars.iloc[:30], 4), found[:30])
+    assert found[0] == pytest.approx(2 * least_volatility(bars)[0])
+    assert found[10] == pytest.approx(2 * np.sqrt(np.mean(returns[1:11] ** 2)))
+    # Neither later sessions nor other rows change anything.
+    np.testing.assert_array_equal(
+        metrics.loss_unit(bars.iloc[:30], every[:30], four[:30]), found[:30]
+    )
+    for row in (5, 40):
+        assert metrics.loss_unit(bars, every[row : row + 1], four[:1])[0] == found[row]
     # A price in ticks of 1 that hardly ever moves.
     close = np.where(np.arange(60) == 1, 101.0, 100.0)
     still = bars.assign(open=close, high=close, low=close, close=close)
-    assert (metrics.loss_unit(still, 1)[2:, 0] >= 0.5 / 101).all()
+    assert (metrics.loss_unit(still, every, np.ones(60, int))[2:] >= 0.5 / 101).all()
 
 
 def test_a_row_across_a_hole_has_no_outcome(panel):

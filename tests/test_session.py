@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from command import TINY, Lstm
@@ -55,11 +56,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
 
         monkeypatch.setattr(owner, name, counting)
 
-    def content(table: pd.DataFrame) -> str:
-        return f"{table['close'].iloc[0]} {len(table)}"
+    def content(sessions: np.ndarray, values: np.ndarray) -> str:
+        return f"{values[0, 3]} {len(sessions)}"
 
     count(bars, "_decode", "bars read", lambda content, path, ticker, **_: ticker)
-    count(bars, "content_hash", "bars hashed", content)
+    count(bars, "_hash_of", "bars hashed", content)
     count(Manifest, "model_validate", "manifest parsed", lambda stated: stated["run"])
     count(RunStore, "read", "run hashed", lambda store, manifest: manifest.run)
     count(RunStore, "names", "runs listed", lambda store: "")

@@ -102,15 +102,17 @@ def _unmatched_origins(rows: pd.DataFrame, bars: pd.DataFrame) -> list[pd.Timest
     Splits after an origin divide its close. A source that does not state them shows one
     ratio at neighbouring origins, or the ratio of a usual split; another company neither.
     """
-    close = rows.drop_duplicates("made_on").set_index("made_on")["last_close"].sort_index()
-    missing = list(close.index[close.index < bars.index[0]])
-    close = close[close.index.isin(bars.index)]
-    if close.empty:
+    made_on, first = np.unique(rows["made_on"].to_numpy(), return_index=True)
+    origins = pd.DatetimeIndex(made_on)
+    missing = list(origins[origins < bars.index[0]])
+    at = bars.index.get_indexer(origins)
+    there = at >= 0
+    if not there.any():
         return missing
+    close, at = rows["last_close"].to_numpy(float)[first][there], at[there]
     splits = np.where(bars["split"] > 0, bars["split"], 1.0)
     later = np.append(splits[::-1].cumprod()[::-1][1:], 1.0)  # product of those after it
-    at = bars.index.get_indexer(close.index)
-    ratio = np.log(close / (bars["close"].to_numpy(float) * later)[at])
+    ratio = pd.Series(np.log(close / (bars["close"].to_numpy(float) * later)[at]), origins[there])
     if (ratio.abs() <= MAX_CORRECTION).all():
         return missing
     explained = (ratio.abs() <= MAX_CORRECTION) | (_off_a_split(ratio) <= MAX_DRIFT)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lstmcli.features import VARIANCE_FLOOR, garman_klass_variance
-from lstmcli.forecasters.volatility.ewma import at_least_half_a_tick, ewma_scale, root_of_steps
+from lstmcli.features import VARIANCE_FLOOR, ewma_volatility, garman_klass_variance
 from lstmcli.frames import (
     COVERAGES,
     IDENTITY,
@@ -25,6 +24,7 @@ from lstmcli.frames import (
     quantile_column,
 )
 from lstmcli.panel import Panel
+from lstmcli.trading import least_volatility
 
 CRPS_LEVELS = QUANTILES[1:-1]
 """0.05 … 0.95: equally spaced, so that the mean of their losses approximates the integral that
@@ -64,7 +64,7 @@ def realise(forecast: pd.DataFrame, panel: Panel) -> pd.DataFrame:
         realised = rows.assign(
             realised=outcome,
             variance=np.maximum(total[end] - total[at], VARIANCE_FLOOR),
-            unit=loss_unit(bars, horizon)[at, step - 1],
+            unit=loss_unit(bars, at, step),
             naive=naive[at],
         )
         parts.append(realised[as_dated])
@@ -85,21 +85,26 @@ def outcomes_of(rows: pd.DataFrame, bars: pd.DataFrame) -> tuple[np.ndarray, np.
     if came.any():
         level = log_returns(bars).fillna(0.0).cumsum().to_numpy()
         realised[came] = level[end[came]] - level[at[came]]
-        unit[came] = loss_unit(bars, int(step.max()))[at[came], step[came] - 1]
+        unit[came] = loss_unit(bars, at[came], step[came])
     return realised, unit
 
 
-def loss_unit(bars: pd.DataFrame, horizon: int) -> np.ndarray:
-    """Return the volatility that losses are divided by, (T, H), a log return above 0.
+def loss_unit(bars: pd.DataFrame, at: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Return the volatility that losses are divided by, (N,), a log return above 0.
 
     EWMA volatility times √h, never below half a tick. It is the same for every recipe and
     known at the origin, so that a proper score stays proper: a calm year then counts as much
     as a wild one. While EWMA warms up, it is the root mean square of the returns so far.
+
+    Args:
+        at: (N,) rows of the origins.
+        step: (N,) sessions ahead.
     """
-    so_far = np.sqrt((log_returns(bars) ** 2).expanding().mean()).fillna(0.0).to_numpy()
-    ewma = ewma_scale(bars, horizon)
-    scale = np.where(np.isfinite(ewma), ewma, so_far[:, None] * root_of_steps(horizon))
-    return at_least_half_a_tick(scale, bars)
+    ewma = ewma_volatility(bars).to_numpy()[at]
+    if not np.isfinite(ewma).all():
+        so_far = np.sqrt((log_returns(bars) ** 2).expanding().mean()).fillna(0.0).to_numpy()
+        ewma = np.where(np.isfinite(ewma), ewma, so_far[at])
+    return np.asarray(np.maximum(ewma, least_volatility(bars)[at]) * np.sqrt(step))
 
 
 def pinball(rows: pd.DataFrame) -> pd.DataFrame:

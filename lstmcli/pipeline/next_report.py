@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from lstmcli.errors import LstmError
-from lstmcli.features.announcements import SAME_REPORT, Announcement, announcements_at, day_of
+from lstmcli.features.announcements import SAME_REPORT, Announcement, day_of
 from lstmcli.frames import EARNINGS
 from lstmcli.pipeline.notes import is_share
 from lstmcli.pipeline.session import Session
@@ -47,8 +47,8 @@ def reports_at(
         return Reports(due=due, read=read)
     # Of bars that a user has stored nobody knows what they are of, unless events tell.
     due = due and (meta.kind is not None or len(events) > 0)
-    near = events[events["session"] > origin - SHOWN - pd.Timedelta(days=SAME_REPORT)]
-    found = announcements_at(near, known) if len(near) else []
+    since = origin - SHOWN - pd.Timedelta(days=SAME_REPORT)
+    found = session.known_announcements(ticker, since, known)
     coming = next((each for each in found if each.session > origin), None)
     return Reports(
         coming=None if coming is None else _next_report(coming, meta.calendar, bars),

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from lstmcli import clock
 from lstmcli.config import RunConfig
 from lstmcli.errors import LstmError, NoDataError
 from lstmcli.features import is_event
+from lstmcli.features.announcements import Announcement, announcements_at
 from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import EARNINGS, EX_DIVIDEND, empty_events
@@ -78,6 +80,7 @@ class Session:
         self._fitted: dict[tuple[str, bool], FittedRun | LstmError] = {}
         self._dividends: dict[str, pd.DataFrame | LstmError] = {}
         self._announcements: dict[str, dict[str, pd.DataFrame] | LstmError] = {}
+        self._known_announcements: dict[tuple[Any, ...], list[Announcement]] = {}
         self._said: set[str] = set()
 
     def bars(self, ticker: str) -> tuple[pd.DataFrame, BarsMeta]:
@@ -216,6 +219,7 @@ class Session:
         """
         self._dividends.clear()
         self._announcements.clear()
+        self._known_announcements.clear()
         return self.workspace.events.append(events)
 
     def warn_once(self, note: str, *, about: str | None = None) -> None:
@@ -262,6 +266,26 @@ class Session:
 
         found = once(self._announcements, EARNINGS, read)
         return found.get(ticker, found[""])
+
+    def known_announcements(
+        self, ticker: str, since: pd.Timestamp, known: pd.Timestamp
+    ) -> list[Announcement]:
+        """Return the announcements of a ticker that were known on a day, by session.
+
+        Args:
+            since: the first session of interest.
+            known: the day.
+
+        Raises:
+            DataError: see `announcements`.
+        """
+        key = ticker, since, known
+        if key not in self._known_announcements:
+            events = self.announcements(ticker)
+            near = events[events["session"] > since]
+            found = announcements_at(near, known) if len(near) else []
+            self._known_announcements[key] = found
+        return self._known_announcements[key]
 
     def manifest(self, run: str) -> Manifest:
         """Return the manifest of a finished run.
