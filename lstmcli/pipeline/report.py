@@ -197,7 +197,7 @@ def _universe(
     head = _overview_head(sections)
     dates = [section.line[_MADE_ON] for section in sections if section.line[_MADE_ON]]
     usual = max(set(dates), key=dates.count) if dates else ""
-    write_pages(workspace, lines, folder, back=back, made_by=f"lstm {__version__}")
+    write_pages(lines, folder, back=back, made_by=f"lstm {__version__}")
     for section in sections:
         _tell_made_on(section, usual)
     failures = _failures(day)

@@ -31,7 +31,7 @@ from lstmcli.report.pictures import tiny_cone
 from lstmcli.report.universe import Line
 from lstmcli.report.wording import recipe_name
 from lstmcli.store import Workspace
-from lstmcli.store.files import file_name
+from lstmcli.store.files import file_name, write_atomically
 
 LAST_OUTCOMES = 10
 """One-session forecasts in the table of outcomes, the newest first."""
@@ -99,9 +99,7 @@ def _draw(section: Section, shown: Shown) -> None:
     section.pictures = [line_cone(closes, shown.prices, alt=alt, schemes=charts.SCHEMES)]
 
 
-def write_pages(
-    workspace: Workspace, lines: Sequence[Line], folder: Path, *, back: str, made_by: str
-) -> None:
+def write_pages(lines: Sequence[Line], folder: Path, *, back: str, made_by: str) -> None:
     """Write the page of each ticker, and link it; those that would be the same stay.
 
     Raises:
@@ -121,7 +119,8 @@ def write_pages(
         )
         content, path = render(page).encode(), folder / name
         if not path.exists() or path.read_bytes() != content:
-            workspace.write(path, content)
+            # A power cut may cost it: the next report draws it again.
+            write_atomically(path, content, flush=False)
         section.link = f"{folder.name}/{name.replace('%', '%25')}"
 
 

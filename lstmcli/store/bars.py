@@ -158,7 +158,8 @@ class BarsStore:
             DiskError: nothing was replaced.
         """
         write_atomically(self._path(meta.ticker), _encode(bars, meta))
-        write_atomically(self._path(meta.ticker, ".json"), _readable(meta))
+        # A copy, which a power cut may cost: the next `read` writes it again.
+        write_atomically(self._path(meta.ticker, ".json"), _readable(meta), flush=False)
 
     def remove(self, ticker: str) -> None:
         """Delete the bars of a ticker; nothing happens where there are none.
@@ -179,7 +180,7 @@ class BarsStore:
         path, content = self._path(meta.ticker, ".json"), _readable(meta)
         try:
             if not path.exists() or path.read_bytes() != content:
-                write_atomically(path, content)
+                write_atomically(path, content, flush=False)
         except (OSError, DiskError):
             pass  # A folder without write permission can still be read.
 

@@ -46,13 +46,16 @@ def read_content(path: Path, missing: NoDataError) -> bytes:
         ) from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, flush: bool = True) -> None:
     """Write a file so that a reader sees the old content or the new one.
+
+    Args:
+        flush: see `replaced_atomically`.
 
     Raises:
         DiskError: disk full, quota, no permission, read-only, or no folder.
     """
-    with replaced_atomically(path) as stream:
+    with replaced_atomically(path, flush=flush) as stream:
         stream.write(content)
 
 
