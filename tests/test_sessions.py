@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import platformdirs
 import pytest
 
+from lstmcli import trading_hours
 from lstmcli.errors import ConfigError
 from lstmcli.sessions import (
     check_calendar,
@@ -23,6 +27,7 @@ from lstmcli.sessions import (
     settled_session,
 )
 from lstmcli.sources import CsvSource
+from lstmcli.trading_hours import TradingHours
 
 NONE = pd.DatetimeIndex([])
 SUNDAY_TO_THURSDAY = pd.DatetimeIndex(
@@ -115,9 +120,9 @@ def test_staleness_counts_settled_sessions():
 
 
 def test_a_broken_calendar_falls_back_to_observed_weekdays(caplog):
-    from lstmcli.trading_hours import _build, warn_once
+    from lstmcli.trading_hours import _hours, warn_once
 
-    _build.cache_clear()
+    _hours.cache_clear()
     warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
@@ -145,6 +150,72 @@ def test_holidays_of_weekdays_are_no_holes():
     observed = SUNDAY_TO_THURSDAY.delete(100)
     found = sessions_between("weekdays", observed[0], observed[-1], observed=observed)
     assert found.equals(observed.as_unit("ns"))
+
+
+@pytest.fixture
+def kept_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the folder in which hours are kept, still empty; none are in memory."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: folder)
+    trading_hours._hours.cache_clear()
+    yield folder / "trading-hours"
+    trading_hours._hours.cache_clear()
+
+
+def hours_of_today(calendar: str) -> TradingHours:
+    """Return the hours of a calendar as a new process finds them."""
+    trading_hours._hours.cache_clear()
+    day = pd.Timestamp("2024-03-08")
+    found = trading_hours.trading_hours(calendar, day, day)
+    assert found is not None
+    return found
+
+
+def same(one: TradingHours, other: TradingHours) -> bool:
+    pd.testing.assert_series_equal(one.opens, other.opens)
+    pd.testing.assert_series_equal(one.closes, other.closes)
+    return (one.first, one.last, one.zone) == (other.first, other.last, other.zone)
+
+
+@pytest.mark.parametrize("calendar", ["XNYS", "24/7", "XHKG"])
+def test_the_hours_of_an_exchange_are_kept_for_other_processes(kept_hours, monkeypatch, calendar):
+    built = hours_of_today(calendar)
+    assert len([*kept_hours.iterdir()]) == 1
+    monkeypatch.setattr(trading_hours, "_build", lambda *_: pytest.fail("it was built anew"))
+    assert same(hours_of_today(calendar), built)
+
+
+HOURS_OF_NO_USE = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:5000]),
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("no archive"),
+    "other": lambda path: np.savez(path, sessions=np.arange(3)),
+    "old": lambda path: os.utime(path, (0, path.stat().st_mtime - 8 * 24 * 3600)),
+    "of tomorrow": lambda path: os.utime(path, (0, path.stat().st_mtime + 24 * 3600)),
+}
+
+
+@pytest.mark.parametrize("fault", sorted(HOURS_OF_NO_USE))
+def test_hours_of_no_use_are_built_anew(kept_hours, fault):
+    built = hours_of_today("XNYS")
+    (path,) = kept_hours.iterdir()
+    whole = path.read_bytes()
+    HOURS_OF_NO_USE[fault](path)
+    assert same(hours_of_today("XNYS"), built)
+    assert path.read_bytes() == whole
+    assert 0 <= time.time() - path.stat().st_mtime < 60
+
+
+def test_hours_are_built_where_they_cannot_be_kept(kept_hours, monkeypatch):
+    kept_hours.parent.mkdir()
+    kept_hours.write_text("a file, where a folder is needed")
+    assert len(hours_of_today("XNYS").opens)
+
+    def homeless(name: str) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(platformdirs, "user_cache_path", homeless)
+    assert len(hours_of_today("XNYS").opens)
 
 
 def test_dates_do_not_depend_on_later_sessions():
