@@ -103,13 +103,10 @@ def in_prices(forecast: pd.DataFrame, bases: Mapping[str, PriceBasis]) -> pd.Dat
         bases: of each ticker.
     """
     ends = [column for share in COVERAGES for column in endpoints(forecast, share)]
-    declared = np.array(
-        [
-            bases[str(ticker)].subtracted(target_on)
-            for ticker, target_on in zip(forecast["ticker"], forecast["target_on"], strict=True)
-        ],
-        float,
-    )
+    basis_of_row = [bases[str(ticker)] for ticker in forecast["ticker"]]
+    declared = np.zeros(len(forecast))
+    for row in [row for row, basis in enumerate(basis_of_row) if basis.declared]:
+        declared[row] = basis_of_row[row].subtracted(forecast["target_on"].iloc[row])
     levels = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
     close = forecast["last_close"].to_numpy(float)
     returns = np.column_stack([forecast[list(QUANTILE_COLUMNS)].to_numpy(float), *ends])
@@ -117,7 +114,7 @@ def in_prices(forecast: pd.DataFrame, bases: Mapping[str, PriceBasis]) -> pd.Dat
     # One frame of columns: `assign` would copy it for each of forty.
     columns = {name: forecast[name] for name in forecast}
     columns |= dict(zip(levels, prices.T, strict=True))
-    columns["prices"] = [bases[str(ticker)].kind for ticker in forecast["ticker"]]
+    columns["prices"] = [basis.kind for basis in basis_of_row]
     columns |= {"declared": declared, "p_up": chance_of_rise(forecast)}
     return pd.DataFrame(columns, index=forecast.index)
 
