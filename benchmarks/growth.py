@@ -25,7 +25,7 @@ import pandas as pd
 from evening_market import yahoo
 from evenings import Used, evening
 from evenings import lstm as run
-from speed import HERE, OURS, table
+from speed import HERE, OURS, stored, write
 
 from lstmcli.store import Workspace
 
@@ -44,22 +44,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--tickers", type=int, nargs="+", default=TICKERS)
     parser.add_argument("--sessions", type=int, default=SESSIONS)
-    parser.add_argument("--only", nargs="+", choices=WORKS, default=list(WORKS))
+    parser.add_argument("--only", nargs="+", choices=WORKS, help="keeps the rows of others")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
     numbers = sorted(arguments.tickers)
     used: dict[tuple[str, int], list[Used]] = {}
+    others = stored(arguments.output) if arguments.only else None
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(arguments.rounds):
             for number in numbers if turn % 2 == 0 else reversed(numbers):
                 workspace = Path(folder) / f"{number}-{turn}"
                 simulate(workspace, number, arguments.sessions)
-                for name in arguments.only:
+                for name in arguments.only or WORKS:
                     found = WORKS[name](workspace)
                     used.setdefault((name, number), []).append(found)
                     print(f"{name}, {number} tickers: {found.row()}", file=sys.stderr)
                     rows = growth(used, arguments.sessions)
-                    table(rows).to_csv(arguments.output, index=False, lineterminator="\n")
+                    write(rows, arguments.output, others=others)
     print(pd.DataFrame(rows).to_string(index=False))
 
 

@@ -62,17 +62,31 @@ Row = dict[str, object]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--only", nargs="+", choices=NAMES, help="keeps the rows of others")
     parser.add_argument("--tickers", type=int, default=500, help="of the universe")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
     build_peers()
     rows: list[Row] = []
     measures = MEASURES | {"universe": partial(universe, tickers=arguments.tickers)}
-    for name in arguments.only:
+    others = stored(arguments.output) if arguments.only else None
+    for name in arguments.only or NAMES:
         rows += measures[name](arguments.rounds)
-        table(rows).to_csv(arguments.output, index=False, lineterminator="\n")
+        write(rows, arguments.output, others=others)
     print(table(rows).to_string(index=False))
+
+
+def stored(path: Path) -> pd.DataFrame | None:
+    """Return a table as it was written, all of it text; None where there is none."""
+    return pd.read_csv(path, dtype=str) if path.exists() else None
+
+
+def write(rows: list[Row], path: Path, *, others: pd.DataFrame | None) -> None:
+    """Write a table: what others say of other works, then these rows."""
+    found = table(rows).astype(object)
+    if others is not None:
+        found = pd.concat([others[~others["what"].isin(found["what"])], found])
+    found.to_csv(path, index=False, lineterminator="\n")
 
 
 def table(rows: list[Row]) -> pd.DataFrame:

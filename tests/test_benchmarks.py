@@ -16,6 +16,7 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 from evening_market import PRICES, SERIES, market
 from har_ridge_01 import HarRidge01
+from speed import stored, write
 
 OF_VERSION_01 = [
     # sigma, q025, q50, q95 at steps 1 and 5 of A from both origins, then of B
@@ -146,3 +147,15 @@ def test_a_market_leaves_out_what_a_fetch_would_refuse(tmp_path: Path):
     assert list(market(2, 390, 3, tmp_path).tickers) == ["A", "C"]
     with pytest.raises(SystemExit, match="Expected at most 2 tickers"):
         market(3, 390, 3, tmp_path)
+
+
+def test_a_benchmark_that_runs_in_part_keeps_what_others_measured(tmp_path: Path):
+    path = tmp_path / "table.csv"
+    first = [{"what": "train", "median": 2}, {"what": "fetch", "median": 0.10}]
+    write(first, path, others=None)
+    before = path.read_text("utf-8").splitlines()
+    write([{"what": "train", "median": 3.5}], path, others=stored(path))
+    head, *rows = path.read_text("utf-8").splitlines()
+    assert head == before[0]
+    assert rows[0] == before[2]
+    assert [row.split(",")[:2] for row in rows] == [["fetch", "0.1"], ["train", "3.5"]]
