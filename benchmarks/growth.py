@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,7 +24,7 @@ import pandas as pd
 from evening_market import yahoo
 from evenings import Used, evening
 from evenings import lstm as run
-from speed import HERE, OURS, stored, write
+from speed import HERE, simulate, stored, write
 
 from lstmcli.store import Workspace
 
@@ -62,14 +61,6 @@ def main() -> None:
                     rows = growth(used, arguments.sessions)
                     write(rows, arguments.output, others=others)
     print(pd.DataFrame(rows).to_string(index=False))
-
-
-def simulate(workspace: Path, tickers: int, sessions: int) -> None:
-    """Write bars of some tickers, and a universe file that names them."""
-    script = str(HERE / "work" / "simulate.py")
-    subprocess.run([OURS, script, str(workspace), str(tickers), str(sessions)], check=True)
-    names = "\n".join(f"T{number:03d}" for number in range(tickers))
-    (workspace / "universe.txt").write_text(names + "\n")
 
 
 def lstm(workspace: Path, command: str, *words: str) -> Used:

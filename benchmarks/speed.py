@@ -46,15 +46,12 @@ TRAINERS = {
     "neuralforecast": (str(PEERS / "bin" / "python"), "neuralforecast_lstm.py"),
     "darts": (str(PEERS / "bin" / "python"), "darts_lstm.py"),
 }
-SESSIONS = 5000
-"""Of each simulated ticker: twenty years."""
-
 HORIZON = 20
 FOLDS, FOLD_SESSIONS = 2, 126
 """Of the walk-forward: two half years."""
 
-GIGAFLOP_PER_EPOCH = 48
-"""7,500 windows x 60 sessions x 2·4·64·(5 + 64) multiply-adds, and twice that backward."""
+GIGAFLOP = 48 / WINDOWS
+"""Of a window: 60 sessions x 2·4·64·(5 + 64) multiply-adds, and twice that backward."""
 
 Row = dict[str, object]
 
@@ -62,16 +59,17 @@ Row = dict[str, object]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=NAMES, help="keeps the rows of others")
-    parser.add_argument("--tickers", type=int, default=500, help="of the universe")
+    parser.add_argument("--only", nargs="+", choices=MEASURES, help="keeps the rows of others")
+    parser.add_argument("--windows", type=int, default=WINDOWS, help="of an epoch")
+    parser.add_argument("--tickers", type=int, default=500, help="of a universe")
+    parser.add_argument("--sessions", type=int, default=5000, help="of each ticker")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
     build_peers()
     rows: list[Row] = []
-    measures = MEASURES | {"universe": partial(universe, tickers=arguments.tickers)}
     others = stored(arguments.output) if arguments.only else None
-    for name in arguments.only or NAMES:
-        rows += measures[name](arguments.rounds)
+    for name in arguments.only or MEASURES:
+        rows += MEASURES[name](arguments)
         write(rows, arguments.output, others=others)
     print(table(rows).to_string(index=False))
 
@@ -137,7 +135,7 @@ def in_turn(rounds: int, works: dict[str, Callable[[], float]], what: str) -> li
     return rows
 
 
-def epoch(who: str, batch: int, layers: int, windows: int = WINDOWS) -> float:
+def epoch(who: str, batch: int, layers: int, windows: int) -> float:
     """Return the seconds of one epoch after warm-up, in a process of its own."""
     python, script = TRAINERS[who]
     command = [python, str(HERE / "work" / script), str(batch), str(layers), str(windows)]
@@ -145,21 +143,24 @@ def epoch(who: str, batch: int, layers: int, windows: int = WINDOWS) -> float:
     return float(json.loads(done.stdout.strip().splitlines()[-1])["seconds"])
 
 
-def training(rounds: int) -> list[Row]:
+def training(arguments: argparse.Namespace) -> list[Row]:
     rows = []
+    # Figures of other windows stand beside those that are told of.
+    less = "" if arguments.windows == WINDOWS else f", {arguments.windows} windows"
     for layers in (1, 2):
         for batch in (32, 64, 256):
-            works = {who: partial(epoch, who, batch, layers) for who in TRAINERS}
-            rows += in_turn(rounds, works, f"epoch seconds, {layers} layers, batch {batch}")
+            works = {who: partial(epoch, who, batch, layers, arguments.windows) for who in TRAINERS}
+            what = f"epoch seconds, {layers} layers, batch {batch}{less}"
+            rows += in_turn(arguments.rounds, works, what)
     return rows
 
 
-def growth(rounds: int) -> list[Row]:
+def growth(arguments: argparse.Namespace) -> list[Row]:
     works = {
-        f"ours, {times} x the windows": partial(epoch, "ours", 64, 1, WINDOWS * times)
+        f"ours, {times} x the windows": partial(epoch, "ours", 64, 1, arguments.windows * times)
         for times in (1, 2, 4, 8)
     }
-    return in_turn(rounds, works, "epoch seconds as windows grow")
+    return in_turn(arguments.rounds, works, "epoch seconds as windows grow")
 
 
 def whole(*command: str) -> float:
@@ -169,7 +170,7 @@ def whole(*command: str) -> float:
     return time.perf_counter() - started
 
 
-def imports(rounds: int) -> list[Row]:
+def imports(arguments: argparse.Namespace) -> list[Row]:
     theirs = TRAINERS["darts"][0]
     works = {
         "lstm --help": partial(whole, OURS, "-m", "lstmcli", "--help"),
@@ -177,16 +178,14 @@ def imports(rounds: int) -> list[Row]:
         "import neuralforecast": partial(whole, theirs, "-c", "import neuralforecast"),
         "import darts": partial(whole, theirs, "-c", "import darts.models"),
     }
-    return in_turn(rounds, works, "start-up seconds")
+    return in_turn(arguments.rounds, works, "start-up seconds")
 
 
-def processes(rounds: int) -> list[Row]:
-    """Whole commands on simulated bars: one ticker, and five hundred."""
+def processes(arguments: argparse.Namespace) -> list[Row]:
+    """Whole commands on simulated bars: one ticker, and all of them."""
+    rounds, tickers, sessions = arguments.rounds, arguments.tickers, arguments.sessions
     with tempfile.TemporaryDirectory() as folder:
-        universe = Path(folder) / "universe.txt"
-        universe.write_text("\n".join(f"T{n:03d}" for n in range(500)))
-        simulate = [OURS, str(HERE / "work" / "simulate.py"), folder, "500", str(SESSIONS)]
-        subprocess.run(simulate, check=True)
+        universe = simulate(Path(folder), tickers, sessions)
 
         def lstm(command: str, *words: str) -> float:
             return whole(OURS, "-m", "lstmcli", command, *words, "--workspace", folder)
@@ -212,14 +211,24 @@ def processes(rounds: int) -> list[Row]:
         )
         seconds = lstm("train", "--universe", str(universe), *small, *pooled)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        what = f"500 tickers x {SESSIONS:,} sessions x 8 features"
+        what = f"{tickers} tickers x {sessions:,} sessions x 8 features"
         rows.append({"what": f"train seconds, {what}", "who": "ours", "median": round(seconds)})
         rows.append({"what": f"peak MB, {what}", "who": "ours", "median": round(peak)})
         every = partial(lstm, "predict", "--universe", str(universe), "--json")
-        return rows + in_turn(rounds, {"lstm predict, 500 tickers": every}, "predict a universe")
+        works = {f"lstm predict, {tickers} tickers": every}
+        return rows + in_turn(rounds, works, "predict a universe")
 
 
-def universe(rounds: int, tickers: int) -> list[Row]:
+def simulate(workspace: Path, tickers: int, sessions: int) -> Path:
+    """Write bars of some tickers, and return a universe file that names them."""
+    script = str(HERE / "work" / "simulate.py")
+    subprocess.run([OURS, script, str(workspace), str(tickers), str(sessions)], check=True)
+    names = workspace / "universe.txt"
+    names.write_text("".join(f"T{number:03d}\n" for number in range(tickers)))
+    return names
+
+
+def universe(arguments: argparse.Namespace) -> list[Row]:
     """Forecasts of many tickers, and a walk-forward, against neuralforecast on the same bars.
 
     Whole processes, from bars on disk to forecasts at the same quantile levels. `lstm predict`
@@ -228,11 +237,9 @@ def universe(rounds: int, tickers: int) -> list[Row]:
     20 sessions from each session of the fold.
     """
     theirs, work = TRAINERS["neuralforecast"][0], HERE / "work"
+    rounds, tickers = arguments.rounds, arguments.tickers
     with tempfile.TemporaryDirectory() as folder:
-        names = Path(folder) / "universe.txt"
-        names.write_text("\n".join(f"T{n:03d}" for n in range(tickers)))
-        simulate = [OURS, str(work / "simulate.py"), folder, str(tickers), str(SESSIONS)]
-        subprocess.run(simulate, check=True)
+        names = simulate(Path(folder), tickers, arguments.sessions)
         write_task(Path(folder))
         script = str(work / "neuralforecast_market.py")
         subprocess.run([theirs, script, folder, "save"], check=True, capture_output=True)
@@ -268,7 +275,7 @@ def write_task(folder: Path) -> None:
     (folder / "task.json").write_text(json.dumps(content), "utf-8")
 
 
-def matrix_product(rounds: int) -> list[Row]:
+def matrix_product(arguments: argparse.Namespace) -> list[Row]:
     """The share of the machine's float32 matrix-product peak while training."""
 
     def peak() -> float:
@@ -280,8 +287,9 @@ def matrix_product(rounds: int) -> list[Row]:
         return 10 * 2 * 2048**3 / (time.perf_counter() - started) / 1e9
 
     shares = []
-    for _ in range(rounds):
-        ours = GIGAFLOP_PER_EPOCH / epoch("ours", 64, 1)
+    windows = arguments.windows
+    for _ in range(arguments.rounds):
+        ours = GIGAFLOP * windows / epoch("ours", 64, 1, windows)
         shares.append(100 * ours / peak())
     return [
         {
@@ -294,14 +302,14 @@ def matrix_product(rounds: int) -> list[Row]:
     ]
 
 
-MEASURES: dict[str, Callable[[int], list[Row]]] = {
+MEASURES: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
     "training": training,
     "growth": growth,
     "imports": imports,
     "processes": processes,
     "peak": matrix_product,
+    "universe": universe,
 }
-NAMES = [*MEASURES, "universe"]
 
 if __name__ == "__main__":
     main()
