@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -235,11 +236,28 @@ def test_quantiles_are_those_of_the_slow_oracle(memory: int, monkeypatch: pytest
     assert moved == 20 + 18 + 18  # where there are 50 independent errors
 
 
+def test_forecasts_that_only_calibration_holds_are_freed_before_it_looks_at_labels(monkeypatch):
+    inner, _ = history()
+    wanted, expected = calibration.raw_and_calibrated(inner, panel(), DAYS[200:])
+    held = []
+    given = [inner.copy()]
+    seen = weakref.ref(given[0])
+    replay = calibration._replay
+    monkeypatch.setattr(calibration, "_replay", lambda *each: held.append(seen()) or replay(*each))
+    rows, found = calibration.raw_and_calibrated(given.pop(), panel(), DAYS[200:])
+    assert held[0] is None
+    pd.testing.assert_frame_equal(rows, wanted, check_exact=True)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    chosen = inner[inner["made_on"].isin(DAYS[200:])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows, chosen, check_exact=True)
+
+
 def test_intervals_are_those_of_the_slow_oracle():
     inner, rows = history()
     known = with_outcomes(inner, panel()).reset_index(drop=True)
     known.loc[known["made_on"] < DAYS[30], "outcome"] = np.nan
-    past = calibration._prepare(inner, panel(), DAYS[30], None).history
+    dated = calibration._dated(inner, None)
+    past = calibration._replay(dated, panel(), DAYS[30], None).history
     every = np.arange(len(past.made_on))
     started = [corrections.move_quantiles(past, place, every) for place in range(5)]
     started = np.stack([*started, past.quantiles[:, 5], past.quantiles[:, 6]], axis=1)

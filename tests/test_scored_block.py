@@ -33,7 +33,7 @@ def forecasts(panel) -> list[pd.DataFrame]:
 
 
 def block_of(panel, forecasts) -> ScoredBlock:
-    block = ScoredBlock(panel, shown=(1, H))
+    block = ScoredBlock(panel, shown=(1, H), keep=pd.DataFrame.copy)
     for forecast in forecasts:
         block.add(forecast)
     return block
@@ -70,6 +70,16 @@ def test_rows_are_kept_whole_at_the_steps_that_are_shown(panel, forecasts):
         ),
         check_exact=True,
     )
+
+
+def test_of_a_row_that_is_not_shown_27_bytes_are_kept(panel, forecasts):
+    block = ScoredBlock(panel, shown=(), keep=pd.DataFrame.copy)
+    block.add(forecasts[0])
+    (parts,) = block._recipes
+    for part in parts.values():
+        size = part.places.nbytes + part.values.memory_usage(index=False).sum()
+        assert size == 27 * len(part.places)  # its place, two losses, three hits
+        assert isinstance(part.values.index, pd.RangeIndex)
 
 
 def test_a_ticker_that_one_recipe_does_not_forecast_counts_for_none(panel, forecasts):

@@ -11,6 +11,7 @@ from lstmcli.evaluation.metrics import crps
 from lstmcli.evaluation.shared_outcomes import (
     OUTCOME_COLUMNS,
     kept_outcomes,
+    outcomes_with_units,
     score_shared,
     shared_outcomes,
     skill_against,
@@ -22,7 +23,7 @@ ROWS = realised({"net": 1.0, "wide": 1.5})
 
 
 def kept(recipe: str) -> pd.DataFrame:
-    return kept_outcomes(of_recipe(ROWS, recipe, calibrated=False))
+    return kept_outcomes(outcomes_with_units(of_recipe(ROWS, recipe, calibrated=False)))
 
 
 def test_outcomes_keep_the_loss_of_each_forecast():

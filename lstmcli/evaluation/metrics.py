@@ -181,7 +181,8 @@ def qlike(rows: pd.DataFrame) -> np.ndarray:
 def row_scores(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the losses and hits that end a training, one row a forecast.
 
-    Columns: `crps` and `tails` (log returns), `coverage50` `coverage80` `coverage95` (1 or 0).
+    Columns: `crps` and `tails` (log returns), `coverage50` `coverage80` `coverage95` (whether
+    the outcome lies in the interval).
     """
     values = {"crps": crps(rows), "tails": tails(rows), **_coverages(rows)}
     return pd.DataFrame(values, index=rows.index)
@@ -217,7 +218,7 @@ def direction(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _coverages(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    return {f"coverage{share * 100:.0f}": covered(rows, share).astype(float) for share in COVERAGES}
+    return {f"coverage{share * 100:.0f}": covered(rows, share) for share in COVERAGES}
 
 
 def _every_metric(rows: pd.DataFrame) -> pd.DataFrame:

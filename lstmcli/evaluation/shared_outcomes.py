@@ -20,13 +20,17 @@ SAME = 1e-4
 """Relative difference up to which two outcomes are the same: bars may be fetched again."""
 
 
-def kept_outcomes(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return `OUTCOME_COLUMNS` of the realised forecasts of one recipe, in small types.
+def outcomes_with_units(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `outcomes` of realised forecasts, with `realised` and `unit` (log returns)."""
+    return outcomes(rows).assign(realised=rows["realised"].copy(), unit=rows["unit"].copy())
+
+
+def kept_outcomes(of: pd.DataFrame) -> pd.DataFrame:
+    """Return `OUTCOME_COLUMNS` of what `outcomes_with_units` found of one recipe, in small types.
 
     `realised`, `unit` and `crps` are log returns; `in50 in80 in95` say whether the outcome
     lies in the interval.
     """
-    of = outcomes(rows).assign(realised=rows["realised"], unit=rows["unit"])
     numbers = dict.fromkeys(("realised", "unit", "crps"), np.float32)
     return of[list(OUTCOME_COLUMNS)].astype({**numbers, "ticker": str}).reset_index(drop=True)
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from lstmcli.frames import FORECAST_COLUMNS, QUANTILE_COLUMNS, QUANTILES, empty_forecast
+from lstmcli.frames import QUANTILE_COLUMNS, QUANTILES, empty_forecast
 from lstmcli.panel import Panel
 
 NO_WIDTH = 0.1
@@ -85,7 +85,7 @@ def forecast_rows(
     """
     origins, horizon, _ = quantiles.shape
     quantiles = with_width(quantiles, least[:, None])
-    frame = pd.DataFrame(
+    frame = pd.DataFrame(  # in the order of FORECAST_COLUMNS
         {
             "recipe": recipe,
             "calibrated": False,
@@ -100,7 +100,7 @@ def forecast_rows(
     levels = pd.DataFrame(
         quantiles.reshape(-1, len(QUANTILE_COLUMNS)), columns=list(QUANTILE_COLUMNS)
     )
-    return pd.concat([frame, levels], axis=1)[list(FORECAST_COLUMNS)]
+    return pd.concat([frame, levels], axis=1)
 
 
 def with_width(quantiles: np.ndarray, least: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lstmcli.features import alike
 from lstmcli.forecasters.base import Fitted, Recipe, in_order, join_forecasts
-from lstmcli.forecasters.calibration import calibrate, follow
+from lstmcli.forecasters.calibration import calibrate, follow, raw_and_calibrated
 from lstmcli.forecasters.calibration_state import MIN_HISTORY, ROWS, CalibrationState
 from lstmcli.forecasters.kept_calibration import BEHIND, KeptCalibration, Reading
 from lstmcli.panel import Panel
@@ -117,17 +117,20 @@ class FittedCalibrated:
             new = sessions[sessions >= self.state.before]
             errors = (new < origins.max()).any()
             read = past if enough is None or errors else past.narrow(enough)
-            raw = self.inner.forecast(read, new)
-            wanted = raw[raw["made_on"].isin(origins)].reset_index(drop=True)
-            return wanted, calibrate(raw, past, origins, state=self.state)
+            return raw_and_calibrated(
+                self.inner.forecast(read, new), past, origins, state=self.state
+            )
         history = learnt_from(self.inner, past)
         if kept is not None and self.alone and len(origins) and len(history):
             return self._go_on(past, origins, history[0], kept)
-        raw = self.inner.forecast(past, history.union(sessions.intersection(origins)))
-        start = history[0] if len(history) else self.learns_from
-        # Without A each ticker has a θ of its own, whichever others are calibrated with it.
-        published = calibrate(raw, past, origins, learns_from=start, moves=not self.alone)
-        return raw[raw["made_on"].isin(origins)].reset_index(drop=True), published
+        return raw_and_calibrated(
+            self.inner.forecast(past, history.union(sessions.intersection(origins))),
+            past,
+            origins,
+            learns_from=history[0] if len(history) else self.learns_from,
+            # Without A each ticker has a θ of its own, whichever others are calibrated with it.
+            moves=not self.alone,
+        )
 
     def _go_on(
         self,

@@ -62,9 +62,33 @@ def calibrate(
         state: what is known from before the first origin of `raw`.
         moves: whether A moves the quantiles; else B alone moves endpoints.
     """
+    return raw_and_calibrated(
+        raw, panel, origins, learns_from=learns_from, state=state, moves=moves
+    )[1]
+
+
+def raw_and_calibrated(
+    raw: pd.DataFrame,
+    panel: Panel,
+    origins: pd.DatetimeIndex,
+    *,
+    learns_from: pd.Timestamp | None = None,
+    state: CalibrationState | None = None,
+    moves: bool = True,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the forecasts from some origins as they were, and as `calibrate` returns them.
+
+    Of a universe the memory of `raw` is needed for what follows: a caller that keeps no
+    reference to it gives it up.
+    """
     if not len(raw):
-        return empty_forecast([*FORECAST_COLUMNS, *INTERVAL_COLUMNS])
-    replay = _prepare(raw, panel, learns_from, state)
+        return raw, empty_forecast([*FORECAST_COLUMNS, *INTERVAL_COLUMNS])
+    dated, names = _dated(raw, state), list(raw)
+    # Of their quantiles there is a copy already.
+    rows = raw.loc[raw["made_on"].isin(origins), raw.columns.difference(QUANTILE_COLUMNS)]
+    del raw
+    replay = _replay(dated, panel, learns_from, state)
+    del dated
     history, past = replay.history, None if state is None else state.past
     wanted = np.flatnonzero(np.isin(history.made_on, origins.to_numpy()))
     wanted = wanted[wanted >= replay.issued]
@@ -77,20 +101,22 @@ def calibrate(
         else:
             moved[:, place] = replay.move(place, past)[wanted - replay.issued]
     reach = replay.track()[wanted]
-    width = history.width[wanted].reshape(-1)
-    columns = _columns(moved, reach, history.least[wanted])
-    chosen = replay.order[wanted - replay.issued].reshape(-1)
-    del replay, history, moved, reach  # of a universe their memory is needed for the rows
     # From the order of dates back to that of the rows.
-    back = np.argsort(chosen)
-    rows = raw.iloc[chosen[back]].reset_index(drop=True)
+    back = np.argsort(replay.order[wanted - replay.issued].reshape(-1))
+    del replay
+    width, least = history.width[wanted].reshape(-1), history.least[wanted]
+    before = history.quantiles[wanted].reshape(-1, len(QUANTILES))
+    del history
+    levels = pd.DataFrame(before[back], columns=list(QUANTILE_COLUMNS))
+    rows = pd.concat([rows.reset_index(drop=True), levels], axis=1)[names]
+    del before, levels
+    columns = _columns(moved, reach, least)
     spread = columns[QUANTILE_COLUMNS[SPREAD[1]]] - columns[QUANTILE_COLUMNS[SPREAD[0]]]
     wider = np.divide(spread, width, out=np.ones(len(rows)), where=width > 0)
-    return rows.assign(
-        calibrated=True,
-        sigma=rows["sigma"].to_numpy(float) * wider[back],
-        **{name: values[back] for name, values in columns.items()},
-    )
+    found = rows.assign(calibrated=True, sigma=rows["sigma"].to_numpy(float) * wider[back])
+    for name, values in columns.items():  # not all at once: a universe is large
+        found[name] = values[back]
+    return rows, found
 
 
 def learn(
@@ -111,8 +137,9 @@ def learn(
         panel: holds every bar before `before`.
         state: what is known from before the first origin of `raw`; it may go on without any.
     """
-    replay = _prepare(raw, panel, None, state)
+    dated = _dated(raw, state)
     del raw  # of a universe its memory is needed for what follows
+    replay = _replay(dated, panel, None, state)
     history, issued = replay.history, replay.issued
     history.outcome[history.target_on >= before.to_datetime64()] = np.nan
     past = None if state is None else state.past
@@ -170,7 +197,7 @@ def follow(
 
     It remembers no errors, and of the origins those alone that wait for labels.
     """
-    replay = _prepare(raw, panel, None, state)
+    replay = _replay(_dated(raw, state), panel, None, state)
     history = replay.history
     late = history.target_on >= before.to_datetime64()
     history.outcome[late] = np.nan
@@ -196,7 +223,8 @@ class _Replay(NamedTuple):
         history: the origins that waited, then the new ones.
         issued: how many waited.
         order: (N − issued, S) rows of the new forecasts, in the order of the history.
-        start: (N, S, 2, C) the reach before B; of what waited, as published.
+        start: (N, S, 2, C) the reach before B; of what waited, as published. `track` overwrites
+            it.
         theta: (K, S, 2, C)
     """
 
@@ -219,13 +247,27 @@ class _Replay(NamedTuple):
         return track_endpoints(self.history, self.start, self.theta, issued=self.issued)
 
 
-def _prepare(
-    raw: pd.DataFrame,
-    panel: Panel,
-    learns_from: pd.Timestamp | None,
-    state: CalibrationState | None,
-) -> _Replay:
-    """Return what was forecast and came, in the order of dates."""
+class _Dated(NamedTuple):
+    """Forecasts in the order of dates.
+
+    Attributes:
+        tickers: (K,) by their numbers.
+        steps: (S,) ascending.
+        order: (N, S) rows of the table that they come from.
+        ticker, made_on, target_on, quantiles: as in `History`.
+    """
+
+    tickers: tuple[str, ...]
+    steps: np.ndarray
+    order: np.ndarray
+    ticker: np.ndarray
+    made_on: np.ndarray
+    target_on: np.ndarray
+    quantiles: np.ndarray
+
+
+def _dated(raw: pd.DataFrame, state: CalibrationState | None) -> _Dated:
+    """Return what was forecast, in the order of dates."""
     names = () if state is None else state.tickers
     tickers = (*names, *(name for name in raw["ticker"].unique() if name not in names))
     code = pd.Index(tickers).get_indexer(raw["ticker"])
@@ -235,11 +277,22 @@ def _prepare(
     if len(raw) and not np.array_equal(np.unique(step), steps):
         raise ValueError(f"Expected forecasts of the steps {steps}.")
     order = np.lexsort((step, code, made_on)).reshape(-1, len(steps))
-    code, made_on = code[order[:, 0]], made_on[order[:, 0]]
     target_on = raw["target_on"].to_numpy("datetime64[ns]")[order]
     quantiles = np.empty((*order.shape, len(QUANTILES)))  # (N, S, Q)
     for level, column in enumerate(QUANTILE_COLUMNS):  # not all at once: a universe is large
         quantiles[..., level] = raw[column].to_numpy(float)[order]
+    code, made_on = code[order[:, 0]], made_on[order[:, 0]]
+    return _Dated(tickers, steps, order, code, made_on, target_on, quantiles)
+
+
+def _replay(
+    dated: _Dated,
+    panel: Panel,
+    learns_from: pd.Timestamp | None,
+    state: CalibrationState | None,
+) -> _Replay:
+    """Return what was forecast and came."""
+    tickers, steps, order, code, made_on, target_on, quantiles = dated
     least = np.empty(len(order))
     for number in np.unique(code):
         bars, rows = panel[tickers[number]], np.flatnonzero(code == number)
@@ -256,7 +309,7 @@ def _prepare(
         quantiles = np.concatenate([state.quantiles, quantiles])
         start = np.concatenate([state.reach, start])
         least = np.concatenate([np.zeros(issued), least])  # they have been published
-        theta[: len(names)] = state.theta
+        theta[: len(state.tickers)] = state.theta
     outcome = _outcomes(panel, tickers, code, made_on, target_on, steps)
     if state is not None:
         seen = target_on[:issued] < state.before.to_datetime64()
@@ -292,11 +345,15 @@ def _outcomes(
 
 
 def _columns(quantiles: np.ndarray, reach: np.ndarray, least: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the quantiles (n, S, Q) and the intervals of calibrated rows, by column (n·S,)."""
+    """Return the quantiles and the intervals of calibrated rows, by column (n·S,).
+
+    Args:
+        quantiles: (n, S, Q); they are overwritten.
+    """
     levels = with_width(quantiles, least[:, None])
     ends = levels[..., MEDIAN, None, None] + reach * OUTWARD[:, None]  # (n, S, 2, C)
     low, high = ends[..., 0, -1], ends[..., 1, -1]
-    levels = np.clip(levels, low[..., None], high[..., None])
+    np.clip(levels, low[..., None], high[..., None], out=levels)
     levels[..., 0], levels[..., -1] = low, high
     columns = dict(zip(QUANTILE_COLUMNS, levels.reshape(-1, len(QUANTILES)).T, strict=True))
     # (…, 2, C) → lower and upper of one coverage after the other

@@ -35,6 +35,9 @@ POOL_WEIGHT = 300
 all tickers; 100 and 1,000 do as well at every step to 0.1 %."""
 
 
+AT_ONCE = 8
+"""Tickers whose errors are looked at together: more are no quicker, and take more memory."""
+
 Lend = Callable[[str, np.ndarray], np.ndarray]
 """From a ticker and some rows (N,) of its bars to a shape (N, H, Q), in units of σ̂."""
 
@@ -77,10 +80,15 @@ def filtered_simulation(
     pool = np.zeros((len(sessions), horizon, len(QUANTILES)))
     members = np.zeros(len(sessions), int)
     own: dict[str, _Shapes] = {}
-    for tickers, bars in stacks({ticker: panel[ticker] for ticker in scales}):
-        scale = np.stack([scales[ticker] for ticker in tickers])
-        found = _own_shapes(bars, scale, origins, memory=memory, since=since, lent=lend is not None)
-        own |= zip(tickers, found, strict=True)
+    names = list(scales)
+    for start in range(0, len(names), AT_ONCE):
+        some = {ticker: panel[ticker] for ticker in names[start : start + AT_ONCE]}
+        for tickers, bars in stacks(some):
+            scale = np.stack([scales[ticker] for ticker in tickers])
+            found = _own_shapes(
+                bars, scale, origins, memory=memory, since=since, lent=lend is not None
+            )
+            own |= zip(tickers, found, strict=True)
     if not alone:
         for ticker in scales:  # in this order, on which the last digit of a sum depends
             shapes = own[ticker]
@@ -88,11 +96,11 @@ def filtered_simulation(
             pool[at] += shapes.quantiles[shapes.remembers]
             members[at] += 1
         pool /= np.maximum(members, 1)[:, None, None]
-    parts = {}
+    parts, least = {}, {}
     for ticker in scales:
+        shapes = own.pop(ticker)  # of many tickers they do not fit twice
         if only is not None and ticker not in only:
             continue
-        shapes = own[ticker]
         share = own_share(shapes.known, np.arange(1, horizon + 1))[:, :, None]
         if alone:
             shape, few = shapes.quantiles.copy(), np.ones(len(shapes.rows), bool)
@@ -102,7 +110,8 @@ def filtered_simulation(
         if lend is not None:
             shape[few] = lend(ticker, shapes.rows[few])
         parts[ticker] = shapes.rows, share * shapes.quantiles + (1 - share) * shape
-    return _joined(name, panel, parts, scales, {ticker: own[ticker].least for ticker in parts})
+        least[ticker] = shapes.least
+    return _joined(name, panel, parts, scales, least)
 
 
 class _Shapes(NamedTuple):
@@ -184,14 +193,14 @@ def _quantiles(errors: np.ndarray, rows: np.ndarray, *, memory: int) -> np.ndarr
 def _joined(
     name: str,
     panel: Panel,
-    parts: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    parts: dict[str, tuple[np.ndarray, np.ndarray]],
     scales: Mapping[str, np.ndarray],
     least: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
     """Return the Forecast of all tickers.
 
     Args:
-        parts: by ticker the rows (n,) of its bars and their shapes (n, H, Q).
+        parts: by ticker the rows (n,) of its bars and their shapes (n, H, Q); they are used up.
     """
     some = [ticker for ticker, (rows, _) in parts.items() if len(rows)]
     if not some:
@@ -199,7 +208,7 @@ def _joined(
     columns: dict[str, list[np.ndarray]] = {}
     known: dict[tuple[str, bytes], np.ndarray] = {}
     for ticker in some:
-        rows, shape = parts[ticker]
+        rows, shape = parts.pop(ticker)
         scale, calendar = scales[ticker][rows], panel.calendars.get(ticker, WEEKDAYS)
         made_on = pd.DatetimeIndex(panel[ticker].index[rows])
         # Without an exchange calendar a ticker's own bars show which days trade.
@@ -218,7 +227,9 @@ def _joined(
         }
         for key_, values in of_ticker.items():
             columns.setdefault(key_, []).append(values)
-    return forecast_rows(name, **{key_: np.concatenate(each) for key_, each in columns.items()})
+    return forecast_rows(
+        name, **{key_: np.concatenate(columns.pop(key_)) for key_ in list(columns)}
+    )
 
 
 def own_share(known: np.ndarray | int, step: np.ndarray | int) -> np.ndarray:

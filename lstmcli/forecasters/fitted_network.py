@@ -106,15 +106,16 @@ class FittedNetwork:
 
     def scaled_quantiles(self, windows: Windows, rows: np.ndarray) -> np.ndarray:
         """Return the members' mean quantiles, (N, H, Q) in units of `sigma * sqrt(h)`."""
-        batches: list[np.ndarray] = []
+        found = np.empty((len(rows), windows.horizon, len(QUANTILES)))
         for start in range(0, len(rows), 1024):
-            inputs = self._inputs(windows, rows[start : start + 1024])
+            batch = slice(start, start + 1024)
+            inputs = self._inputs(windows, rows[batch])
             if self.lite is not None:
-                batches.append(self.lite.mean(inputs))
+                found[batch] = self.lite.mean(inputs)
             else:
                 members = [network(inputs).numpy() for network in self.networks]
-                batches.append(np.asarray(np.mean(members, axis=0, dtype=np.float64)))
-        return np.concatenate(batches)
+                np.mean(members, axis=0, dtype=np.float64, out=found[batch])
+        return found
 
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         windows = self._windows(panel)
@@ -122,29 +123,28 @@ class FittedNetwork:
         if not len(wanted):
             return join_forecasts([])
         # One pass for all tickers: hundreds of them cost little more than one.
-        every = self.scaled_quantiles(windows, wanted)
-        parts = []
-        for code, ticker in enumerate(windows.tickers):
-            chosen = windows.ticker[wanted] == code
-            rows, scaled = wanted[chosen], every[chosen]
-            if not len(rows):
-                continue
-            scale = windows.scale(rows)
-            made_on = pd.DatetimeIndex(windows.session[rows])
-            parts.append(
-                forecast_rows(
-                    self.name,
-                    ticker,
-                    made_on=made_on,
-                    target_on=target_sessions(panel, ticker, made_on, windows.horizon),
-                    last_close=windows.close[rows],
-                    sigma=scale * self._spread(scaled),
-                    quantiles=np.maximum.accumulate(scaled, axis=-1) * scale[:, :, None],
-                    least=least_volatility(panel[ticker])[panel[ticker].index.isin(made_on)],
-                )
-            )
-        del every  # of a universe as large as the rows that are joined
-        return join_forecasts(parts)
+        scaled = self.scaled_quantiles(windows, wanted)
+        scale, session = windows.scale(wanted), windows.session[wanted]
+        sigma = scale * self._spread(scaled)
+        quantiles = np.maximum.accumulate(scaled, axis=-1)
+        del scaled  # of a universe as large as the rows
+        quantiles *= scale[:, :, None]
+        target_on, least = [], []
+        for code in np.unique(windows.ticker[wanted]):  # rows stand ticker by ticker
+            ticker = windows.tickers[code]
+            made_on = pd.DatetimeIndex(session[windows.ticker[wanted] == code])
+            target_on.append(target_sessions(panel, ticker, made_on, windows.horizon))
+            least.append(least_volatility(panel[ticker])[panel[ticker].index.isin(made_on)])
+        return forecast_rows(
+            self.name,
+            np.array(windows.tickers, object)[windows.ticker[wanted]],
+            made_on=session,
+            target_on=np.concatenate(target_on),
+            last_close=windows.close[wanted],
+            sigma=sigma,
+            quantiles=quantiles,
+            least=np.concatenate(least),
+        )
 
     def _windows(self, panel: Panel) -> Windows:
         volatility = self.state.volatility if self.recipe.scale == "har" else None

@@ -30,7 +30,10 @@ def reach_of(quantiles: np.ndarray) -> np.ndarray:
 
     (…, 2, C) of quantiles (…, Q): lower before upper, coverages ascending.
     """
-    return (quantiles[..., _ENDS] - quantiles[..., MEDIAN, None, None]) * OUTWARD[:, None]
+    reach = quantiles[..., _ENDS]
+    reach -= quantiles[..., MEDIAN, None, None]
+    reach *= OUTWARD[:, None]
+    return reach
 
 
 def track_endpoints(
@@ -43,14 +46,13 @@ def track_endpoints(
     or miss. A ticker without a forecast on a date, or for a year, goes on where it stood.
 
     Args:
-        start: (N, S, 2, C) the reach before B, as `reach_of` returns it.
+        start: (N, S, 2, C) the reach before B, as `reach_of` returns it; what is returned
+            overwrites it.
         theta: (K, S, 2, C) widths by which endpoints lie further out than that; it is
             moved in place, up to the last label.
         issued: how many origins, the first ones, were published before. Their `start`
             is what was published, and only waits for labels.
     """
-    reach = np.empty_like(start)
-    reach[:issued] = start[:issued]
     rate = (RATE / history.steps)[:, None, None]
     beyond = history.outcome - history.quantiles[..., MEDIAN]
     row, place = np.nonzero(np.isfinite(beyond))  # (M,) one for each label
@@ -65,13 +67,13 @@ def track_endpoints(
         if until > known:
             r, p = row[known:until], place[known:until]
             k = history.ticker[r]
-            miss = (beyond[r, p, None] * OUTWARD)[..., None] > reach[r, p]
+            miss = (beyond[r, p, None] * OUTWARD)[..., None] > start[r, p]
             theta[k, p] = np.clip(theta[k, p] + rate[p] * (miss - TAILS), *BOUNDS)
         if last > first:
             now = slice(first, last)
             wanted = start[now] + theta[history.ticker[now]] * history.width[now, :, None, None]
-            reach[now] = published(wanted, history.least[now])
-    return reach
+            start[now] = published(wanted, history.least[now])
+    return start
 
 
 def published(reach: np.ndarray, least: np.ndarray) -> np.ndarray:

@@ -95,16 +95,19 @@ def arrays_given_back() -> Iterator[None]:
     """Give freed arrays back to the operating system at once, where the C library is glibc.
 
     Otherwise it keeps those of up to 32 MB for later ones, which seldom fit their places: after
-    a few large tables that is hundreds of megabytes. Other C libraries have no such setting.
+    a few large tables that is hundreds of megabytes. Those below 1 MB are given back at the
+    end. Other C libraries have no such setting.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, 2**20)
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is None or not hasattr(libc, "mallopt"):
+        yield
+        return
+    libc.mallopt(_MMAP_THRESHOLD, 2**20)
     try:
         yield
     finally:
-        if mallopt is not None:
-            mallopt(_MMAP_THRESHOLD, 2**25)
+        libc.mallopt(_MMAP_THRESHOLD, 2**25)
+        libc.malloc_trim(0)
 
 
 def load_tensorflow(wanted: Threads | None = None) -> Threads:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -17,10 +17,11 @@ from lstmcli.evaluation.direction import usual_signs
 from lstmcli.evaluation.known_dates import known_dates
 from lstmcli.evaluation.metrics import published_crps, summary
 from lstmcli.evaluation.scored_block import ScoredBlock
-from lstmcli.evaluation.shared_outcomes import kept_outcomes
-from lstmcli.evaluation.verdict import Verdict, judge, outcomes
+from lstmcli.evaluation.shared_outcomes import kept_outcomes, outcomes_with_units
+from lstmcli.evaluation.verdict import Verdict, judge
 from lstmcli.executors import Workers
 from lstmcli.executors.versions import versions
+from lstmcli.forecasters.base import Fitted
 from lstmcli.forecasters.baselines import BASELINES, QUICK_BASELINES
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.run_recipe import FittedRun, Stage
@@ -174,8 +175,7 @@ def _train(
         plan.panel, plan.until, watch=watch, fit="scored", prepared=plan.prepared
     )
     on_stage("scoring")
-    with arrays_given_back():
-        scores, verdict, came = score_blocks(plan, scored)
+    scores, verdict, came = score_blocks(plan, scored)
     final, history = scored, scored.history
     if plan.config.training.refit:
         last = plan.panel.sessions()[-1]
@@ -250,37 +250,52 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
     others = (scored.untrained(), *baselines)
     scores = []
     if "validation" in plan.scored:
-        validation = plan.scored["validation"].origins
-        block = ScoredBlock(panel, shown=())
-        for fitted in (scored, *others):
-            block.add(fitted.forecast(panel, validation))
-        scores = [block.scores().assign(block="validation")]
-
-    test = plan.scored["test"].origins
-    block = ScoredBlock(panel, shown=judged_steps(horizon))
-    for forecast in FittedCalibrated(scored, alone=plan.recipe.alone).with_inner(panel, test):
-        block.add(forecast)
-    for fitted in others:
-        block.add(fitted.forecast(panel, test))
-    scores.append(block.scores().assign(block="test"))
-    usual = usual_signs(panel, plan.until)
-    # Ticker by ticker: of a universe the whole rows do not fit twice.
-    signed = (rows.assign(usual_sign=rows["ticker"].map(usual)) for rows in block.rows())
+        with arrays_given_back():
+            scores.append(_validate(panel, plan.scored["validation"].origins, (scored, *others)))
+    with arrays_given_back():
+        of_test, of = _test(plan, panel, scored, others)
+    scores.append(of_test)
     judged = judge(
-        pd.concat([outcomes(rows) for rows in signed], ignore_index=True),
+        of,
         [scored.name],
         [baseline.name for baseline in baselines],
         calibrated=True,
         fits=1,
     )
     every = pd.concat([rows for rows in scores if len(rows)], ignore_index=True)
-    published = (of_recipe(rows, scored.name, calibrated=True) for rows in block.rows())
-    came = kept_outcomes(pd.concat(list(published), ignore_index=True))
+    came = kept_outcomes(of_recipe(of, scored.name, calibrated=True))
     verdict = judged[scored.name]
     if plan.config.reads_announcements:
         dates = known_dates(panel, verdict.first, verdict.last, horizon=horizon)
         verdict = replace(verdict, dates=dates)
     return every[["block", *every.columns.drop("block")]], verdict, came
+
+
+def _validate(panel: Panel, origins: pd.DatetimeIndex, recipes: Sequence[Fitted]) -> pd.DataFrame:
+    """Return Scores on the validation block."""
+    block = ScoredBlock(panel, shown=(), keep=pd.DataFrame.copy)
+    for fitted in recipes:
+        block.add(fitted.forecast(panel, origins))
+    return block.scores().assign(block="validation")
+
+
+def _test(
+    plan: TrainPlan, panel: Panel, scored: FittedRun, others: Sequence[Fitted]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return Scores on the test block, and what came of each forecast that is judged."""
+    origins, usual = plan.scored["test"].origins, usual_signs(panel, plan.until)
+    block = ScoredBlock(
+        panel,
+        shown=judged_steps(plan.recipe.horizon),
+        keep=lambda rows: outcomes_with_units(rows.assign(usual_sign=rows["ticker"].map(usual))),
+    )
+    calibrated = FittedCalibrated(scored, alone=plan.recipe.alone)
+    for forecast in calibrated.with_inner(panel, origins):
+        block.add(forecast)
+    del forecast  # of many tickers its memory is needed for the baselines
+    for fitted in others:
+        block.add(fitted.forecast(panel, origins))
+    return block.scores().assign(block="test"), pd.concat(list(block.rows()), ignore_index=True)
 
 
 def _sample(panel: Panel) -> Panel:
