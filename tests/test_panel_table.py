@@ -193,6 +193,23 @@ def test_inputs_are_standardised_bounded_and_masked():
         assert found[number, -FLAGS:].tolist() == flags_of(mode)
 
 
+def test_inputs_of_rows_in_many_modes_have_the_bits_of_each_row_alone():
+    generator = np.random.default_rng(3)
+    columns = generator.standard_normal((6, 50, K)).astype(np.float16)
+    columns[generator.random(columns.shape) < 0.05] = np.nan
+    columns[0, 0, :3] = np.inf, -np.inf, 100.0
+    modes = generator.integers(0, len(MODES), (6, 50)).astype(np.int8)
+    known = random_standardisation()
+    found = inputs_of(columns, modes, known)
+    for at in np.ndindex(modes.shape):
+        mode, read = MODES[modes[at]], network_columns(MODES[modes[at]])
+        values = columns[at][read].astype(np.float32)
+        scaled = np.clip((values - known.mean[read]) / known.scale[read], -MAX_INPUT, MAX_INPUT)
+        scaled[masked_inputs(mode) | ~np.isfinite(values)] = 0.0
+        assert found[at][:-FLAGS].tobytes() == scaled.tobytes()
+        assert found[at][-FLAGS:].tolist() == flags_of(mode)
+
+
 def test_a_table_that_is_not_finished_gives_no_batch():
     made = TrainingTable({"T0": TICKERS["T0"][0].sessions})
     made.put("T0", *TICKERS["T0"])

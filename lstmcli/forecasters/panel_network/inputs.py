@@ -70,13 +70,17 @@ def inputs_of(
         columns: (…, K)
         modes: (…) numbers of `MODES`.
     """
-    read = _OF_MODE[modes]  # (…, F)
-    values = np.take_along_axis(columns, read, axis=-1).astype(np.float32)
     inputs = np.empty((*modes.shape, INPUTS), np.float32)
-    scaled = inputs[..., :-FLAGS]
-    np.subtract(values, standardisation.mean[read], out=scaled)
-    scaled /= standardisation.scale[read]
-    np.clip(scaled, -MAX_INPUT, MAX_INPUT, out=scaled)
-    scaled[_MASKED[modes] | ~np.isfinite(values)] = 0.0
-    inputs[..., -FLAGS:] = _FLAGS[modes]
+    every, of_row = columns.reshape(-1, columns.shape[-1]), modes.reshape(-1)
+    found = inputs.reshape(-1, INPUTS)
+    for mode in np.unique(of_row):  # row by row, places and moments would be looked up anew
+        rows, read = np.flatnonzero(of_row == mode), _OF_MODE[mode]
+        values = np.take(every[rows], read, axis=1).astype(np.float32)
+        unknown = ~np.isfinite(values)
+        values -= standardisation.mean[read]
+        values /= standardisation.scale[read]
+        np.clip(values, -MAX_INPUT, MAX_INPUT, out=values)
+        values[unknown] = 0.0
+        values[:, _MASKED[mode]] = 0.0
+        found[rows, :-FLAGS], found[rows, -FLAGS:] = values, _FLAGS[mode]
     return inputs

@@ -245,9 +245,8 @@ class TrainingTable:
 
 def _targets(values: np.ndarray, modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return residuals and errors (…, A) of rows of the table, each in its mode; 0 if unknown."""
-    every = values[..., _RETURN.stop :].reshape(*modes.shape, _M, _A)
-    predicted = np.take_along_axis(every, modes[..., None, None], axis=-2)[..., 0, :]
-    predicted = predicted.astype(np.float32)
+    place = _RETURN.stop + modes[..., None].astype(np.intp) * _A + np.arange(_A)  # (…, A)
+    predicted = np.take_along_axis(values, place, axis=-1).astype(np.float32)
     residual = values[..., _VARIANCE].astype(np.float32) - predicted
     error = values[..., _RETURN].astype(np.float32) / np.exp(predicted / 2)
     return (
