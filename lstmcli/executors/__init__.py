@@ -32,6 +32,7 @@ __all__ = [
     "Done",
     "Failure",
     "Task",
+    "TaskExecutor",
     "Workers",
     "open_executor",
     "run_tasks",

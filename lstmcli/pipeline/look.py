@@ -68,12 +68,12 @@ def _look(prediction: Prediction, previous: Previous | None) -> Look:
     prices, close = prediction.prices, prediction.last_close
     calendar = prediction.panel.calendars[prediction.ticker]
     today = clock.now().astimezone(ZoneInfo(time_zone(calendar))).date()
-    target_on = prices["target_on"]
+    target_on = prices["target_on"].dt.date.tolist()
     ends = prices[["lo80", "hi80"]].to_numpy(float) / close - 1
     ranges = tuple(
         Range(
             step=step,
-            target_on=target_on.iloc[step - 1].date(),
+            target_on=target_on[step - 1],
             low=float(ends[step - 1, 0]),
             high=float(ends[step - 1, 1]),
         )
@@ -108,23 +108,23 @@ def what_came(first: pd.DataFrame, bars: pd.DataFrame, *, issued: bool) -> Previ
 
     Prices are those of the bars: divided by splits, after dividends, as returns are counted.
     """
-    row = first.iloc[0]
-    made_on, target_on = row["made_on"], row["target_on"]
-    if made_on not in bars.index or target_on not in bars.index:
+    made_on, target_on = (pd.Timestamp(first[name].iloc[0]) for name in ("made_on", "target_on"))
+    start, came = bars.index.get_indexer([made_on, target_on]).tolist()
+    if min(start, came) < 0:
         return None
-    since = bars.loc[made_on:]
-    closes = since["close"]
-    close = row["last_close"] / shares_since(since["split"], made_on)
-    if abs(np.log(close / closes.iloc[0])) > SAME:
+    since = bars.iloc[start:]
+    closes = since["close"].to_numpy(float)
+    close = float(first["last_close"].iloc[0]) / shares_since(since["split"], made_on)
+    if abs(np.log(close / closes[0])) > SAME:
         return None
-    came = since.index.get_loc(target_on)
+    came -= start
     (low,), (high,) = endpoints(first, 0.80)
-    paid = float(since["dividend"].iloc[1 : came + 1].sum())
+    paid = float(since["dividend"].to_numpy(float)[1 : came + 1].sum())
     return Previous(
         made_on=made_on.date(),
         target_on=target_on.date(),
         low=float((close - paid) * np.exp(low)),
         high=float((close - paid) * np.exp(high)),
-        close=float(closes.iloc[came]),
+        close=float(closes[came]),
         issued=issued,
     )

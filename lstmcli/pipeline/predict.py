@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from lstmcli.pipeline.market import StaleSeries, check_market, notes_on_stale
 from lstmcli.pipeline.next_report import reads_announcements, reports_at
 from lstmcli.pipeline.notes import notes_on
 from lstmcli.pipeline.prices import Written, in_prices, price_basis
-from lstmcli.pipeline.run_forecasts import forecast_run
+from lstmcli.pipeline.run_forecasts import ManyWorkers, forecast_run
 from lstmcli.pipeline.session import Session
 from lstmcli.report.announcements import Reports
 from lstmcli.report.prices import PriceBasis
@@ -83,7 +84,7 @@ class Prediction:
     def bars(self) -> pd.DataFrame:
         return self.panel[self.ticker]
 
-    @property
+    @cached_property
     def made_on(self) -> pd.Timestamp:
         return pd.Timestamp(self.forecast["made_on"].iloc[0])
 
@@ -94,7 +95,7 @@ class Prediction:
             return None
         return note_on_seen(f"{self.made_on:%Y-%m-%d}", f"{self.fitted.fit_end:%Y-%m-%d}")
 
-    @property
+    @cached_property
     def last_close(self) -> float:
         return float(self.forecast["last_close"].iloc[0])
 
@@ -135,14 +136,44 @@ def predict(
         NoDataError, DataError: no ticker is named, and there is no usable run or no bar.
     """
     tickers = tickers or default_tickers(session, run)
+    with ManyWorkers(workers, len(tickers)) as started:
+        return _predict(
+            session,
+            tickers,
+            run=run,
+            as_of=as_of,
+            with_keras=with_keras,
+            beside=beside,
+            with_earlier=with_earlier,
+            workers=started,
+        )
+
+
+def _predict(
+    session: Session,
+    tickers: Sequence[str],
+    *,
+    run: str | None,
+    as_of: pd.Timestamp | None,
+    with_keras: bool,
+    beside: Sequence[str],
+    with_earlier: bool,
+    workers: ManyWorkers,
+) -> tuple[list[Prediction], list[Failure]]:
     groups: dict[tuple[str, pd.Timestamp], list[Inputs]] = {}
     failed: dict[str, Failure] = {}
     for ticker in tickers:
         try:
             inputs = find_inputs(session, run, ticker, as_of=as_of)
-            groups.setdefault((inputs.manifest.run, inputs.origin), []).append(inputs)
         except LstmError as error:
             failed[ticker] = Failure(ticker, error)
+            continue
+        groups.setdefault((inputs.manifest.run, inputs.origin), []).append(inputs)
+        if inputs.manifest.any_ticker:  # its tickers can be forecast side by side
+            try:
+                workers.start()
+            except LstmError as error:
+                return [], [Failure(ticker, error) for ticker in tickers]
     done: dict[str, Prediction] = {}
     for (name, origin), asked in groups.items():
         try:

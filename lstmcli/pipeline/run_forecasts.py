@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
 from lstmcli.errors import LstmError
 from lstmcli.evaluation.forecast_task import Forecasts, ForecastTask
-from lstmcli.executors import HERE, Failure, Workers, open_executor, run_tasks
+from lstmcli.executors import HERE, Failure, TaskExecutor, Workers, open_executor, run_tasks
 from lstmcli.forecasters.base import in_order, join_forecasts
 from lstmcli.forecasters.baselines.kept_fits import KeptFits
 from lstmcli.forecasters.calibration_state import CalibrationState
@@ -44,6 +46,44 @@ class RunForecasts:
     failed: dict[str, LstmError]
 
 
+class ManyWorkers:
+    """The workers of a command, which start once and serve all of its runs."""
+
+    def __init__(self, workers: Workers, tickers: int) -> None:
+        """Take what the user has asked for, and how many tickers are forecast."""
+        self._workers, self._tasks = workers, -(-tickers // AT_ONCE)
+        self._stack = ExitStack()
+        self._executor: TaskExecutor | None = None
+
+    def __enter__(self) -> ManyWorkers:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def serve(self, tasks: int) -> bool:
+        """Return whether so many tasks of a run go to workers; else they run here."""
+        return tasks > 1 or self._workers != HERE
+
+    def start(self) -> None:
+        """Let the workers load what they need, where there is work for them."""
+        if self._executor is None and self.serve(self._tasks):
+            executor = self.executor()
+            for _ in range(executor.max_workers):
+                executor.submit(_load)
+
+    def executor(self) -> TaskExecutor:
+        """Return where tasks run; it is opened the first time."""
+        if self._executor is None:
+            executor = open_executor(self._workers, panels={}, tasks=max(self._tasks, 1))
+            self._executor = self._stack.enter_context(executor)
+        return self._executor
+
+
+def _load() -> None:
+    """Import what a task needs, which a worker has done by loading this function."""
+
+
 def forecast_run(
     session: Session,
     fitted: FittedRun,
@@ -52,7 +92,7 @@ def forecast_run(
     beside: Sequence[str],
     keep: bool,
     with_earlier: bool,
-    workers: Workers,
+    workers: ManyWorkers,
 ) -> RunForecasts:
     """Forecast some tickers of a run, all from one origin.
 
@@ -120,17 +160,16 @@ def _parts(task: ForecastTask) -> list[ForecastTask]:
 
 
 def _run(
-    tasks: Sequence[ForecastTask], workers: Workers
+    tasks: Sequence[ForecastTask], workers: ManyWorkers
 ) -> Iterator[tuple[list[str], Forecasts | LstmError]]:
     """Yield what became of each task, and of which tickers it is."""
-    if len(tasks) == 1 and workers == HERE:
+    if not workers.serve(len(tasks)):
         yield list(tasks[0].panel), tasks[0].run()
         return
     of_key = {task.key: list(task.panel) for task in tasks}
-    with open_executor(workers, panels={}, tasks=len(tasks)) as executor:
-        for outcome in run_tasks(executor, tasks):
-            found = outcome.as_error() if isinstance(outcome, Failure) else outcome.value
-            yield of_key[outcome.key], found
+    for outcome in run_tasks(workers.executor(), tasks):
+        found = outcome.as_error() if isinstance(outcome, Failure) else outcome.value
+        yield of_key[outcome.key], found
 
 
 def _sessions_before(

@@ -31,6 +31,8 @@ FORMAT = 2
 """Of the metadata. Format 1, of 0.1 and 0.2, had no `allowed_jumps`."""
 _KEY = b"lstm"
 
+_COLUMNS = pd.Index(BAR_COLUMNS)
+
 
 class BarsMeta(Section):
     """Where bars came from, when, and the hash of their content."""
@@ -251,7 +253,7 @@ def as_read(bars: pd.DataFrame) -> pd.DataFrame:
 def _frame(sessions: np.ndarray, values: np.ndarray) -> pd.DataFrame:
     """Return bars from sessions (T,) and values (C, T), which lie as pandas keeps them."""
     index = pd.DatetimeIndex(sessions.astype("datetime64[ns]"), name="session")
-    return pd.DataFrame(values.T, index=index, columns=list(BAR_COLUMNS), copy=False)
+    return pd.DataFrame(values.T, index=index, columns=_COLUMNS, copy=False)
 
 
 def _damaged(path: Path, ticker: str, reason: str, *, fetch: str) -> DataError:
