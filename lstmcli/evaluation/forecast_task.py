@@ -83,3 +83,7 @@ class ForecastTask:
         )
         learnt = {} if self.kept is None else self.kept.changed
         return Forecasts(raw, published, beside, learnt, self.fits.contents())
+
+
+def loaded() -> None:
+    """Do nothing: a worker that is given this function has imported what a task needs."""

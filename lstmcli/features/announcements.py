@@ -63,23 +63,24 @@ def known_spans(events: pd.DataFrame) -> pd.DataFrame:
         source has said so without taking it back.
     """
     columns = ["session", "timing", "status", "source", "known_on"]
-    said = events[columns].reset_index(drop=True)
-    rank = said["source"].map(_rank).to_numpy(int)
-    order = np.lexsort([np.arange(len(said)), said["known_on"], said["session"], rank])
-    said, rank = said.iloc[order].reset_index(drop=True), rank[order]
-    session = said["session"].to_numpy("datetime64[D]")
-    since = said["known_on"].to_numpy("datetime64[D]")
-    same = np.zeros(len(said), bool)  # as the statement before it: about the same announcement
+    # Arrays, not tables: a universe asks for thousands of tickers with a few statements each.
+    rank = np.array([_rank(source) for source in events["source"].to_numpy(object)], int)
+    known_on, session = events["known_on"].to_numpy(), events["session"].to_numpy()
+    order = np.lexsort([known_on, session, rank])
+    rank, session = rank[order], session[order].astype("datetime64[D]")
+    since = known_on[order].astype("datetime64[D]")
+    same = np.zeros(len(order), bool)  # as the statement before it: about the same announcement
     same[1:] = (rank[1:] == rank[:-1]) & (session[1:] == session[:-1])
-    until = np.full(len(said), FOREVER)
+    until = np.full(len(order), FOREVER)
     until[:-1][same[1:]] = since[1:][same[1:]]
-    withdrawn = (said["status"] == WITHDRAWN).to_numpy()
+    withdrawn = events["status"].to_numpy(object)[order] == WITHDRAWN
     again = ~same  # what was taken back, and is said anew, is known since then
     again[1:] |= withdrawn[:-1]
-    said["known_on"] = since[np.maximum.accumulate(np.where(again, np.arange(len(said)), -1))]
-    held = ~withdrawn & (since < until)
-    said = said.assign(since=since, until=until)[held]
-    return _first_source_alone(said, rank[held])
+    first = since[np.maximum.accumulate(np.where(again, np.arange(len(order)), -1))]
+    held = np.flatnonzero(~withdrawn & (since < until))
+    spans = events[columns].iloc[order[held]].reset_index(drop=True)
+    spans = spans.assign(known_on=first[held], since=since[held], until=until[held])
+    return _first_source_alone(spans, rank[held])
 
 
 def _rank(source: str) -> int:
@@ -128,13 +129,12 @@ def announcements_at(events: pd.DataFrame, day: pd.Timestamp) -> list[Announceme
         >>> announcements_at(view.events("earnings"), pd.Timestamp("2024-04-19"))[-1].session
         Timestamp('2024-04-25 00:00:00')
     """
-    spans = known_spans(events)
-    at = np.datetime64(day, "D")
-    spans = spans[(spans["since"].to_numpy() <= at) & (at < spans["until"].to_numpy())]
-    return [
-        Announcement(row.session, row.timing, row.status, row.source, row.known_on)
-        for row in spans.sort_values("session", kind="stable").itertuples()
-    ]
+    spans, at = known_spans(events), np.datetime64(day, "D")
+    held = np.flatnonzero((spans["since"].to_numpy() <= at) & (at < spans["until"].to_numpy()))
+    rows = held[np.argsort(spans["session"].to_numpy()[held], kind="stable")]
+    names = ("session", "timing", "status", "source", "known_on")
+    said = zip(*(spans[name].iloc[rows].tolist() for name in names), strict=True)
+    return [Announcement(*each) for each in said]
 
 
 def next_announcement(

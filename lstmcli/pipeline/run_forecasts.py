@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lstmcli.errors import LstmError
-from lstmcli.evaluation.forecast_task import Forecasts, ForecastTask
+from lstmcli.evaluation.forecast_task import Forecasts, ForecastTask, loaded
 from lstmcli.executors import HERE, Failure, TaskExecutor, Workers, open_executor, run_tasks
 from lstmcli.forecasters.base import in_order, join_forecasts
 from lstmcli.forecasters.baselines.kept_fits import KeptFits
@@ -70,7 +70,7 @@ class ManyWorkers:
         if self._executor is None and self.serve(self._tasks):
             executor = self.executor()
             for _ in range(executor.max_workers):
-                executor.submit(_load)
+                executor.submit(loaded)
 
     def executor(self) -> TaskExecutor:
         """Return where tasks run; it is opened the first time."""
@@ -78,10 +78,6 @@ class ManyWorkers:
             executor = open_executor(self._workers, panels={}, tasks=max(self._tasks, 1))
             self._executor = self._stack.enter_context(executor)
         return self._executor
-
-
-def _load() -> None:
-    """Import what a task needs, which a worker has done by loading this function."""
 
 
 def forecast_run(
