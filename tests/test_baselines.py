@@ -29,7 +29,6 @@ from lstmcli.forecasters.baselines import (
 )
 from lstmcli.forecasters.filtered_simulation import filtered_simulation
 from lstmcli.forecasters.rolling_quantiles import rolling_quantiles
-from lstmcli.forecasters.volatility import garch
 from lstmcli.forecasters.volatility.garch import PERCENT, fit_garch
 from lstmcli.forecasters.volatility.har import FittedHarVolatility, HarVolatility
 from lstmcli.forecasters.volatility.regressors import (
@@ -228,7 +227,7 @@ def test_gjr_that_does_not_converge_falls_back_to_garch_then_to_ewma(monkeypatch
         failed = known.index(returns.iloc[0]) in failing[falls]
         return None if failed else fit_garch(returns, falls=falls)
 
-    monkeypatch.setattr(garch, "fit_garch", fit)
+    monkeypatch.setattr("lstmcli.forecasters.baselines.garch.fit_garch", fit)
     until = panel.sessions()[500]
     fitted = Gjr(3).fit(panel, until)
     assert fitted.fallbacks == {"B": "garch", "C": "ewma"}
