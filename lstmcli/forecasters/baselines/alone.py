@@ -26,12 +26,12 @@ def forecast_alone(
         kept: fits that need not be made once more; what is made is added.
     """
     month = Month(panel, origin, kept)
+    past = panel.since(origin - pd.DateOffset(years=YEARS)).with_(market={})
     found = {}
     for recipe in recipes:
         if isinstance(recipe, MonthlyRecipe):
             found[recipe.name] = month.forecast(recipe)
         else:
-            past = panel.since(origin - pd.DateOffset(years=YEARS)).with_(market={})
             parts = [_of_one(recipe, past.only([ticker]), origin) for ticker in past]
             found[recipe.name] = join_forecasts(parts)
     return found

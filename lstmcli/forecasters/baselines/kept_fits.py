@@ -94,9 +94,10 @@ class KeptFits:
             bars: those that it read.
             read: as `hash_of` returns it.
         """
-        # As they come back from a file: the last digit of a product depends on how they lie.
-        lying = {name: np.ascontiguousarray(array, float) for name, array in numbers.items()}
-        fit = KeptFit(bars.index[0], bars.index[-1], read, lying)
+        # Contiguous, as they come back from a file: the memory layout decides the last digit of
+        # a product.
+        contiguous = {name: np.ascontiguousarray(array, float) for name, array in numbers.items()}
+        fit = KeptFit(bars.index[0], bars.index[-1], read, contiguous)
         self.of(ticker)[kind] = fit
         self.changed.add(ticker)
         return fit
