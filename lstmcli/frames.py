@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -164,24 +164,37 @@ def check_bars(bars: pd.DataFrame, ticker: str) -> None:
             raise DataError(f"{ticker}: {index[broken][0]:%Y-%m-%d}: {rule}: {values}.")
 
 
+def values_of(table: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """Return some columns of a table as float64, (T, n).
+
+    `table[names].to_numpy(float)`, which of a small table takes several times as long.
+
+    Example:
+        >>> values_of(bars, ["open", "close"]).shape
+        (5000, 2)
+    """
+    values: np.ndarray = np.stack([table[name].to_numpy(float) for name in names]).T
+    return values
+
+
 def numbers_of(bars: pd.DataFrame) -> bytes:
     """Return the numbers of bars session by session, for a hash of them."""
-    numbers = bars[list(BAR_COLUMNS)].to_numpy("<f8")
+    numbers = values_of(bars, BAR_COLUMNS).astype("<f8", copy=False)
     sessions = bars.index.to_numpy("datetime64[D]").astype("<i8").view("<f8")
     return np.column_stack([sessions, numbers]).tobytes()
 
 
 def broken_rules(bars: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each rule about the values of bars, and which rows (T,) break it."""
-    prices = bars[["open", "high", "low", "close"]].to_numpy(float)
+    prices = values_of(bars, ["open", "high", "low", "close"])
     yield "a value is not a finite number", ~np.isfinite(bars.to_numpy(float)).all(axis=1)
-    yield "a price is zero or negative", (prices <= 0).any(axis=1)
+    yield "a price is zero or negative", np.any(prices <= 0, axis=1)
     # Sources round each column on its own; a relative 1e-6 is rounding, not a fault.
     slack = 1e-6 * prices[:, 1]
     yield "high is below another price", prices[:, 1] + slack < prices.max(axis=1)
     yield "low is above another price", prices[:, 2] - slack > prices.min(axis=1)
-    extras = bars[["volume", "dividend", "split"]].to_numpy(float)
-    yield "volume, dividend or split is negative", (extras < 0).any(axis=1)
+    extras = values_of(bars, ["volume", "dividend", "split"])
+    yield "volume, dividend or split is negative", np.any(extras < 0, axis=1)
 
 
 def without_rows(table: pd.DataFrame, gone: np.ndarray) -> pd.DataFrame:
@@ -258,7 +271,7 @@ def total_return_prices(bars: pd.DataFrame) -> pd.DataFrame:
     The index runs forward, so that a row never changes when later bars arrive.
     """
     names = ["open", "high", "low", "close"]
-    prices = bars[names].to_numpy(float)
+    prices = values_of(bars, names)
     factor = prices[:1, 3] * growth_of(log_returns(bars).to_numpy()) / prices[:, 3]
     return pd.DataFrame(prices * factor[:, None], index=bars.index, columns=names)
 
@@ -282,13 +295,13 @@ def check_forecast(forecast: pd.DataFrame) -> None:
     missing = set(FORECAST_COLUMNS) - set(forecast.columns)
     if missing:
         raise ValueError(f"Expected the forecast columns {sorted(missing)}.")
-    levels = forecast[list(QUANTILE_COLUMNS)].to_numpy()
+    levels = values_of(forecast, QUANTILE_COLUMNS)
     if not np.isfinite(levels).all() or (np.diff(levels, axis=1) < 0).any():
         raise ValueError("Expected finite quantiles that ascend with their level.")
     if "lo50" in forecast:
         # From the widest lower endpoint to the widest upper one.
         lower, upper = INTERVAL_COLUMNS[::2], INTERVAL_COLUMNS[1::2]
-        ends = forecast[[*reversed(lower), *upper]].to_numpy(float)
+        ends = values_of(forecast, [*reversed(lower), *upper])
         if not np.isfinite(ends).all() or (np.diff(ends, axis=1) < 0).any():
             raise ValueError("Expected finite intervals that nest.")
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from lstmcli.digits import in_words
 from lstmcli.errors import DataError, shell_word
-from lstmcli.frames import log_returns, without_rows
+from lstmcli.frames import log_returns, values_of, without_rows
 from lstmcli.rolling import rolling_min, shifted
 from lstmcli.sessions import WEEKDAYS, sessions_between
 
@@ -250,7 +250,7 @@ def least_volatility(bars: pd.DataFrame) -> np.ndarray:
     the close over the last 250 sessions, or the last known one if there was none. It is never
     below 1e-4. Row t uses sessions up to t.
     """
-    return least_volatility_of(bars[["close"]].to_numpy(float))[:, 0]
+    return least_volatility_of(values_of(bars, ["close"]))[:, 0]
 
 
 def least_volatility_of(close: np.ndarray) -> np.ndarray:
@@ -262,7 +262,7 @@ def least_volatility_of(close: np.ndarray) -> np.ndarray:
 
 
 def _prices(bars: pd.DataFrame) -> np.ndarray:
-    return bars[["open", "high", "low", "close"]].to_numpy(float)
+    return values_of(bars, ["open", "high", "low", "close"])
 
 
 def _before(values: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ became known later.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ FOREVER = np.datetime64("9999-01-01", "D")
 
 CLOSURE = pd.Timedelta(21, "D")
 """Days in which every exchange has a session."""
+
+_WORDS = ("timing", "status", "source")
 
 SAME_REPORT = 30
 """Days between two dates that name one announcement, where they are from different sources."""
@@ -62,7 +65,23 @@ def known_spans(events: pd.DataFrame) -> pd.DataFrame:
         close of days from the first to the one before the second; `known_on`, since when the
         source has said so without taking it back.
     """
-    columns = ["session", "timing", "status", "source", "known_on"]
+    spans = _spans(events)
+    table = events[["session", "timing", "status", "source"]].iloc[spans.row]
+    return table.reset_index(drop=True).assign(
+        since=spans.since, until=spans.until, known_on=spans.known_on
+    )
+
+
+class _Spans(NamedTuple):
+    """Spans of `known_spans` as arrays (E,); `row` says of which statement each one is."""
+
+    row: np.ndarray
+    since: np.ndarray
+    until: np.ndarray
+    known_on: np.ndarray
+
+
+def _spans(events: pd.DataFrame) -> _Spans:
     # Arrays, not tables: a universe asks for thousands of tickers with a few statements each.
     rank = np.array([_rank(source) for source in events["source"].to_numpy(object)], int)
     known_on, session = events["known_on"].to_numpy(), events["session"].to_numpy()
@@ -78,9 +97,8 @@ def known_spans(events: pd.DataFrame) -> pd.DataFrame:
     again[1:] |= withdrawn[:-1]
     first = since[np.maximum.accumulate(np.where(again, np.arange(len(order)), -1))]
     held = np.flatnonzero(~withdrawn & (since < until))
-    spans = events[columns].iloc[order[held]].reset_index(drop=True)
-    spans = spans.assign(known_on=first[held], since=since[held], until=until[held])
-    return _first_source_alone(spans, rank[held])
+    spans = _Spans(order[held], since[held], until[held], first[held])
+    return _first_source_alone(spans, rank[held], session[held])
 
 
 def _rank(source: str) -> int:
@@ -88,19 +106,15 @@ def _rank(source: str) -> int:
     return known.index(source) if source in known else len(known)
 
 
-def _first_source_alone(spans: pd.DataFrame, rank: np.ndarray) -> pd.DataFrame:
+def _first_source_alone(spans: _Spans, rank: np.ndarray, session: np.ndarray) -> _Spans:
     """Return spans less the days on which a source that stands before names the same one."""
     if len(np.unique(rank)) < 2:
-        return spans.reset_index(drop=True)
-    session = spans["session"].to_numpy("datetime64[D]")
+        return spans
     apart = np.abs((session[:, None] - session).astype(int))
     hides = (apart <= SAME_REPORT) & (rank < rank[:, None])  # (E, E): the second the first
-    since, until = (
-        spans["since"].to_numpy("datetime64[D]"),
-        spans["until"].to_numpy("datetime64[D]"),
-    )
+    since, until = spans.since, spans.until
     rows, begins, ends = [], [], []
-    for row in range(len(spans)):
+    for row in range(len(since)):
         left = [(since[row], until[row])]
         for other in np.flatnonzero(hides[row]):
             left = [
@@ -113,10 +127,8 @@ def _first_source_alone(spans: pd.DataFrame, rank: np.ndarray) -> pd.DataFrame:
             rows.append(row)
             begins.append(begin)
             ends.append(end)
-    found = spans.iloc[rows].reset_index(drop=True)
-    return found.assign(
-        since=np.array(begins, "datetime64[D]"), until=np.array(ends, "datetime64[D]")
-    )
+    begin, end = (np.array(days, "datetime64[D]") for days in (begins, ends))
+    return _Spans(spans.row[rows], begin, end, spans.known_on[rows])
 
 
 def announcements_at(events: pd.DataFrame, day: pd.Timestamp) -> list[Announcement]:
@@ -129,12 +141,15 @@ def announcements_at(events: pd.DataFrame, day: pd.Timestamp) -> list[Announceme
         >>> announcements_at(view.events("earnings"), pd.Timestamp("2024-04-19"))[-1].session
         Timestamp('2024-04-25 00:00:00')
     """
-    spans, at = known_spans(events), np.datetime64(day, "D")
-    held = np.flatnonzero((spans["since"].to_numpy() <= at) & (at < spans["until"].to_numpy()))
-    rows = held[np.argsort(spans["session"].to_numpy()[held], kind="stable")]
-    names = ("session", "timing", "status", "source", "known_on")
-    said = zip(*(spans[name].iloc[rows].tolist() for name in names), strict=True)
-    return [Announcement(*each) for each in said]
+    spans, at = _spans(events), np.datetime64(day, "D")
+    held = np.flatnonzero((spans.since <= at) & (at < spans.until))
+    session = events["session"].to_numpy()[spans.row]
+    held = held[np.argsort(session[held], kind="stable")]
+    words = [events[name].to_numpy(object)[spans.row[held]] for name in _WORDS]
+    sessions, known_on = (
+        pd.DatetimeIndex(days[held].astype("datetime64[ns]")) for days in (session, spans.known_on)
+    )
+    return [Announcement(*each) for each in zip(sessions, *words, known_on, strict=True)]
 
 
 def next_announcement(

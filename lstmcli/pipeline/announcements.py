@@ -199,10 +199,13 @@ class Announcements:
             return True  # the file of events is gone
         if self._today - asked >= WEEK:
             return True
-        newest = stored[stored["source"] == "yahoo"].drop_duplicates("session", keep="last")
-        waiting = newest[newest["status"].isin(["expected", "confirmed"])]["session"]
-        since = pd.Timestamp(today)
-        return bool(((waiting <= since) & (waiting > since - WEEK)).any())
+        own = stored["source"].to_numpy(object) == "yahoo"
+        sessions = pd.DatetimeIndex(stored["session"].to_numpy()[own])
+        newest = dict(zip(sessions, stored["status"].to_numpy(object)[own], strict=True))
+        return any(
+            status in ("expected", "confirmed") and today - WEEK < session.date() <= today
+            for session, status in newest.items()
+        )
 
     def _ask_sec(
         self, sec: SecResults, ticker: str, exchange: Exchange, stored: pd.DataFrame, *, due: bool

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
-
 from lstmcli import clock
 from lstmcli.errors import LstmError
-from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.pipeline.predict import Prediction
 from lstmcli.store import Workspace
 from lstmcli.store.ledger import Issued
@@ -25,8 +21,7 @@ def issue(
 ) -> list[tuple[Prediction, LstmError | None]]:
     """Write forecasts into the ledger as one block; return each, and why one was not written.
 
-    The published one is written at all steps, others where they are judged. One that cannot
-    be written, because a number of it is not finite, stops no other.
+    One that cannot be written, because a number of it is not finite, stops no other.
 
     Raises:
         DataError: the ledger is damaged, or its last block is later than the clock.
@@ -48,13 +43,8 @@ def issue(
 
 
 def _issued(prediction: Prediction) -> Issued:
-    published = len(prediction.forecast)
-    every = [prediction.forecast, prediction.raw, *prediction.beside.values()]
-    rows = pd.concat(every, ignore_index=True)
-    judged = np.isin(rows["step"].to_numpy(), judged_steps(published))
-    judged[:published] = True
     return Issued(
-        rows[judged].reset_index(drop=True),
+        prediction.issued,
         run=prediction.manifest.run,
         bars_sha=prediction.bars_sha,
         config_sha=prediction.manifest.config_sha,

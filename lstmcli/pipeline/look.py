@@ -13,7 +13,7 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError
-from lstmcli.frames import endpoints, shares_since
+from lstmcli.frames import endpoints, shares_since, values_of
 from lstmcli.pipeline.predict import Prediction
 from lstmcli.pipeline.session import Session
 from lstmcli.report.outlook import Previous, Range, outlook, shown_steps
@@ -69,7 +69,7 @@ def _look(prediction: Prediction, previous: Previous | None) -> Look:
     calendar = prediction.panel.calendars[prediction.ticker]
     today = clock.now().astimezone(ZoneInfo(time_zone(calendar))).date()
     target_on = prices["target_on"].dt.date.tolist()
-    ends = prices[["lo80", "hi80"]].to_numpy(float) / close - 1
+    ends = values_of(prices, ["lo80", "hi80"]) / close - 1
     ranges = tuple(
         Range(
             step=step,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -44,12 +44,11 @@ class Prediction:
         fitted: what made it.
         panel: what the run read of the ticker at the origin.
         forecast: a calibrated Forecast in log returns, H rows.
-        raw: the same before calibration.
-        prices: the same with quantiles and intervals in the ticker's currency; see `in_prices`.
+        issued: what the ledger keeps of it and of those beside it; see `RunForecasts.issued`.
+        prices: `forecast` with quantiles and intervals in the ticker's currency; see `in_prices`.
         basis: what these prices are: closes, or total return.
         baseline: prices of the hardest baseline of the run's verdict; None where its
             history is too short.
-        beside: Forecasts of baselines in log returns, by name; the hardest and those asked for.
         earlier: the calibrated Forecast from the session before, H rows, where it was asked for
             and costs next to nothing; else None.
         sessions_behind: settled sessions after the origin that have no bar here; 0 is
@@ -65,11 +64,10 @@ class Prediction:
     fitted: FittedRun
     panel: Panel
     forecast: pd.DataFrame
-    raw: pd.DataFrame
+    issued: pd.DataFrame
     prices: pd.DataFrame
     basis: PriceBasis
     baseline: pd.DataFrame | None
-    beside: Mapping[str, pd.DataFrame]
     bars_sha: str
     currency: str | None
     label: str | None
@@ -196,11 +194,12 @@ def _predict(
         except LstmError as error:
             failed |= {inputs.ticker: Failure(inputs.ticker, error) for inputs in asked}
             continue
-        of_published, of_raw, of_earlier = map(_by_ticker, (published, found.raw, found.earlier))
+        of_published, of_issued, of_earlier = map(
+            _by_ticker, (published, found.issued(), found.earlier)
+        )
         of_prices, beside_prices = (
             _by_ticker(in_prices(rows, bases)) for rows in (published, baselines[hardest])
         )
-        of_baselines = {baseline: _by_ticker(rows) for baseline, rows in baselines.items()}
         stale = StaleSeries(panel)
         files = ForecastWriter(
             session.workspace.forecast_files, name, origin, many=len(tickers) > MANY
@@ -221,15 +220,10 @@ def _predict(
                     panel.only([inputs.ticker]),
                     _Forecasts(
                         published=of_published.get(inputs.ticker),
-                        raw=of_raw.get(inputs.ticker),
+                        issued=of_issued.get(inputs.ticker),
                         earlier=of_earlier.get(inputs.ticker),
                         prices=of_prices.get(inputs.ticker),
                         baseline=beside_prices.get(inputs.ticker),
-                        baselines={
-                            baseline: rows[inputs.ticker]
-                            for baseline, rows in of_baselines.items()
-                            if inputs.ticker in rows
-                        },
                     ),
                     bases.get(inputs.ticker),
                     _reports(session, inputs, read=read),
@@ -292,10 +286,9 @@ class _Forecasts:
     """What was forecast for one ticker; in log returns, but for `prices` and `baseline`."""
 
     published: pd.DataFrame | None
-    raw: pd.DataFrame | None
+    issued: pd.DataFrame | None
     prices: pd.DataFrame | None
     baseline: pd.DataFrame | None
-    baselines: Mapping[str, pd.DataFrame]
     earlier: pd.DataFrame | None
 
 
@@ -364,8 +357,8 @@ def _prediction(
         NoDataError: the history up to the origin is too short for a window.
         DiskError: they cannot be written.
     """
-    forecast, raw, prices = forecasts.published, forecasts.raw, forecasts.prices
-    if forecast is None or raw is None or prices is None or basis is None:
+    forecast, issued, prices = forecasts.published, forecasts.issued, forecasts.prices
+    if forecast is None or issued is None or prices is None or basis is None:
         raise _too_few_bars(inputs, fitted)
     behind = None
     if as_of is None:
@@ -379,11 +372,10 @@ def _prediction(
         fitted=fitted,
         panel=panel,
         forecast=forecast,
-        raw=raw,
+        issued=issued,
         prices=prices,
         basis=basis,
         baseline=forecasts.baseline,
-        beside=forecasts.baselines,
         bars_sha=inputs.meta.sha256,
         currency=inputs.meta.currency,
         label=inputs.meta.label,

@@ -7,7 +7,7 @@ Returns include dividends. So a price that somebody can look up afterwards is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from lstmcli.frames import (
     QUANTILES,
     endpoints,
     shares_since,
+    values_of,
 )
 from lstmcli.panel import View
 from lstmcli.report import prices as words
@@ -109,10 +110,10 @@ def in_prices(forecast: pd.DataFrame, bases: Mapping[str, PriceBasis]) -> pd.Dat
         declared[row] = basis_of_row[row].subtracted(forecast["target_on"].iloc[row])
     levels = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
     close = forecast["last_close"].to_numpy(float)
-    returns = np.column_stack([forecast[list(QUANTILE_COLUMNS)].to_numpy(float), *ends])
+    returns = np.column_stack([values_of(forecast, QUANTILE_COLUMNS), *ends])
     prices = np.maximum(np.exp(returns) * close[:, None] - declared[:, None], 0.0)
     # One frame of columns: `assign` would copy it for each of forty.
-    columns = {name: forecast[name] for name in forecast}
+    columns: dict[str, Any] = {str(name): column.array for name, column in forecast.items()}
     columns |= dict(zip(levels, prices.T, strict=True))
     columns["prices"] = [basis.kind for basis in basis_of_row]
     columns |= {"declared": declared, "p_up": chance_of_rise(forecast)}
@@ -129,7 +130,7 @@ def chance_of_rise(forecast: pd.DataFrame) -> np.ndarray:
     Args:
         forecast: a Forecast in log returns.
     """
-    quantiles = forecast[list(QUANTILE_COLUMNS)].to_numpy(float)
+    quantiles = values_of(forecast, QUANTILE_COLUMNS)
     levels = np.array(QUANTILES)
     falls = (quantiles <= 0).sum(axis=1)  # how many do not lie above zero
     above = np.clip(falls, 1, len(levels) - 1)

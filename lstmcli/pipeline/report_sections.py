@@ -83,8 +83,10 @@ def section_of(
         issued = Issued(*last_issued(live), _live_coverage(live))
     section, shown = section_without_charts(session, ticker, issued, outcome, prediction)
     if shown is not None:
-        if shown.bars is not None and shown.held and shown.made_on in shown.bars.index:
-            _add_chart(session, section, shown)
+        if shown.bars is not None and shown.held:
+            section.sketch = cone_sketch(shown.bars["close"].to_numpy(float), shown.prices)
+            if shown.made_on in shown.bars.index:
+                _add_chart(session, section, shown)
         if issued is not None and live is not None:
             add_outcomes(section, live, hardest_baseline(shown.verdict))
     return section
@@ -206,8 +208,6 @@ def _add_forecast(
         coverage,
         today,
     )
-    if shown.bars is not None and shown.held:
-        section.sketch = cone_sketch(shown.bars["close"].to_numpy(float), prices)
     target = pd.Timestamp(first["target_on"])
     section.answer = answer(shown.verdict, prices)
     section.sentence = (
@@ -299,8 +299,9 @@ def _reach(row: pd.Series, close: float) -> str:
 def _steps(prices: pd.DataFrame, caption: str) -> Table:
     rows = []
     horizon = int(prices["step"].max())
-    shown = prices[["step", "target_on", "q50", *INTERVAL_COLUMNS]]
-    by_step = {row["step"]: row for row in shown.to_dict("records")}
+    shown = ("step", "target_on", "q50", *INTERVAL_COLUMNS)
+    columns = zip(*(prices[name].tolist() for name in shown), strict=True)
+    by_step = {values[0]: dict(zip(shown, values, strict=True)) for values in columns}
     for step in sorted({*judged_steps(horizon), horizon}):
         row = by_step[step]
         cones = [

@@ -17,7 +17,7 @@ import pandas as pd
 from lstmcli import charts
 from lstmcli.digits import in_words
 from lstmcli.evaluation.live import SCORED, UNMATCHED
-from lstmcli.frames import COVERAGES
+from lstmcli.frames import COVERAGES, values_of
 from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG
 from lstmcli.pipeline.predict import Prediction
 from lstmcli.pipeline.record import Record
@@ -85,7 +85,6 @@ def _days_to_report(shown: Shown) -> int | None:
 
 def _draw(section: Section, shown: Shown) -> None:
     """Draw the small cone of the index, and the cone of the ticker's own page."""
-    section.sketch = ""
     if shown.bars is None or not shown.held or shown.made_on not in shown.bars.index:
         return
     closes = shown.bars["close"]
@@ -176,8 +175,8 @@ class _Known:
 
 
 def _outcomes_table(recent: pd.DataFrame) -> Table:
-    inside = recent[[f"coverage{share * 100:.0f}" for share in COVERAGES]].to_numpy(bool)
-    returns = np.exp(recent[["lo80", "hi80", "realised"]].to_numpy(float)) - 1
+    inside = values_of(recent, [f"coverage{share * 100:.0f}" for share in COVERAGES]).astype(bool)
+    returns = np.exp(values_of(recent, ["lo80", "hi80", "realised"])) - 1
     names = [f"inside {100 * share:.0f} %" for share in COVERAGES]
     rows = []
     for session, held, (low, high, came) in zip(recent["target_on"], inside, returns, strict=True):

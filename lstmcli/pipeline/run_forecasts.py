@@ -7,9 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lstmcli.errors import LstmError
+from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.forecast_task import Forecasts, ForecastTask, loaded
 from lstmcli.executors import HERE, Failure, TaskExecutor, Workers, open_executor, run_tasks
 from lstmcli.forecasters.base import in_order, join_forecasts
@@ -44,6 +46,20 @@ class RunForecasts:
     earlier: pd.DataFrame
     beside: dict[str, pd.DataFrame]
     failed: dict[str, LstmError]
+
+    def issued(self) -> pd.DataFrame:
+        """Return what the ledger keeps, the rows of each ticker together.
+
+        The published forecasts at all steps, then those before calibration and of baselines
+        where they are judged.
+        """
+        if self.published.empty:
+            return self.published
+        rows = pd.concat([self.published, self.raw, *self.beside.values()], ignore_index=True)
+        steps = rows["step"].to_numpy()
+        judged = np.isin(steps, judged_steps(int(self.published["step"].max())))
+        judged[: len(self.published)] = True
+        return in_order(rows[judged], list(self.panel))
 
 
 class ManyWorkers:

@@ -375,4 +375,5 @@ def today() -> pd.Timestamp:
 
 def _settled(bars: pd.DataFrame, meta: BarsMeta) -> pd.DataFrame:
     sessions = pd.DatetimeIndex(bars.index)
-    return bars.loc[: settled_session(meta.calendar, clock.now(), observed=sessions)]
+    last = settled_session(meta.calendar, clock.now(), observed=sessions)
+    return bars.iloc[: sessions.searchsorted(last, side="right")]

@@ -23,15 +23,18 @@ def answer(stored: Mapping[str, Any] | None, prices: pd.DataFrame) -> str:
         prices: the forecast of one ticker, by step.
     """
     close = float(prices["last_close"].iloc[0])
-    by_step = prices.set_index("step")
+    row_of = {step: row for row, step in enumerate(prices["step"].tolist())}
+    rows = [row_of[step] for step in shown_steps(max(row_of))]
+    target_on, low, high = (prices[name].iloc[rows] for name in ("target_on", "lo80", "hi80"))
     ranges = [
-        Range(
-            step=step,
-            target_on=by_step["target_on"].loc[step].date(),
-            low=float(by_step["lo80"].loc[step] / close - 1),
-            high=float(by_step["hi80"].loc[step] / close - 1),
+        Range(step=step, target_on=day.date(), low=below / close - 1, high=above / close - 1)
+        for step, day, below, above in zip(
+            prices["step"].iloc[rows].tolist(),
+            target_on.tolist(),
+            low.tolist(),
+            high.tolist(),
+            strict=True,
         )
-        for step in shown_steps(int(prices["step"].max()))
     ]
     made_on = pd.Timestamp(prices["made_on"].iloc[0]).date()
     # Seen from long ago no day is tomorrow: a picture may be read next week.

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.digits import in_words, told_apart
-from lstmcli.frames import BAR_COLUMNS
+from lstmcli.frames import BAR_COLUMNS, values_of
 from lstmcli.sessions import settled_session
 from lstmcli.sources.base import Delivery
 
@@ -86,7 +86,7 @@ def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 def _relative(old: pd.DataFrame, new: pd.DataFrame) -> np.ndarray:
     """Return by what share of the larger one the values of bars differ, (T, 7); 0 for NaN."""
-    one, other = (bars[list(BAR_COLUMNS)].to_numpy(float) for bars in (old, new))
+    one, other = (values_of(bars, BAR_COLUMNS) for bars in (old, new))
     scale = np.maximum(np.abs(one), np.abs(other))
     change = np.abs(other - one) / np.where(scale > 0, scale, 1.0)
     return np.where(np.isnan(change), 0.0, change)

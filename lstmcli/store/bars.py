@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from lstmcli.errors import DataError, DiskError, NoDataError, shell_word
-from lstmcli.frames import BAR_COLUMNS, Section
+from lstmcli.frames import BAR_COLUMNS, Section, values_of
 from lstmcli.store.files import (
     check_ticker,
     delete,
@@ -192,7 +192,7 @@ class BarsStore:
 
 def content_hash(bars: pd.DataFrame) -> str:
     """Return the SHA-256 of sessions and values, independent of the file format."""
-    return _hash_of(bars.index.to_numpy(), bars[list(BAR_COLUMNS)].to_numpy("<f8"))
+    return _hash_of(bars.index.to_numpy(), values_of(bars, BAR_COLUMNS).astype("<f8", copy=False))
 
 
 def _hash_of(sessions: np.ndarray, values: np.ndarray) -> str:

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.errors import DataError
-from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS
+from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS, values_of
 
 PACKED = ("sigma", *QUANTILE_COLUMNS, *INTERVAL_COLUMNS)
 """The numbers of a row, in their order; one without intervals ends before them."""
@@ -180,9 +180,8 @@ def _checked(forecast: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def _numbers(forecast: pd.DataFrame) -> np.ndarray:
     """Return the numbers of `PACKED` (R, 28), NaN where a column is missing."""
     numbers = np.full((len(forecast), len(PACKED)), np.nan)
-    for place, name in enumerate(PACKED):
-        if name in forecast:
-            numbers[:, place] = forecast[name].to_numpy(float)
+    names = [name for name in PACKED if name in forecast]
+    numbers[:, [PACKED.index(name) for name in names]] = values_of(forecast, names)
     return numbers
 
 

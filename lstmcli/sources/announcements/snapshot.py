@@ -189,12 +189,15 @@ def ex_dates(
 
 def _held(stored: pd.DataFrame, source: str) -> dict[pd.Timestamp, str]:
     """Return what a source holds by session: `reported`, or status and timing in a word each."""
-    own = stored[stored["source"] == source].sort_values("known_on", kind="stable")
-    newest = own.drop_duplicates("session", keep="last")
+    own = np.flatnonzero(stored["source"].to_numpy(object) == source)
+    own = own[np.argsort(stored["known_on"].to_numpy()[own], kind="stable")]
+    sessions = pd.DatetimeIndex(stored["session"].to_numpy()[own])
+    words = (stored[name].to_numpy(object)[own] for name in ("status", "timing"))
+    newest = {session: said for session, *said in zip(sessions, *words, strict=True)}
     return {
-        row.session: REPORTED if row.status == REPORTED else f"{row.status} {row.timing}"
-        for row in newest.itertuples()
-        if row.status != WITHDRAWN
+        session: REPORTED if status == REPORTED else f"{status} {timing}"
+        for session, (status, timing) in newest.items()
+        if status != WITHDRAWN
     }
 
 
