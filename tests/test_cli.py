@@ -473,7 +473,8 @@ def test_the_report_shows_the_forecast_of_a_run_where_nothing_was_issued(lstm, w
 
 
 def test_a_report_of_many_tickers_is_a_sorted_index_with_a_page_each(lstm, workspace, monkeypatch):
-    monkeypatch.setattr("lstmcli.pipeline.report.MAX_IN_ONE_PAGE", 1)
+    for limit in ("WITH_CHARTS", "MAX_IN_ONE_PAGE"):
+        monkeypatch.setattr(f"lstmcli.pipeline.report.{limit}", 1)
     # SIM needs a look: its bars end before those of GOOG.
     later = pd.Timestamp(NOW) + pd.Timedelta(days=1)
     monkeypatch.setenv("LSTM_NOW", later.isoformat())

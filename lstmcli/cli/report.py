@@ -32,7 +32,7 @@ def report(
 ) -> int:
     """Draw the page of the last forecasts and their record.
 
-    One HTML file that needs no network. More than 30 tickers get an index, and a
+    One HTML file that needs no network. More than 10 tickers get an index, and a
     page each; named ones get their charts, in named.html. Without a ledger it
     shows what the newest run forecasts, or the network that ships.
 

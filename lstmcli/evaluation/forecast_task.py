@@ -13,6 +13,7 @@ from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.kept_calibration import KeptCalibration
 from lstmcli.forecasters.run_recipe import FittedRun
+from lstmcli.frames import small_tables
 from lstmcli.panel import Panel
 
 
@@ -68,6 +69,7 @@ class ForecastTask:
         """It reads no panel of another one."""
         return None
 
+    @small_tables
     def run(self, panel: None = None) -> Forecasts:
         """Return the forecasts.
 

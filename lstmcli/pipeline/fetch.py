@@ -17,6 +17,7 @@ from lstmcli.errors import (
     NoDataError,
     shell_word,
 )
+from lstmcli.frames import small_tables
 from lstmcli.pipeline.announcement_fetch import fetch_announcements
 from lstmcli.pipeline.announcements import Announcements
 from lstmcli.pipeline.fetch_plan import Progress, plan_fetch
@@ -138,6 +139,7 @@ def series_behind(session: Session, at: datetime) -> list[str]:
     return behind
 
 
+@small_tables
 def fetch_each(
     session: Session,
     wanted: Sequence[str],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lstmcli import clock
 from lstmcli.errors import LstmError
+from lstmcli.frames import small_tables
 from lstmcli.pipeline.predict import Prediction
 from lstmcli.store import Workspace
 from lstmcli.store.ledger import Issued
@@ -16,6 +17,7 @@ BESIDE = ("random_walk", "drift", "historical", "ewma", "garch", "gjr", "har", "
 long to fit as a network."""
 
 
+@small_tables
 def issue(
     workspace: Workspace, predictions: Sequence[Prediction]
 ) -> list[tuple[Prediction, LstmError | None]]:

@@ -14,7 +14,7 @@ from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, TooYoungError, shell_word
 from lstmcli.executors import HERE, Workers
 from lstmcli.forecasters.run_recipe import FittedRun
-from lstmcli.frames import check_forecast
+from lstmcli.frames import check_forecast, small_tables
 from lstmcli.panel import Panel
 from lstmcli.pipeline.forecast_writer import MANY, ForecastWriter
 from lstmcli.pipeline.inputs import Inputs, find_inputs
@@ -106,6 +106,7 @@ class Failure:
     error: LstmError
 
 
+@small_tables
 def predict(
     session: Session,
     tickers: Sequence[str],

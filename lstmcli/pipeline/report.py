@@ -8,6 +8,7 @@ from typing import Any
 
 from lstmcli import charts, clock
 from lstmcli.errors import ConfigError, LstmError, NoDataError
+from lstmcli.frames import small_tables
 from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG, last_day
 from lstmcli.pipeline.plot import check_folder
 from lstmcli.pipeline.predict import Failure, Prediction, predict
@@ -22,8 +23,12 @@ from lstmcli.store import Workspace
 from lstmcli.store.files import check_ticker
 from lstmcli.version import __version__
 
+WITH_CHARTS = 10
+"""Tickers whose charts are drawn unasked, in one page; more get a page each beside an index.
+The charts of one take a second and more."""
+
 MAX_IN_ONE_PAGE = 30
-"""Tickers with their charts in one page, about 3 MB; more get a page each beside an index."""
+"""Tickers that may be named for a page with their charts, about 3 MB."""
 
 _MADE_ON, _NEXT_REPORT = 3, 4
 """Where these stand in a row of the overview. The report is left out where none is known."""
@@ -107,6 +112,7 @@ def _record(session: Session) -> Live | None:
         return None
 
 
+@small_tables
 def write_report(
     session: Session,
     day: Mapping[str, Any] | None,
@@ -134,7 +140,7 @@ def write_report(
     }
     made = unissued or {}
     tickers = list(dict.fromkeys([*outcomes, *(live.tickers if live else ()), *made]))
-    if len(tickers) > MAX_IN_ONE_PAGE:
+    if len(tickers) > WITH_CHARTS:
         lines = lines_of(session, tickers, live, outcomes, made)
         content = _universe(session.workspace, day, live, lines, folder, back=f"../{path.name}")
     else:
