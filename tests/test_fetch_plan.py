@@ -11,8 +11,8 @@ from command import Lstm, fill, start, wait_for
 from yahoo_announcements import quarters
 from yahoo_server import Fault, Listing, YahooServer, traded
 
-from lstmcli.pipeline import fetch_plan
-from lstmcli.pipeline.fetch_plan import Progress
+from lstmcli.pipeline import progress as progress_of
+from lstmcli.pipeline.progress import Progress
 from lstmcli.store import Workspace
 
 NAMES = [f"T{n:02d}" for n in range(14)]
@@ -136,8 +136,8 @@ def test_a_disk_that_fills_in_the_middle_is_said_once_and_gone_on_with(
 
 def test_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch):
     clock, said = [0.0], []
-    monkeypatch.setattr(fetch_plan.time, "monotonic", lambda: clock[0])
-    progress = Progress(300, said.append)
+    monkeypatch.setattr(progress_of.time, "monotonic", lambda: clock[0])
+    progress = Progress(300, said.append, done="fetched")
     for _ in range(300):
         clock[0] += 2.0
         progress.advance()

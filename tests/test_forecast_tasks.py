@@ -11,7 +11,7 @@ from dask_cluster import scheduler, worker
 from test_pretrained_forecasts import place  # noqa: F401  a workspace beside a Yahoo
 from yahoo_server import Listing, YahooServer, traded
 
-from lstmcli.pipeline import run_forecasts
+from lstmcli.pipeline import progress, run_forecasts
 from lstmcli.store import Workspace
 from lstmcli.store.kept_files import KeptFiles
 
@@ -49,7 +49,11 @@ def kept(place: Path) -> dict[str, bytes]:  # noqa: F811
 @pytest.mark.process
 def test_forecasts_are_the_same_from_every_executor(universe, lstm, monkeypatch):
     words = ("predict", *NAMES, "--offline", "--json")
-    expected, learnt = steps_of(lstm(*words, "--executor", "serial")), kept(universe)
+    with monkeypatch.context() as hurried:
+        hurried.setattr(progress, "EVERY", 0.0)
+        answer = lstm(*words, "--executor", "serial")
+    assert "forecast 2 of 5 tickers, about 1 minute left\n" in answer.err
+    expected, learnt = steps_of(answer), kept(universe)
     assert list(expected) == NAMES
     assert len(learnt) == 2 * len(NAMES)
     for where in (("--workers", "2"), ("--executor", "dask", "--workers", "1")):

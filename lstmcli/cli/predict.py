@@ -108,6 +108,7 @@ def predict(
                 as_of=origin,
                 with_earlier=not as_csv,
                 workers=where,
+                say=partial(say, quiet=quiet),
             )
             if there or not named
             else ([], [])

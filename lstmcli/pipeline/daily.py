@@ -17,12 +17,13 @@ from lstmcli.pipeline.announcements import Announcements
 from lstmcli.pipeline.day import TOO_YOUNG, Day, TickerDay, write_day
 from lstmcli.pipeline.evening import Evening, OnStep
 from lstmcli.pipeline.fetch import fetch_each, series_behind
-from lstmcli.pipeline.fetch_plan import Progress, plan_fetch
+from lstmcli.pipeline.fetch_plan import plan_fetch
 from lstmcli.pipeline.first_fetch import absent_series, fetch_series, note_on_failed
 from lstmcli.pipeline.hints import point_to_daily
 from lstmcli.pipeline.inputs import find_run
 from lstmcli.pipeline.issue import BESIDE, issue
 from lstmcli.pipeline.predict import Prediction, predict
+from lstmcli.pipeline.progress import Progress
 from lstmcli.pipeline.report import write_report
 from lstmcli.pipeline.retraining import retrain
 from lstmcli.pipeline.score import Live, score_all
@@ -105,7 +106,7 @@ def _fetch(evening: Evening, announcements: Announcements) -> None:
         may_skip=lambda ticker: ticker not in behind,
     )
     evening.on_step(plan.sentence() or f"fetching {len(behind)} ticker{'s' * (len(behind) > 1)} …")
-    progress = Progress(len(behind), evening.on_step)
+    progress = Progress(len(behind), evening.on_step, done="fetched")
 
     def after_bars(result: FetchResult) -> None:
         announcements.ask_after_bars(result)
@@ -261,7 +262,13 @@ def _forecast(evening: Evening) -> None:
     if not left:
         return
     evening.on_step(f"forecasting {len(left)} ticker{'s' * (len(left) > 1)} …")
-    done, failed = predict(evening.session, list(left), beside=BESIDE, workers=evening.workers)
+    done, failed = predict(
+        evening.session,
+        list(left),
+        beside=BESIDE,
+        workers=evening.workers,
+        say=evening.on_step,
+    )
     for failure in failed:
         ticker_day = left[failure.ticker]
         if isinstance(failure.error, TooYoungError):

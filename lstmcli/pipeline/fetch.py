@@ -20,8 +20,9 @@ from lstmcli.errors import (
 from lstmcli.frames import small_tables
 from lstmcli.pipeline.announcement_fetch import fetch_announcements
 from lstmcli.pipeline.announcements import Announcements
-from lstmcli.pipeline.fetch_plan import Progress, plan_fetch
+from lstmcli.pipeline.fetch_plan import plan_fetch
 from lstmcli.pipeline.hints import complete_hint, fetch_options
+from lstmcli.pipeline.progress import Progress
 from lstmcli.pipeline.refusals import Refusals
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult, update
@@ -91,7 +92,7 @@ def fetch(
         sentence = plan.sentence()
         if sentence is not None:
             say(sentence)
-        progress = Progress(len(plan.due), say)
+        progress = Progress(len(plan.due), say, done="fetched")
 
         def after_bars(result: FetchResult) -> None:
             on_result(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import pandas as pd
 from lstmcli import clock
 from lstmcli.errors import LstmError, RateLimitError
 from lstmcli.pipeline.announcements import Announcements, has_results, is_from_yahoo
+from lstmcli.pipeline.progress import in_minutes
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult
 from lstmcli.sessions import WEEKDAYS, settled_session
@@ -20,9 +20,6 @@ from lstmcli.store.bars import BarsMeta, BarsStore
 
 MANY = 10
 """Tickers above which a plan is worth a line."""
-
-EVERY = 60.0
-"""Seconds between two lines of progress."""
 
 _ANSWER = 0.3
 """Seconds that an answer of Yahoo takes, about."""
@@ -113,33 +110,6 @@ def plan_fetch(
     seconds = pauses * YahooSource().pause + requests * _ANSWER
     due = tuple(ticker for ticker in wanted if ticker not in fresh)
     return FetchPlan(due, fresh, requests, seconds)
-
-
-class Progress:
-    """Says now and then how far a fetch is."""
-
-    def __init__(self, total: int, say: Callable[[str], None]) -> None:
-        self._total, self._say = total, say
-        self._done = 0
-        self._began = self._said = time.monotonic()
-
-    def advance(self) -> None:
-        """Note that one more ticker is done."""
-        self._done += 1
-        now = time.monotonic()
-        if now - self._said < EVERY or self._done >= self._total:
-            return
-        self._said = now
-        left = (now - self._began) / self._done * (self._total - self._done)
-        self._say(
-            f"fetched {self._done:,} of {self._total:,} tickers, about {in_minutes(left)} left"
-        )
-
-
-def in_minutes(seconds: float) -> str:
-    """Return a time to wait in words."""
-    minutes = max(1, round(seconds / 60))
-    return f"{minutes:,} minute{'s' * (minutes > 1)}"
 
 
 def _comes_from_yahoo(meta: BarsMeta | None, source: AnySource | None) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from lstmcli.errors import LstmError, cause_of
 from lstmcli.pipeline.announcements import Announcements
 from lstmcli.pipeline.fetch import fetch_each
-from lstmcli.pipeline.fetch_plan import Progress, plan_fetch
+from lstmcli.pipeline.fetch_plan import plan_fetch
 from lstmcli.pipeline.market import note_without, optional_series
+from lstmcli.pipeline.progress import Progress
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.update import FetchResult
 from lstmcli.store.shipped import PRETRAINED
@@ -45,7 +46,7 @@ def first_fetch(
     with session.workspace.lock(), Announcements(session) as announcements:
         plan = plan_fetch(session, tickers, announcements, store=session.workspace.bars)
         say(plan.sentence() or f"fetching {' '.join([*tickers, *series])} …")
-        progress = Progress(len(tickers), say)
+        progress = Progress(len(tickers), say, done="fetched")
 
         def after_bars(result: FetchResult) -> None:
             announcements.ask_after_bars(result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -117,6 +117,7 @@ def predict(
     beside: Sequence[str] = (),
     with_earlier: bool = False,
     workers: Workers = HERE,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Prediction], list[Failure]]:
     """Forecast each ticker and write its prices; one that fails leaves the others alone.
 
@@ -129,7 +130,7 @@ def predict(
         with_keras: load what can be explained, too, which takes seconds.
         beside: names of baselines that are wanted besides the hardest.
         with_earlier: forecast from the session before, too, where that costs next to nothing.
-        workers: see `forecast_run`.
+        workers, say: see `forecast_run`.
 
     Raises:
         NoDataError, DataError: no ticker is named, and there is no usable run or no bar.
@@ -145,6 +146,7 @@ def predict(
             beside=beside,
             with_earlier=with_earlier,
             workers=started,
+            say=say,
         )
 
 
@@ -158,6 +160,7 @@ def _predict(
     beside: Sequence[str],
     with_earlier: bool,
     workers: ManyWorkers,
+    say: Callable[[str], None],
 ) -> tuple[list[Prediction], list[Failure]]:
     groups: dict[tuple[str, pd.Timestamp], list[Inputs]] = {}
     failed: dict[str, Failure] = {}
@@ -186,6 +189,7 @@ def _predict(
                 keep=as_of is None,
                 with_earlier=with_earlier,
                 workers=workers,
+                say=say,
             )
             panel, published, baselines = found.panel, found.published, found.beside
             if len(published):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +21,7 @@ from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, panel_of_run
 from lstmcli.pipeline.kept import keep_calibration, keep_fits, kept_calibration, kept_fits
+from lstmcli.pipeline.progress import Progress
 from lstmcli.pipeline.session import Session
 from lstmcli.pipeline.stored_calibration import calibration_of
 
@@ -105,6 +106,7 @@ def forecast_run(
     keep: bool,
     with_earlier: bool,
     workers: ManyWorkers,
+    say: Callable[[str], None] = lambda line: None,
 ) -> RunForecasts:
     """Forecast some tickers of a run, all from one origin.
 
@@ -115,6 +117,7 @@ def forecast_run(
         with_earlier: see `predict`.
         workers: where tickers are forecast that need no others. A few are forecast here, unless
             the user has said where.
+        say: is told now and then how many are done.
 
     Raises:
         LstmError: nothing could be forecast.
@@ -136,6 +139,7 @@ def forecast_run(
     )
     done: list[Forecasts] = []
     failed: dict[str, LstmError] = {}
+    progress = Progress(len(asked), say, done="forecast")
     for tickers, each in _run(_parts(task) if recipe.alone else [task], workers):
         if isinstance(each, LstmError):
             failed |= dict.fromkeys(tickers, each)
@@ -144,6 +148,7 @@ def forecast_run(
             if keep:
                 keep_calibration(session, run, each.learnt)
                 keep_fits(session, each.fits)
+        progress.advance(len(tickers))
     raw, published = (
         in_order(join_forecasts([getattr(each, name) for each in done]), list(panel))
         for name in ("raw", "published")
