@@ -199,13 +199,11 @@ def _steps(prices: pd.DataFrame) -> list[dict[str, Any]]:
     from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS
 
     names = {"step", "target_on", "sigma", "declared", "p_up", *QUANTILE_COLUMNS, *INTERVAL_COLUMNS}
-    rows = prices[[name for name in prices if name in names]]
-    changes = {
-        f"{name}_change": prices[name] / prices["last_close"] - 1
-        for name in ("q50", "lo80", "hi80")
-    }
-    shown = rows.assign(target_on=prices["target_on"].dt.date, **changes)
-    return shown.to_dict("records")
+    columns = {str(name): column.tolist() for name, column in prices.items() if name in names}
+    columns["target_on"] = prices["target_on"].dt.date.tolist()
+    for name in ("q50", "lo80", "hi80"):
+        columns[f"{name}_change"] = (prices[name] / prices["last_close"] - 1).tolist()
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 LEVELS = (

@@ -106,8 +106,15 @@ def say_next(command: str, *, quiet: bool) -> None:
 
 def print_json(answer: dict[str, Any]) -> None:
     """Print an answer with its schema version to stdout; its texts hold no line breaks."""
-    content = _on_one_line({"schema": SCHEMA, **answer})
-    print(json.dumps(content, indent=2, default=str, allow_nan=False))
+    content = {"schema": SCHEMA, **answer}
+    text = _json(content)
+    if r"\n" in text:
+        text = _json(_on_one_line(content))
+    print(text)
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2, default=str, allow_nan=False)
 
 
 def _on_one_line(value: Any) -> Any:
