@@ -162,7 +162,11 @@ class Yahoo:
         self._pipe = pipe
 
     def environment(self, evening: int) -> dict[str, str]:
-        """Go to an evening, from 1, and return the variables of a process that shall see it."""
+        """Go to an evening, and return the variables of a process that shall see it.
+
+        Args:
+            evening: from 1; on evening 0 Yahoo has all sessions before the first one.
+        """
         self._pipe.send(evening)
         try:
             return self._pipe.recv()
@@ -172,9 +176,9 @@ class Yahoo:
 
 @contextmanager
 def yahoo(
-    root: Path, tickers: int, sessions: int, evenings: int, *, data: Path | None = None
+    root: Path | None, tickers: int, sessions: int, evenings: int, *, data: Path | None = None
 ) -> Iterator[Yahoo]:
-    """Fill a workspace as of before the first evening, and serve what follows.
+    """Fill a workspace as of before the first evening, if there is one, and serve what follows.
 
     All of it in another process: what a process has used is counted for those that it starts.
     """
@@ -190,13 +194,14 @@ def yahoo(
             yield Yahoo(ours)
         finally:
             with suppress(BrokenPipeError):
-                ours.send(0)
+                ours.send(None)
             process.join()
 
 
-def _serve(folder: Path, pipe: Connection, root: Path, *asked: Any) -> None:
+def _serve(folder: Path, pipe: Connection, root: Path | None, *asked: Any) -> None:
     of = market(*asked)
-    of.store(root)
+    if root is not None:
+        of.store(root)
     whole = {**of.tickers, **of.series}
     with YahooServer(folder) as server:
         for number, ticker in enumerate(whole):
@@ -207,10 +212,13 @@ def _serve(folder: Path, pipe: Connection, root: Path, *asked: Any) -> None:
                 null_volume=is_series,
                 announcements=[] if is_series else reports(number),
             )
-        while evening := pipe.recv():
-            server.now = evening_of(of.evenings[evening - 1])
+        while (evening := pipe.recv()) is not None:
+            before = whole[next(iter(of.tickers))].loc[: FIRST - timedelta(days=1)].index[-1]
+            session = of.evenings[evening - 1] if evening else before
+            server.now = evening_of(session)
             for ticker, listing in server.listings.items():
-                listing.bars = whole[ticker].loc[: of.evenings[evening - 1]].tail(SHOWN)
+                bars = whole[ticker].loc[:session]
+                listing.bars = bars.tail(SHOWN) if evening else bars
             server.requests.clear()
             pipe.send(server.environment(folder))
 
