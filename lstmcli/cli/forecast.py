@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lstmcli.pipeline.look import Look
-    from lstmcli.pipeline.predict import Prediction
+    from lstmcli.pipeline.prediction import Prediction
 
 
 def print_forecast(prediction: Prediction, look: Look, *, details: bool) -> None:

@@ -14,7 +14,7 @@ from lstmcli.digits import five_digits
 
 if TYPE_CHECKING:
     from lstmcli.pipeline.look import Look
-    from lstmcli.pipeline.predict import Prediction
+    from lstmcli.pipeline.prediction import Prediction
 
 CLOSES = 8
 """Recent closes in the line of a ticker."""

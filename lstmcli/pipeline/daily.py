@@ -22,7 +22,8 @@ from lstmcli.pipeline.first_fetch import absent_series, fetch_series, note_on_fa
 from lstmcli.pipeline.hints import point_to_daily
 from lstmcli.pipeline.inputs import find_run
 from lstmcli.pipeline.issue import BESIDE, issue
-from lstmcli.pipeline.predict import Prediction, predict
+from lstmcli.pipeline.predict import predict
+from lstmcli.pipeline.prediction import Prediction
 from lstmcli.pipeline.progress import Progress
 from lstmcli.pipeline.report import write_report
 from lstmcli.pipeline.retraining import retrain
@@ -47,7 +48,7 @@ def daily(
     A wrong name among `tickers` stops everything; one of `universe` fails alone.
 
     Args:
-        workers: see `forecast_run`.
+        workers: see `forecasts_of_run`.
 
     Raises:
         NoDataError: no ticker is named or stored.

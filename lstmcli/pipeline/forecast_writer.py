@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -38,14 +39,17 @@ class ForecastWriter:
         self.waiting[ticker] = forecast
         return self.files.parquet_path(self.made_on, self.run)
 
-    def close(self) -> None:
+    def close(self, order: Iterable[str]) -> None:
         """Write what waits for the others.
+
+        Args:
+            order: of the tickers in the file.
 
         Raises:
             DiskError: it cannot be written.
         """
         if self.waiting:
-            rows = as_written([*self.waiting.values()])
+            rows = as_written([self.waiting[name] for name in order if name in self.waiting])
             self.files.write_all(
                 rows,
                 made_on=self.made_on,

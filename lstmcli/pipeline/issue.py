@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lstmcli import clock
 from lstmcli.errors import LstmError
 from lstmcli.frames import small_tables
-from lstmcli.pipeline.predict import Prediction
+from lstmcli.pipeline.prediction import Prediction
 from lstmcli.store import Workspace
 from lstmcli.store.ledger import Issued
 from lstmcli.store.ledger_payload import check_finite

@@ -14,7 +14,7 @@ import pandas as pd
 from lstmcli import clock
 from lstmcli.errors import LstmError
 from lstmcli.frames import endpoints, shares_since, values_of
-from lstmcli.pipeline.predict import Prediction
+from lstmcli.pipeline.prediction import Prediction
 from lstmcli.pipeline.session import Session
 from lstmcli.report.outlook import Previous, Range, outlook, shown_steps
 from lstmcli.report.verdict_record import has_edge

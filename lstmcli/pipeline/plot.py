@@ -15,7 +15,8 @@ from lstmcli.errors import ConfigError, LstmError, NoDataError, shell_word
 from lstmcli.pipeline.plot_backtest import backtest_figure, calibration_figures
 from lstmcli.pipeline.plot_forecast import attention_figure, compare_figure, prediction_figure
 from lstmcli.pipeline.plot_past import forecast_tickers, past_figures
-from lstmcli.pipeline.predict import Failure, default_tickers, predict
+from lstmcli.pipeline.predict import default_tickers, predict
+from lstmcli.pipeline.prediction import Failure
 from lstmcli.pipeline.session import Session
 from lstmcli.store import Workspace
 

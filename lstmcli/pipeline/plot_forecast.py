@@ -11,7 +11,7 @@ from lstmcli import charts
 from lstmcli.charts import Theme
 from lstmcli.errors import ConfigError, shell_word
 from lstmcli.frames import INTERVAL_COLUMNS
-from lstmcli.pipeline.predict import Prediction
+from lstmcli.pipeline.prediction import Prediction
 from lstmcli.report.announcements import Reports
 from lstmcli.report.caption import answer, verdict_caption
 from lstmcli.report.prices import CLOSE, PriceBasis

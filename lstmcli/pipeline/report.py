@@ -11,7 +11,8 @@ from lstmcli.errors import ConfigError, LstmError, NoDataError
 from lstmcli.frames import small_tables
 from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG, last_day
 from lstmcli.pipeline.plot import check_folder
-from lstmcli.pipeline.predict import Failure, Prediction, predict
+from lstmcli.pipeline.predict import predict
+from lstmcli.pipeline.prediction import Failure, Prediction
 from lstmcli.pipeline.report_record import record_of
 from lstmcli.pipeline.report_sections import error_sentence, section_of, sentence_of_one
 from lstmcli.pipeline.report_universe import lines_of, write_pages

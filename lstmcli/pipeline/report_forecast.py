@@ -11,7 +11,7 @@ import pandas as pd
 from lstmcli.evaluation.live import UNMATCHED
 from lstmcli.frames import of_recipe
 from lstmcli.panel import Panel
-from lstmcli.pipeline.predict import Prediction
+from lstmcli.pipeline.prediction import Prediction
 from lstmcli.pipeline.prices import in_prices, price_basis
 from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session

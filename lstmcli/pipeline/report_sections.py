@@ -18,7 +18,7 @@ from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG
 from lstmcli.pipeline.next_report import reports_of_issued
 from lstmcli.pipeline.notes import notes_on
 from lstmcli.pipeline.plot_forecast import forecast_figure
-from lstmcli.pipeline.predict import Prediction
+from lstmcli.pipeline.prediction import Prediction
 from lstmcli.pipeline.report_forecast import (
     Shown,
     basis_of_issued,

@@ -19,7 +19,7 @@ from lstmcli.digits import in_words
 from lstmcli.evaluation.live import SCORED, UNMATCHED
 from lstmcli.frames import COVERAGES, values_of
 from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG
-from lstmcli.pipeline.predict import Prediction
+from lstmcli.pipeline.prediction import Prediction
 from lstmcli.pipeline.record import Record
 from lstmcli.pipeline.report_forecast import Shown
 from lstmcli.pipeline.report_sections import Issued, section_without_charts, sentence_of_one

@@ -14,10 +14,11 @@ from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.forecast_task import Forecasts, ForecastTask, loaded
 from lstmcli.executors import HERE, Failure, TaskExecutor, Workers, open_executor, run_tasks
-from lstmcli.forecasters.base import in_order, join_forecasts
+from lstmcli.forecasters.base import in_order
 from lstmcli.forecasters.baselines.kept_fits import KeptFits
 from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
+from lstmcli.frames import empty_forecast
 from lstmcli.panel import Panel
 from lstmcli.pipeline.inputs import Inputs, panel_of_run
 from lstmcli.pipeline.kept import keep_calibration, keep_fits, kept_calibration, kept_fits
@@ -31,10 +32,10 @@ AT_ONCE = 50
 
 @dataclass(frozen=True)
 class RunForecasts:
-    """What a run and its baselines forecast from one origin, in log returns.
+    """What a run and its baselines forecast of some tickers from one origin, in log returns.
 
     Attributes:
-        panel: what the run read.
+        panel: what the run read of them.
         raw, published: before and after calibration.
         earlier: published from the session before, where that was asked for and is cheap.
         beside: Forecasts of baselines, by name.
@@ -97,7 +98,7 @@ class ManyWorkers:
         return self._executor
 
 
-def forecast_run(
+def forecasts_of_run(
     session: Session,
     fitted: FittedRun,
     asked: Sequence[Inputs],
@@ -107,8 +108,11 @@ def forecast_run(
     with_earlier: bool,
     workers: ManyWorkers,
     say: Callable[[str], None] = lambda line: None,
-) -> RunForecasts:
-    """Forecast some tickers of a run, all from one origin.
+) -> Iterator[RunForecasts]:
+    """Yield the forecasts of some tickers of a run, all from one origin, as they are made.
+
+    Each is of the tickers of one task, so that a caller goes on with them while workers
+    forecast others.
 
     Args:
         asked: of one run and one origin.
@@ -137,30 +141,32 @@ def forecast_run(
         kept=kept_calibration(session, run) if keep and recipe.alone else None,
         fits=kept_fits(session) if keep else KeptFits(),
     )
-    done: list[Forecasts] = []
-    failed: dict[str, LstmError] = {}
     progress = Progress(len(asked), say, done="forecast")
-    for tickers, each in _run(_parts(task) if recipe.alone else [task], workers):
+    for part, each in _run(_parts(task) if recipe.alone else [task], workers):
+        progress.advance(len(part.panel))
         if isinstance(each, LstmError):
-            failed |= dict.fromkeys(tickers, each)
-        else:
-            done.append(each)
-            if keep:
-                keep_calibration(session, run, each.learnt)
-                keep_fits(session, each.fits)
-        progress.advance(len(tickers))
-    raw, published = (
-        in_order(join_forecasts([getattr(each, name) for each in done]), list(panel))
-        for name in ("raw", "published")
-    )
-    return RunForecasts(
-        panel=panel,
-        raw=_from(raw, origin),
-        published=_from(published, origin),
-        earlier=_from_each(published, before),
-        beside={name: join_forecasts([each.beside[name] for each in done]) for name in beside},
-        failed=failed,
-    )
+            nothing = empty_forecast()
+            yield RunForecasts(
+                panel=part.panel,
+                raw=nothing,
+                published=nothing,
+                earlier=nothing,
+                beside=dict.fromkeys(beside, nothing),
+                failed=dict.fromkeys(part.panel, each),
+            )
+            continue
+        if keep:
+            keep_calibration(session, run, each.learnt)
+            keep_fits(session, each.fits)
+        raw, published = (in_order(rows, list(part.panel)) for rows in (each.raw, each.published))
+        yield RunForecasts(
+            panel=part.panel,
+            raw=_from(raw, origin),
+            published=_from(published, origin),
+            earlier=_from_each(published, before),
+            beside={name: each.beside[name] for name in beside},
+            failed={},
+        )
 
 
 def _parts(task: ForecastTask) -> list[ForecastTask]:
@@ -178,12 +184,12 @@ def _parts(task: ForecastTask) -> list[ForecastTask]:
 
 def _run(
     tasks: Sequence[ForecastTask], workers: ManyWorkers
-) -> Iterator[tuple[list[str], Forecasts | LstmError]]:
-    """Yield what became of each task, and of which tickers it is."""
+) -> Iterator[tuple[ForecastTask, Forecasts | LstmError]]:
+    """Yield each task, and what became of it."""
     if not workers.serve(len(tasks)):
-        yield list(tasks[0].panel), tasks[0].run()
+        yield tasks[0], tasks[0].run()
         return
-    of_key = {task.key: list(task.panel) for task in tasks}
+    of_key = {task.key: task for task in tasks}
     for outcome in run_tasks(workers.executor(), tasks):
         found = outcome.as_error() if isinstance(outcome, Failure) else outcome.value
         yield of_key[outcome.key], found
