@@ -209,13 +209,13 @@ class _Update:
         *notes: str,
     ) -> FetchResult:
         notes += doubts_of(stored, meta, delivery)
-        added = len(bars.index.difference(stored.index))
+        added = len(bars) - len(stored)
         if same(stored, bars):
             if (meta.source, meta.calendar) == (self._source(), self.calendar):
                 return self._unchanged(stored, meta, *notes)
             return self._keep("up to date", bars, delivery, added=0, notes=notes)
-        both = stored.index.intersection(bars.index)
-        if not same(stored.loc[both], bars.loc[both]):
+        again = delivery.bars.index.intersection(stored.index)
+        if not same(stored.loc[again], bars.loc[again]):
             notes += ("the last sessions were revised",)
         return self._keep("updated", bars, delivery, added=added, notes=notes)
 

@@ -75,8 +75,11 @@ def joined(stored: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
 
     A stored session stays even if the source no longer has it.
     """
-    kept = stored[~stored.index.isin(fresh.index)]
-    return pd.concat([kept, fresh]).sort_index().rename_axis("session")
+    first = stored.index.searchsorted(fresh.index[0])  # what lies before it stays as it is
+    later = stored.iloc[first:]
+    kept = later[~later.index.isin(fresh.index)]
+    bars = pd.concat([stored.iloc[:first], kept, fresh]).rename_axis("session")
+    return bars.sort_index() if len(kept) else bars
 
 
 def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:

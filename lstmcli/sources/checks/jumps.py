@@ -119,11 +119,11 @@ def unadjusted_split(
     suspects = bars.index[jumped].difference(pd.DatetimeIndex(list(allowed)))
     if suspects.empty:
         return None
-    usual = bars["volume"].rolling(60, min_periods=1).median().shift()
-    usual_money = (bars["volume"] * close).rolling(60, min_periods=1).median().shift()
-    busy = np.minimum(bars["volume"] / usual, bars["volume"] * close / usual_money)
+    volume = bars["volume"].to_numpy(float)
+    money = volume * close.to_numpy(float)
     for session in suspects:
-        row, before = bars.loc[session], previous[session]
+        at = bars.index.get_loc(session)
+        row, before = bars.iloc[at], previous.iloc[at]
         ratio = float(_RATIOS[np.abs(np.log(_RATIOS) - jump[session]).argmin()])
         size = np.log(ratio)
         slack = min(0.1, 0.15 * size)
@@ -134,8 +134,18 @@ def unadjusted_split(
             abs(jump[session] - size) <= slack
             and abs(at_open - size) <= slack
             and np.log(row["high"] / row["low"]) <= size / 3
-            and not busy[session] > 2
+            and not np.minimum(_against_usual(volume, at), _against_usual(money, at)) > 2
             and not few_ticks
         ):
             return session, ratio
     return None
+
+
+def _against_usual(values: np.ndarray, row: int) -> float:
+    """Return a value as a multiple of the median of up to sixty before it; NaN without any."""
+    before = values[max(row - 60, 0) : row]
+    before = before[~np.isnan(before)]
+    if not len(before):
+        return np.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(values[row] / np.median(before))
