@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--sessions", type=int, default=5000, help="before the first evening")
     parser.add_argument("--inside", action="store_true", help="evenings in this process")
+    parser.add_argument("--minutes", type=float, help="after which no other evening begins")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
     rows: list[Row] = []
@@ -86,9 +87,12 @@ def life(folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
     run = evening_here if arguments.inside else evening
     data = os.environ.get("LSTM_MARKET_DATA")
     of = (arguments.tickers, arguments.sessions, arguments.evenings)
+    until = time.monotonic() + 60 * (arguments.minutes or float("inf"))
     with yahoo(root, *of, data=Path(data) if data else None) as server:
         for number in range(1, arguments.evenings + 1):
-            environment = server.environment(number)
+            if time.monotonic() > until:
+                break
+            last, environment = number, server.environment(number)
             for what in ("first" if number == 1 else "evening", "nothing new"):
                 before = sizes(root)
                 used = run(root, environment)
@@ -102,7 +106,7 @@ def life(folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
         ("verify restored", ("ledger", "verify"), other),
     ):
         used = lstm(place, environment, *words)
-        yield {"what": what, "evening": number, **used.row(), **sizes(place)}
+        yield {"what": what, "evening": last, **used.row(), **sizes(place)}
     words = ("predict", *Workspace(root).bars.tickers()[:20], "--offline", "--json")
     said = [
         lstm(place, environment, *words).said.replace(str(place).encode(), b"")
