@@ -14,6 +14,9 @@ from yahoo_server import traded
 
 from lstmcli.errors import DiskError
 from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS
+from lstmcli.pipeline.forecast_writer import ForecastWriter
+from lstmcli.pipeline.prices import Written
+from lstmcli.report.announcements import Reports
 from lstmcli.store.forecast_files import ForecastFiles
 
 DAY = pd.Timestamp("2024-03-08")
@@ -132,6 +135,18 @@ def test_predict_writes_one_file_for_many(two: Path, lstm, monkeypatch: pytest.M
     assert first["q50"] == pytest.approx(together[1]["steps"][0]["q50"])
     told = json.loads(lstm("status", "--json").out)["tickers"]
     assert {each["forecast"] for each in told} == {Path(file).parent.name}
+
+
+def test_the_order_in_a_file_of_many_is_not_that_in_which_they_came(files: ForecastFiles):
+    written = []
+    for order in (("AAA", "BBB"), ("BBB", "AAA")):
+        writer = ForecastWriter(files, RUN, DAY, many=True)
+        for ticker in order:
+            path = writer.write(Written(prices(ticker), None, Reports()), ticker)
+        writer.close(["AAA", "BBB", "CCC"])
+        written.append(path.read_bytes())
+        path.unlink()
+    assert written[0] == written[1]
 
 
 def test_a_full_disk_fails_each_of_many(two: Path, lstm, monkeypatch: pytest.MonkeyPatch):
