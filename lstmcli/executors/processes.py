@@ -33,7 +33,7 @@ class ProcessExecutor(TaskExecutor):
     def __init__(
         self, max_workers: int, *, initializer: Callable[..., None], initargs: tuple[Any, ...]
     ) -> None:
-        self.max_workers = max_workers
+        self.max_workers = self.queued = max_workers
         self._pool = ProcessPool(
             max_workers,
             initializer=_start_worker,

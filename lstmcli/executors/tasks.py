@@ -98,11 +98,14 @@ class TaskExecutor(Executor):
         worker_errors: what a future raises when its worker ended before the task did.
         tries: how often a task is submitted whose worker ends.
         max_workers: tasks at a time.
+        queued: tasks that are submitted beyond those, for workers that become free while the
+            caller is busy with a result.
     """
 
     worker_errors: tuple[type[BaseException], ...] = ()
     tries: ClassVar[int] = 1
     max_workers: int
+    queued: int = 0
 
     def __exit__(
         self,
@@ -142,9 +145,9 @@ def run_tasks(
 ) -> Iterator[Done[Result] | Failure]:
     """Yield what became of each task as soon as it is known; a failure ends no other task.
 
-    A task is submitted when a worker is free. So results are handed on before the next
-    task starts, and little is lost when the executor is closed early. One whose worker was
-    killed, such as for want of memory, is tried again: `TRIES` times in all.
+    A task is submitted when a worker is free, or will be next; see `TaskExecutor.queued`. So
+    results are handed on soon, and little is lost when the executor is closed early. One whose
+    worker was killed, such as for want of memory, is tried again: `TRIES` times in all.
 
     Raises:
         LstmError: the executor can run no more tasks.
@@ -153,7 +156,7 @@ def run_tasks(
     running: dict[Future[Done[Result] | Failure], Task[Result]] = {}
     tried: Counter[str] = Counter()
     while True:
-        for task in islice(waiting, executor.max_workers - len(running)):
+        for task in islice(waiting, executor.max_workers + executor.queued - len(running)):
             running[executor.submit(_attempt, task)] = task
         if not running:
             return
