@@ -125,19 +125,19 @@ def skill_sequence(losses: pd.Series, baseline: pd.Series) -> pd.DataFrame:
     Returns:
         By origin: `skill low high`, fractions.
     """
-    differences = baseline - losses
-    centre, radius = t_sequence(batch_means(differences.to_numpy(float)))
-    batches = np.arange(1, len(centre) + 1)
-    unit = batch_means(baseline.to_numpy(float)).cumsum() / batches
-    found = pd.DataFrame({"skill": differences.cumsum() / baseline.cumsum()})
+    reference = baseline.to_numpy(float)
+    differences = reference - losses.to_numpy(float)
+    centre, radius = t_sequence(batch_means(differences))
+    unit = batch_means(reference).cumsum() / np.arange(1, len(centre) + 1)
+    skill = differences.cumsum() / reference.cumsum()
     with np.errstate(invalid="ignore"):
-        found["low"] = _as_of_each((centre - radius) / unit, len(differences))
-        found["high"] = _as_of_each((centre + radius) / unit, len(differences))
-    finite = np.isfinite(found[["low", "high"]]).all(axis=1)
-    found[["low", "high"]] = found[["low", "high"]].where(finite)
-    found.iloc[: MIN_OUTCOMES - 1] = np.nan
-    found.iloc[: MIN_SKILL_OUTCOMES - 1, 1:] = np.nan
-    return found
+        ends = [
+            _as_of_each(end / unit, len(differences)) for end in (centre - radius, centre + radius)
+        ]
+    low, high = np.where(np.isfinite(ends).all(axis=0), ends, np.nan)
+    skill[: MIN_OUTCOMES - 1] = np.nan
+    low[: MIN_SKILL_OUTCOMES - 1] = high[: MIN_SKILL_OUTCOMES - 1] = np.nan
+    return pd.DataFrame({"skill": skill, "low": low, "high": high}, index=losses.index)
 
 
 def coverage_sequence(inside: pd.Series) -> pd.DataFrame:

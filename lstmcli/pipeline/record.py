@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lstmcli.evaluation.live import OPEN, SCORED, UNMATCHED, WAITING
@@ -224,10 +225,13 @@ class _Roll:
             if self._is_due(each.unsettled).any()
         }
 
-    def _is_due(self, rows: pd.DataFrame) -> pd.Series:
-        settled = pd.to_datetime(rows["ticker"].map(self._settled))
-        came = rows["target_on"] <= settled
-        return came & ((rows["status"] == OPEN) | rows["ticker"].map(self._has_grown).astype(bool))
+    def _is_due(self, rows: pd.DataFrame) -> np.ndarray:
+        """Return whether there may be an outcome of open and waiting rows by now, (N,)."""
+        codes, names = pd.factorize(rows["ticker"])
+        settled = np.array([self._settled(name) for name in names], "datetime64[ns]")[codes]
+        grown = np.array([self._has_grown(name) for name in names], bool)[codes]
+        is_open = (rows["status"] == OPEN).to_numpy(bool)
+        return (rows["target_on"].to_numpy() <= settled) & (is_open | grown)
 
     def _settled(self, ticker: str) -> pd.Timestamp:
         if ticker not in self.settled:
