@@ -92,23 +92,19 @@ def test_the_last_step_of_any_horizon_is_shown():
     assert shown_steps(60, (1, 5, 10, 20)) == (1, 5, 10, 20, 60)
 
 
-def forecast(*quantiles: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame(np.array(quantiles), columns=list(QUANTILE_COLUMNS))
-
-
 def test_the_chance_of_a_rise_is_read_off_the_quantiles():
     normal = norm.ppf(QUANTILES)
     (fair, up, far, never, flat) = chance_of_rise(
-        forecast(normal, normal + 0.3, normal + 1.5, normal - 3, np.zeros(21))
+        np.array([normal, normal + 0.3, normal + 1.5, normal - 3, np.zeros(21)])
     )
     assert fair == pytest.approx(0.5)
     assert up == pytest.approx(norm.cdf(0.3), abs=0.002)
     assert far == pytest.approx(norm.cdf(1.5), abs=0.005)
     assert (never, flat) == pytest.approx((0.025, 0.025))
-    assert chance_of_rise(forecast(normal + 3)) == pytest.approx(0.975)
+    assert chance_of_rise(normal[None] + 3) == pytest.approx(0.975)
     # Half of a price that seldom moves lies on zero, which is no rise.
     still = np.where(np.array(QUANTILES) <= 0.75, np.minimum(normal, 0), normal)
-    assert chance_of_rise(forecast(still))[0] == pytest.approx(0.25)
+    assert chance_of_rise(still[None])[0] == pytest.approx(0.25)
     assert [chance(p) for p in (0.025, 0.031, 0.512, 0.969, 0.975)] == [
         *("<3 %", "3 %", "51 %", "97 %", ">97 %")
     ]
@@ -118,7 +114,7 @@ def test_the_chance_is_that_of_a_line_between_two_quantiles():
     quantiles = np.linspace(-1.0, 1.0, 21) + 0.025
     # Zero lies a quarter of the way from q45 (-0.075) to q50 (0.025) ... on a line of its own.
     expected = 1 - np.interp(0.0, quantiles, QUANTILES)
-    assert chance_of_rise(forecast(quantiles))[0] == pytest.approx(expected)
+    assert chance_of_rise(quantiles[None])[0] == pytest.approx(expected)
 
 
 def test_what_was_said_before_is_told_with_what_came():

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, TooYoungError, shell_word
 from lstmcli.forecasters.run_recipe import FittedRun
-from lstmcli.frames import check_forecast
+from lstmcli.frames import by_ticker, check_forecast
 from lstmcli.panel import Panel
 from lstmcli.pipeline.forecast_writer import ForecastWriter
 from lstmcli.pipeline.inputs import Inputs
@@ -154,10 +153,10 @@ class PredictionsOfRun:
             check_forecast(published)
         bases = _bases(self._session, found.panel, pd.concat([published, baseline]))
         of_published, of_issued, of_earlier = map(
-            _by_ticker, (published, found.issued(), found.earlier)
+            by_ticker, (published, found.issued(), found.earlier)
         )
         of_prices, of_baseline = (
-            _by_ticker(in_prices(rows, bases)) for rows in (published, baseline)
+            by_ticker(in_prices(rows, bases)) for rows in (published, baseline)
         )
         stale = StaleSeries(found.panel)
         self.failed |= found.failed
@@ -254,16 +253,6 @@ class PredictionsOfRun:
             notes=notes_on(inputs.manifest, ticker, inputs.bars, inputs.meta),
             reports=reports,
         )
-
-
-def _by_ticker(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the rows of each ticker, of a Forecast in which these follow each other."""
-    names = rows["ticker"].to_numpy(object)
-    starts = [0, *np.flatnonzero(names[1:] != names[:-1]) + 1] if len(names) else []
-    return {
-        str(names[start]): rows.iloc[start:end].reset_index(drop=True)
-        for start, end in zip(starts, [*starts[1:], len(names)], strict=False)
-    }
 
 
 def _bases(session: Session, panel: Panel, rows: pd.DataFrame) -> dict[str, PriceBasis]:

@@ -110,17 +110,18 @@ def in_prices(forecast: pd.DataFrame, bases: Mapping[str, PriceBasis]) -> pd.Dat
         declared[row] = basis_of_row[row].subtracted(forecast["target_on"].iloc[row])
     levels = [*QUANTILE_COLUMNS, *INTERVAL_COLUMNS]
     close = forecast["last_close"].to_numpy(float)
-    returns = np.column_stack([values_of(forecast, QUANTILE_COLUMNS), *ends])
+    quantiles = values_of(forecast, QUANTILE_COLUMNS)
+    returns = np.column_stack([quantiles, *ends])
     prices = np.maximum(np.exp(returns) * close[:, None] - declared[:, None], 0.0)
     # One frame of columns: `assign` would copy it for each of forty.
     columns: dict[str, Any] = {str(name): column.array for name, column in forecast.items()}
     columns |= dict(zip(levels, prices.T, strict=True))
     columns["prices"] = [basis.kind for basis in basis_of_row]
-    columns |= {"declared": declared, "p_up": chance_of_rise(forecast)}
+    columns |= {"declared": declared, "p_up": chance_of_rise(quantiles)}
     return pd.DataFrame(columns, index=forecast.index)
 
 
-def chance_of_rise(forecast: pd.DataFrame) -> np.ndarray:
+def chance_of_rise(quantiles: np.ndarray) -> np.ndarray:
     """Return the probability that the total return is above zero, (N,), as fractions.
 
     It is one minus the level at which the quantile function crosses zero, a straight line
@@ -128,9 +129,8 @@ def chance_of_rise(forecast: pd.DataFrame) -> np.ndarray:
     lie above zero it is 0.975, which means at least so much, and 0.025 where all lie below.
 
     Args:
-        forecast: a Forecast in log returns.
+        quantiles: of a Forecast, log returns, (N, Q).
     """
-    quantiles = values_of(forecast, QUANTILE_COLUMNS)
     levels = np.array(QUANTILES)
     falls = (quantiles <= 0).sum(axis=1)  # how many do not lie above zero
     above = np.clip(falls, 1, len(levels) - 1)

@@ -17,7 +17,7 @@ import pandas as pd
 from lstmcli import charts
 from lstmcli.digits import in_words
 from lstmcli.evaluation.live import SCORED, UNMATCHED
-from lstmcli.frames import COVERAGES, values_of
+from lstmcli.frames import COVERAGES, by_ticker, values_of
 from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG
 from lstmcli.pipeline.prediction import Prediction
 from lstmcli.pipeline.record import Record
@@ -136,18 +136,18 @@ class _Known:
         counts = record.table("counts")
         unmatched = counts.loc[counts["status"] == UNMATCHED, "ticker"]
         status = np.where(rows["ticker"].isin(unmatched), UNMATCHED, "")
-        rows = rows.assign(status=status).sort_values("step", kind="stable")
-        self._issued = {str(ticker): own for ticker, own in rows.groupby("ticker", sort=False)}
+        rows = rows.assign(status=status).sort_values(["ticker", "step"], kind="stable")
+        self._issued = by_ticker(rows)
         names = ["published", "step", "recipe", "calibrated", "ticker"]
         sums = record.table("by_ticker").groupby(names, sort=False).sum().reset_index()
-        self._sums = {str(ticker): own for ticker, own in sums.groupby("ticker", sort=False)}
+        self._sums = by_ticker(sums.sort_values(["ticker", "step"], kind="stable"))
         own = sums[(sums["step"] == 1) & sums["calibrated"] & (sums["recipe"] == sums["published"])]
         self._next = own.groupby("ticker")[["forecasts", "coverage80"]].sum().T.to_dict("list")
         recent = record.recent(workspace.record, RECENT_MONTHS)
         first = recent[recent["calibrated"].to_numpy(bool) & (recent["step"] == 1)]
         first = first[first["status"] == SCORED].sort_values("made_on", kind="stable")
         outcomes = first.groupby("ticker", sort=False).tail(LAST_OUTCOMES)
-        self._outcomes = {str(t): own for t, own in outcomes.groupby("ticker", sort=False)}
+        self._outcomes = by_ticker(outcomes.sort_values("ticker", kind="stable"))
 
     def issued(self, ticker: str) -> Issued | None:
         """Return the newest forecast of a ticker; None where none was issued."""
@@ -194,9 +194,11 @@ def _outcomes_table(recent: pd.DataFrame) -> Table:
 
 
 def _scores_table(sums: pd.DataFrame) -> Table:
-    """Return the scores of a ticker's forecasts, each recipe beside the published one."""
+    """Return the scores of a ticker's forecasts by step, each recipe beside the published one."""
     rows = []
-    for row in sums.sort_values("step", kind="stable").to_dict("records"):
+    columns = {str(name): column.tolist() for name, column in sums.items()}
+    for values in zip(*columns.values(), strict=True):
+        row = dict(zip(columns, values, strict=True))
         count = row["forecasts"]
         own = row["calibrated"] and row["recipe"] == row["published"]
         rows.append(
