@@ -11,6 +11,7 @@ import pandas as pd
 
 from lstmcli import clock
 from lstmcli.errors import LstmError, NoDataError, TooYoungError, shell_word
+from lstmcli.forecasters.base import join_forecasts
 from lstmcli.forecasters.run_recipe import FittedRun
 from lstmcli.frames import by_ticker, check_forecast
 from lstmcli.panel import Panel
@@ -151,7 +152,7 @@ class PredictionsOfRun:
         published, baseline = found.published, found.beside[self._hardest]
         if len(published):
             check_forecast(published)
-        bases = _bases(self._session, found.panel, pd.concat([published, baseline]))
+        bases = _bases(self._session, found.panel, join_forecasts([published, baseline]))
         of_published, of_issued, of_earlier = map(
             by_ticker, (published, found.issued(), found.earlier)
         )

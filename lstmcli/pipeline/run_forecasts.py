@@ -14,7 +14,7 @@ from lstmcli.errors import LstmError
 from lstmcli.evaluation.backtest import judged_steps
 from lstmcli.evaluation.forecast_task import Forecasts, ForecastTask, loaded
 from lstmcli.executors import HERE, Failure, TaskExecutor, Workers, open_executor, run_tasks
-from lstmcli.forecasters.base import in_order
+from lstmcli.forecasters.base import in_order, join_forecasts
 from lstmcli.forecasters.baselines.kept_fits import KeptFits
 from lstmcli.forecasters.calibration_state import CalibrationState
 from lstmcli.forecasters.run_recipe import FittedRun
@@ -57,7 +57,7 @@ class RunForecasts:
         """
         if self.published.empty:
             return self.published
-        rows = pd.concat([self.published, self.raw, *self.beside.values()], ignore_index=True)
+        rows = join_forecasts([self.published, self.raw, *self.beside.values()])
         steps = rows["step"].to_numpy()
         judged = np.isin(steps, judged_steps(int(self.published["step"].max())))
         judged[: len(self.published)] = True
