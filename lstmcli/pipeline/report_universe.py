@@ -189,7 +189,9 @@ def _outcomes_table(recent: pd.DataFrame) -> Table:
                 where or "outside all",
             )
         )
-    caption = f"The last {len(rows)} one-session forecasts, as returns with dividends"
+    caption = "The last one-session forecast, as a return with dividends"
+    if len(rows) > 1:
+        caption = f"The last {len(rows)} one-session forecasts, as returns with dividends"
     return Table(caption, ("session", "80 % cone", "came", "where"), tuple(rows))
 
 
