@@ -80,12 +80,19 @@ def add_outcomes(section: Section, live: Live, hardest: str | None) -> None:
         )
     section.tables.append(
         Table(
-            f"The last {len(recent)} one-session forecasts, as returns with dividends",
+            outcomes_caption(len(recent)),
             ("session", "80 % cone", "came", "where"),
             rows,
         )
     )
     section.tables += tables
+
+
+def outcomes_caption(count: int) -> str:
+    """Return what stands above a table of so many last outcomes."""
+    if count == 1:
+        return "The last one-session forecast, as a return with dividends"
+    return f"The last {count} one-session forecasts, as returns with dividends"
 
 
 def _change(ratio: float) -> str:

@@ -22,6 +22,7 @@ from lstmcli.pipeline.day import LEFT_OUT, NOT_TRAINED, TOO_YOUNG
 from lstmcli.pipeline.prediction import Prediction
 from lstmcli.pipeline.record import Record
 from lstmcli.pipeline.report_forecast import Shown
+from lstmcli.pipeline.report_outcomes import outcomes_caption
 from lstmcli.pipeline.report_sections import Issued, section_without_charts, sentence_of_one
 from lstmcli.pipeline.score import Live
 from lstmcli.pipeline.session import Session
@@ -189,10 +190,9 @@ def _outcomes_table(recent: pd.DataFrame) -> Table:
                 where or "outside all",
             )
         )
-    caption = "The last one-session forecast, as a return with dividends"
-    if len(rows) > 1:
-        caption = f"The last {len(rows)} one-session forecasts, as returns with dividends"
-    return Table(caption, ("session", "80 % cone", "came", "where"), tuple(rows))
+    return Table(
+        outcomes_caption(len(rows)), ("session", "80 % cone", "came", "where"), tuple(rows)
+    )
 
 
 def _scores_table(sums: pd.DataFrame) -> Table:
