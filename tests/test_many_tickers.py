@@ -21,6 +21,7 @@ from lstmcli.forecasters.baselines.kept_fits import KeptFits
 from lstmcli.forecasters.calibrated import FittedCalibrated
 from lstmcli.forecasters.filtered_simulation import filtered_simulation
 from lstmcli.forecasters.panel_network.columns import Columns
+from lstmcli.forecasters.panel_network.network import RUN_IN
 from lstmcli.forecasters.small_products import one_thread
 from lstmcli.forecasters.volatility.ewma import ewma_scale
 from lstmcli.frames import QUANTILE_COLUMNS, log_returns
@@ -124,6 +125,21 @@ def test_columns_of_a_ticker_do_not_depend_on_which_others_are_asked_for(alone):
                 a, b = getattr(found, name), getattr(one, name)
                 np.testing.assert_array_equal(a, b, err_msg=f"{ticker} {name}")
         assert not every[0].panel.any() if alone else every[0].panel.any()
+
+
+def test_columns_from_a_session_on_are_those_of_all_sessions():
+    for tickers in alike(universe().bars):
+        columns = Columns(universe().only(tickers), alone=True)
+        since = columns.bars[tickers[0]].index[-20]
+        every = columns.each(tickers, clocks(), REACTION)
+        late = columns.each(tickers, clocks(), REACTION, since=since)
+        for whole, part in zip(every, late, strict=True):
+            first = len(whole.sessions) - 20 - RUN_IN
+            for name in ("values", "known", "panel", "market", "dates", "dates_soon"):
+                a, b = getattr(whole, name), getattr(part, name)
+                np.testing.assert_array_equal(a[first:], b[first:], err_msg=name)
+            assert whole.known[:first].any()
+            assert not part.known[:first].any()
 
 
 def test_a_ticker_alone_simulates_as_in_a_call_for_itself():

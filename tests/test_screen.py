@@ -8,7 +8,7 @@ import json
 import pytest
 
 from lstmcli.cli.screen import cut, painted, screen_width, spinner, table_lines, wrapped
-from lstmcli.cli.terminal import print_json, print_table
+from lstmcli.cli.terminal import SCHEMA, print_json, print_table
 
 HEAD = ["name", "a", "b", "c"]
 ROWS = [["first one", "1.00", "2", "three"], ["x", "10.00", "22", "4"]]
@@ -111,3 +111,17 @@ def test_a_stage_is_a_line_elsewhere_and_nothing_when_quiet(capsys):
     with spinner("scoring", quiet=True):
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_of_a_long_list_of_json_each_item_stands_on_a_line(capsys):
+    few = {"forecasts": [{"ticker": "A", "steps": [1, 2]}] * 50, "note": "one\nline"}
+    many = {**few, "forecasts": [{"ticker": "A", "steps": [1, 2]}] * 51}
+    print_json(few)
+    print_json(many)
+    out = capsys.readouterr().out
+    indented, lines = out[: out.index("\n}\n") + 3], out[out.index("\n}\n") + 3 :]
+    assert '\n      "ticker": "A",\n' in indented
+    assert lines.count('\n{"ticker": "A", "steps": [1, 2]}') == 51
+    assert len(lines.splitlines()) == 51 + 6
+    for text, answer in ((indented, few), (lines, many)):
+        assert json.loads(text) == {"schema": SCHEMA, **answer, "note": "one line"}

@@ -198,11 +198,15 @@ def _warn(prediction: Prediction, *, quiet: bool) -> None:
 def _steps(prices: pd.DataFrame) -> list[dict[str, Any]]:
     from lstmcli.frames import INTERVAL_COLUMNS, QUANTILE_COLUMNS
 
-    names = {"step", "target_on", "sigma", "declared", "p_up", *QUANTILE_COLUMNS, *INTERVAL_COLUMNS}
-    columns = {str(name): column.tolist() for name, column in prices.items() if name in names}
-    columns["target_on"] = prices["target_on"].dt.date.tolist()
+    names = ["sigma", *QUANTILE_COLUMNS, *INTERVAL_COLUMNS, "declared", "p_up"]
+    numbers = {name: prices[name].to_numpy() for name in names}
     for name in ("q50", "lo80", "hi80"):
-        columns[f"{name}_change"] = (prices[name] / prices["last_close"] - 1).tolist()
+        numbers[f"{name}_change"] = numbers[name] / prices["last_close"].to_numpy() - 1
+    columns = {
+        "step": prices["step"].tolist(),
+        "target_on": prices["target_on"].dt.date.tolist(),
+        **{name: column.tolist() for name, column in numbers.items()},
+    }
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

@@ -82,6 +82,9 @@ AsOf = Annotated[
 
 DEFAULT_WORKSPACE = Path("data")
 
+INDENTED = 50
+"""Items of a list of JSON that are indented; nobody reads more."""
+
 _COLOURS = {"error": "red", "warning": "yellow"}
 
 
@@ -105,7 +108,10 @@ def say_next(command: str, *, quiet: bool) -> None:
 
 
 def print_json(answer: dict[str, Any]) -> None:
-    """Print an answer with its schema version to stdout; its texts hold no line breaks."""
+    """Print an answer with its schema version to stdout; its texts hold no line breaks.
+
+    It is indented, but of a list of more than `INDENTED` items each stands on one line.
+    """
     content = {"schema": SCHEMA, **answer}
     text = _json(content)
     if r"\n" in text:
@@ -113,8 +119,27 @@ def print_json(answer: dict[str, Any]) -> None:
     print(text)
 
 
-def _json(content: Any) -> str:
-    return json.dumps(content, indent=2, default=str, allow_nan=False)
+def _json(content: dict[str, Any]) -> str:
+    if not any(_is_long(value) for value in content.values()):
+        return _dumps(content, indent=2)
+    members = [
+        f"{_dumps(key)}: {_lines(value) if _is_long(value) else _dumps(value)}"
+        for key, value in content.items()
+    ]
+    return "{\n" + ",\n".join(members) + "\n}"
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > INDENTED
+
+
+def _lines(items: Sequence[Any]) -> str:
+    """Return a list with an item a line: indented it takes ten times as long to write."""
+    return "[\n" + ",\n".join(map(_dumps, items)) + "\n]"
+
+
+def _dumps(value: Any, *, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, default=str, allow_nan=False)
 
 
 def _on_one_line(value: Any) -> Any:

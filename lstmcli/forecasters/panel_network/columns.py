@@ -29,6 +29,7 @@ from lstmcli.forecasters.panel_network.modes import (
     VOLUME,
     places,
 )
+from lstmcli.forecasters.panel_network.network import RUN_IN
 from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
 from lstmcli.forecasters.volatility.announcements import (
     Reaction,
@@ -76,8 +77,16 @@ LARGE = 3.0
 LONG_AGO = 252
 """Sessions since a large return beyond which no difference is made."""
 
+PAST = 6
+"""Sessions up to the last one whose largest variance by the clock is a column."""
+
 YEAR = 252
 """Sessions of a year, to which a volatility index is scaled."""
+
+
+def _first_row(sessions: pd.DatetimeIndex, since: pd.Timestamp | None) -> int:
+    """Return the first row that is read of a ticker, `RUN_IN` before the first asked for."""
+    return 0 if since is None else max(int(sessions.searchsorted(since)) - RUN_IN, 0)
 
 
 def _all_finite(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -198,7 +207,12 @@ class Columns:
         return self.each([ticker], clocks, reaction)[0]
 
     def each(
-        self, tickers: Sequence[str], clocks: Mapping[str, FittedClock], reaction: Reaction
+        self,
+        tickers: Sequence[str],
+        clocks: Mapping[str, FittedClock],
+        reaction: Reaction,
+        *,
+        since: pd.Timestamp | None = None,
     ) -> list[TickerColumns]:
         """Return every column of some tickers.
 
@@ -208,6 +222,8 @@ class Columns:
         Args:
             clocks: by what their shocks are counted from.
             reaction: to announcements, of all tickers.
+            since: the first session that is asked for. Before it only the `RUN_IN` sessions that
+                the network reads have columns, the others are NaN. None: all.
         """
         of_key: dict[str, dict[str, pd.DataFrame]] = {}
         for ticker in tickers:
@@ -215,7 +231,8 @@ class Columns:
         found: dict[str, TickerColumns] = {}
         for bars in of_key.values():
             for group in alike(bars):
-                each = self._of_alike(group, self._of(group[0]), clocks, reaction)
+                first = _first_row(pd.DatetimeIndex(bars[group[0]].index), since)
+                each = self._of_alike(group, self._of(group[0]), clocks, reaction, first)
                 found |= zip(group, each, strict=True)
         return [found[ticker] for ticker in tickers]
 
@@ -225,8 +242,9 @@ class Columns:
         shared: _Shared,
         clocks: Mapping[str, FittedClock],
         reaction: Reaction,
+        first: int,
     ) -> list[TickerColumns]:
-        """Return every column of tickers with the same sessions."""
+        """Return every column of tickers with the same sessions, NaN before a row."""
         bars = StackedBars.of([self.bars[ticker] for ticker in tickers])
         self._least |= zip(tickers, bars.least.T, strict=True)
         self._ewma |= zip(tickers, bars.sigma.T, strict=True)
@@ -243,19 +261,20 @@ class Columns:
         columns["vix_less_level"] = at_close[["vix"]].to_numpy(float) - columns[LEVEL]
         for kind, usual in self._counted_from(shared).items():
             shock = _less(own, usual, sessions)
-            found = _clock_columns(sessions, shared.days, shock, clocks[kind])
+            found = _clock_columns(sessions, shared.days, shock, clocks[kind], first)
             columns |= {f"{kind}_{name}": column for name, column in found.items()}
         values = np.full((len(tickers), len(sessions), len(COLUMNS)), np.nan, np.float32)
+        rows = len(sessions) - first  # the columns of a clock have no others
         for number, name in enumerate(COLUMNS):
             if name in columns:
-                values[:, :, number] = columns[name].T
+                values[:, first:, number] = columns[name][-rows:].T
         result = []
         for number, ticker in enumerate(tickers):
             size = pd.Series(own["range"][:, number], sessions)
             dates = dates_of(self.announcements(ticker), shared.days, size, reaction)
             every = values[number]
             for name, column in dates.columns.items():
-                every[:, COLUMNS.index(name)] = column
+                every[first:, COLUMNS.index(name)] = column[first:]
             np.clip(every, -MAX_COLUMN, MAX_COLUMN, out=every)
             result.append(
                 TickerColumns(
@@ -396,9 +415,13 @@ def _market_columns(view: View) -> pd.DataFrame:
 
 
 def _clock_columns(
-    sessions: pd.DatetimeIndex, days: Days, shock: Mapping[str, np.ndarray], clock: FittedClock
+    sessions: pd.DatetimeIndex,
+    days: Days,
+    shock: Mapping[str, np.ndarray],
+    clock: FittedClock,
+    first: int,
 ) -> dict[str, np.ndarray]:
-    """Return what a clock says of several tickers, (T, N) each.
+    """Return what a clock says of several tickers from a row on, (T − first, N) each.
 
     Args:
         shock: (T, N) `range` and `volume`.
@@ -409,21 +432,23 @@ def _clock_columns(
         name: np.vstack([column, np.full(column.shape[1], np.nan)])[at].T
         for name, column in shock.items()
     }
-    read = clock_columns_of(of_days["range"], of_days["volume"], days)
-    variance = np.stack([clock.variance(each) for each in read])  # (N, S)
+    origins = days.origins(sessions[first:])
+    start = max(int(origins[0]) - PAST + 1, 0) if len(origins) else 0
+    read = clock_columns_of(of_days["range"], of_days["volume"], days, start)
+    variance = np.full((len(read), len(days.sessions)), np.nan)  # (N, S)
+    variance[:, start:] = [clock.variance(each) for each in read]
     each = np.log(variance)
-    past = rolling_max(each.T, 6, 1)  # (S, N)
-    origins = days.origins(sessions)
-    every = each[:, origins[:, None] + np.arange(1, max(CLOCK_STEPS) + 1)]  # (N, T, 20)
+    past = rolling_max(each[:, start:].T, PAST, 1)  # (S − start, N)
+    every = each[:, origins[:, None] + np.arange(1, max(CLOCK_STEPS) + 1)]  # (N, T − first, 20)
     columns = {
-        "shock_range": shock["range"],
-        "shock_volume": shock["volume"],
+        "shock_range": shock["range"][first:],
+        "shock_volume": shock["volume"][first:],
         **{f"ahead_{h}": every[:, :, h - 1].T for h in range(1, 6)},
         "ahead_6_10": every[:, :, 5:10].max(axis=2).T,
         "ahead_11_20": every[:, :, 10:20].max(axis=2).T,
-        "past_6": past[origins],
+        "past_6": past[origins - start],
     }
-    steps = clock_ahead(variance, days, origins, CLOCK_STEPS)  # (N, T, A)
+    steps = clock_ahead(variance, days, origins, CLOCK_STEPS)  # (N, T − first, A)
     return columns | {f"clock_{h}": steps[:, :, k].T for k, h in enumerate(CLOCK_STEPS)}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.mapped import give_back, mapped
@@ -40,9 +41,14 @@ class KeptColumns(Columns):
         give_back(self._values)
 
     def each(
-        self, tickers: Sequence[str], clocks: Mapping[str, FittedClock], reaction: Reaction
+        self,
+        tickers: Sequence[str],
+        clocks: Mapping[str, FittedClock],
+        reaction: Reaction,
+        *,
+        since: pd.Timestamp | None = None,
     ) -> list[TickerColumns]:
-        """Return the columns that were kept; clocks and reaction are those of then."""
-        del clocks, reaction
+        """Return the columns that were kept, all rows; clocks and reaction are those of then."""
+        del clocks, reaction, since
         give_back(self._values)  # what was read before
         return [self._found[ticker] for ticker in tickers]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 STEPS = (1, 5, 10, 20)
 """A steps that the network corrects; others are interpolated in ln h."""
 
+RUN_IN = 192
+"""Sessions that a network reads before the first that it corrects; a span of training."""
+
 SESSIONS = 64_000
 """Of all histories that are run at once: 33 MB of gates."""
 

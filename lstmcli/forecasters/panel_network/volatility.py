@@ -12,13 +12,10 @@ from lstmcli.features.stacked import TOGETHER
 from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.inputs import inputs_of
 from lstmcli.forecasters.panel_network.modes import MODES, PLAIN, Mode, hidden
-from lstmcli.forecasters.panel_network.network import STEPS, Weights, corrections
+from lstmcli.forecasters.panel_network.network import RUN_IN, STEPS, Weights, corrections
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
 from lstmcli.forecasters.small_products import by_rows
-
-RUN_IN = 192
-"""Sessions that a network reads before the first that it corrects; a span of training."""
 
 COMMON_SHARE = 0.5
 """Of p, the share that is taken off of what the tickers of a session have in common."""
@@ -62,7 +59,7 @@ def _each_volatility(
     """
     for start in range(0, len(tickers), TOGETHER):
         group = tickers[start : start + TOGETHER]
-        found = columns.each(group, state.clocks, state.reaction)
+        found = columns.each(group, state.clocks, state.reaction, since=since)
         ways = [_of_group(state, found, mode, since) for mode in hide]
         yield from zip(group, map(list, zip(*ways, strict=True)), strict=True)
 
