@@ -306,10 +306,13 @@ def test_prune_takes_runs_that_were_replaced_and_never_issued(old, lstm: Lstm, m
         changed = {**manifest, "run": name, "created_at": f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}"}
         changed["created_at"] += "T23:00:00Z"
         (old / "runs" / name / "manifest.json").write_text(json.dumps(changed))
+        Workspace(old).calibrations.of(name).write({"MRK": b"kept"})
     monkeypatch.setenv("LSTM_NOW", "2040-01-01T00:00:00+00:00")
     assert lstm("prune", "--keep", "30d").code == 0
     left = [path.name[:8] for path in sorted((old / "runs").iterdir())]
     assert left == ["20081003", "20081009"]  # that of the ledger, and the newest
+    # What is kept of a run goes with it.
+    assert [run[:8] for run in Workspace(old).calibrations.runs()] == ["20081009"]
 
 
 def test_prune_takes_interrupted_work_that_nobody_does(old, lstm: Lstm, monkeypatch):

@@ -44,8 +44,8 @@ def prune(session: Session, keep: timedelta, *, dry_run: bool = False) -> list[P
 
     Forecast files but those of the newest day; charts; interrupted runs and backtests; runs
     that are the newest of none of their tickers and issued no forecast; what evenings keep of
-    runs that are gone; what a restore set aside. Bars, events, finished backtests, the log and
-    the ledger stay.
+    runs that are gone or go now; what a restore set aside. Bars, events, finished backtests, the
+    log and the ledger stay.
 
     Args:
         dry_run: delete nothing.
@@ -87,11 +87,13 @@ def _old(session: Session, before: datetime) -> Iterator[_Old]:
             path = store.path(name)
             if max(map(_changed, [path, *_files(path)])) < before and not _is_held(store, name):
                 yield _Old("interrupted", path)
-    yield from _superseded(session, before)
+    superseded = list(_superseded(session, before))
+    yield from superseded
+    go_now = {old.path.name for old in superseded}
     known = {manifest.run for manifest in session.manifests()} | {shipped_run().manifest.run}
     for run in workspace.calibrations.runs():
         path = workspace.calibrations.of(run).folder
-        if run not in known and _changed(path) < before:
+        if run in go_now or (run not in known and _changed(path) < before):
             yield _Old("state", path)
     for path in sorted(workspace.root.glob(f"{SET_ASIDE}*")):
         if path.is_dir() and _changed(path) < before:
