@@ -12,7 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
@@ -81,7 +80,7 @@ class CsvSource(SourceConfig):
     def tickers(self) -> list[str]:
         quotes = self._quotes()
         if quotes.tickers is not None:
-            return list(dict.fromkeys(yahoo_name(name) for name in quotes.places if name))
+            return list(dict.fromkeys(yahoo_name(name) for name in quotes.spans if name))
         name = self.file.name
         for ending in (".gz", ".bz2", ".xz", ".zip", ".csv", ".txt", ".tsv", ".parquet", ".pq"):
             name = name.removesuffix(ending)
@@ -89,7 +88,7 @@ class CsvSource(SourceConfig):
 
     def symbols(self) -> dict[str, int]:
         """Return how many lines each ticker has, as the file spells it; none without a column."""
-        return {name: len(at) for name, at in self._quotes().places.items() if name}
+        return {name: at.stop - at.start for name, at in self._quotes().spans.items() if name}
 
     def bars(
         self,
@@ -105,11 +104,10 @@ class CsvSource(SourceConfig):
             name = self._named(ticker, quotes)
             if name != ticker:
                 notes.append(f"the file calls it {name}")
-            nameless = quotes.places.get("", np.empty(0, int))
-            if len(nameless):
-                lines = listed(quotes.values.index[nameless])
+            if "" in quotes.spans:
+                lines = listed(quotes.of("").values.index)
                 notes.append(f"without a ticker, and not read: {lines}")
-            quotes = quotes.rows(quotes.places[name])
+            quotes = quotes.of(name)
         return FileBars(str(self.file), ticker, quotes, notes).delivery(start, allowed)
 
     def _quotes(self) -> Quotes:
@@ -147,7 +145,7 @@ class CsvSource(SourceConfig):
         name = self.spelled(ticker)
         if name is not None:
             return name
-        known = [name for name in quotes.places if name]
+        known = [name for name in quotes.spans if name]
         near = difflib.get_close_matches(ticker, known, n=1) or known[:1]
         raise NoDataError(
             f"Expected a ticker of {self.file}. Received: {ticker}. "

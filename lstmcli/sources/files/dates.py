@@ -54,7 +54,7 @@ class Stamps:
     timed: pd.Series
     order: DateOrder | None = None
 
-    def rows(self, at: np.ndarray) -> Stamps:
+    def rows(self, at: slice) -> Stamps:
         """Return the same for some of the lines."""
         parts = {name: getattr(self, name).iloc[at] for name in ("wall", "utc", "timed")}
         return replace(self, **parts)

@@ -31,7 +31,7 @@ _MAY_BE_DATE = r"^\s*(?:[A-Za-z]{3,9},? )?(?:[A-Za-z]{3,9}\.? )?\d"
 
 @dataclass(frozen=True)
 class Quotes:
-    """The quotes of a file, all tickers together.
+    """The quotes of a file, one ticker after the other.
 
     Attributes:
         values: (R, …) float64 by role, NaN where absent or wrong; the index is the line.
@@ -56,17 +56,17 @@ class Quotes:
     fully_adjusted: bool = False
 
     @cached_property
-    def places(self) -> dict[str, np.ndarray]:
-        """Return the rows of each ticker, in the order of the file."""
+    def spans(self) -> dict[str, slice]:
+        """Return the rows of each ticker, which follow each other."""
         if self.tickers is None:
             return {}
-        code, names = pd.factorize(self.tickers)
-        order = np.argsort(code, kind="stable")
-        ends = np.searchsorted(code[order], np.arange(len(names)), side="right")
-        return dict(zip(map(str, names), np.split(order, ends[:-1]), strict=True))
+        codes, names = pd.factorize(self.tickers)
+        ends = np.searchsorted(codes, np.arange(len(names)), side="right").tolist()
+        return dict(zip(map(str, names), map(slice, [0, *ends[:-1]], ends), strict=True))
 
-    def rows(self, at: np.ndarray) -> Quotes:
-        """Return the quotes of some rows: those of one ticker."""
+    def of(self, ticker: str) -> Quotes:
+        """Return the quotes of one ticker, in the order of the file."""
+        at = self.spans[ticker]
         return replace(
             self,
             values=self.values.iloc[at],
@@ -100,7 +100,7 @@ def read_quotes(
     """
     frame, names, unread = _by_role(table, columns or {}, file)
     frame, stray = _without_strays(frame, names, file)
-    frame = with_actions(frame)
+    frame = _by_ticker(with_actions(frame))
     stated = [role for role in NUMBERS if role in frame]
     text = {role: _text(frame[role]) for role in stated}
     if "split" in text:
@@ -129,13 +129,12 @@ def read_quotes(
     if "volume" not in frame:
         values["volume"], wrong["volume"] = np.nan, False
         notes.append("no column of volume was found")
-    tickers = frame.get("ticker")
     return Quotes(
         values=values,
         wrong=wrong,
         cells=frame,
         stamps=stamps,
-        tickers=None if tickers is None else _text(tickers).str.upper(),
+        tickers=frame.get("ticker"),
         period=frame.get("period"),
         names=names,
         notes=tuple(notes),
@@ -155,6 +154,18 @@ def _with_time(dates: pd.Series, table: Table, name: str) -> pd.Series:
     if _typed(times) or times.nunique() < 2:
         return dates
     return dates + " " + times.str.replace(r"^(\d\d)(\d\d)(\d\d)?$", r"\1:\2", regex=True)
+
+
+def _by_ticker(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines of each ticker, in capitals, one after the other.
+
+    To take scattered lines of one ticker from text takes as long as to take all.
+    """
+    if "ticker" not in frame:
+        return frame
+    frame = frame.assign(ticker=_text(frame["ticker"]).str.upper())
+    codes = pd.factorize(frame["ticker"])[0]
+    return frame if (np.diff(codes) >= 0).all() else frame.iloc[np.argsort(codes, kind="stable")]
 
 
 def _text(column: pd.Series) -> pd.Series:
