@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import re
+import statistics
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -418,6 +419,67 @@ def evenings() -> str:
 
 
 _STAGES = ("fetch", "forecast", "score", "report")
+
+
+def year() -> str:
+    """Return what evenings took and left, by thirds of a year of them, as medians."""
+    rows = results("year.csv")
+    lines = []
+    usual = [row for row in rows if row["what"] == "evening"]
+    size = -(-len(usual) // 3)
+    for first in range(0, len(usual), size):
+        third = usual[first : first + size]
+        of = f"evenings {third[0]['evening']} to {third[-1]['evening']}"
+        again = [
+            row
+            for row in rows
+            if row["what"] == "nothing new" and row["evening"] in {it["evening"] for it in third}
+        ]
+        grown = [
+            f"{_middle(third, f'{part}_bytes') / float(third[0]['tickers']) / 1000:.2f}"
+            for part in ("ledger", "forecasts", "log")
+        ]
+        cpu = [f"{_middle(each, 'cpu'):.2f}" for each in (third, again)]
+        stages = [f"{_middle(third, f'{name}_s'):.1f}" for name in ("score", "report")]
+        lines.append([of, *cpu, *stages, f"{_middle(third, 'peak_mb'):.0f}", *grown])
+    head = ["", "CPU s", "nothing new", "score, s", "report, s", "peak MB"]
+    return table([*head, "ledger, kB", "forecasts, kB", "log, kB"], lines)
+
+
+def _middle(rows: list[dict[str, str]], name: str) -> float:
+    return statistics.median(float(row[name] or 0) for row in rows)
+
+
+def versions() -> str:
+    """Return what the same commands take by an older version and by this one."""
+    rows = results("versions.csv")
+    old, new = dict.fromkeys(row["version"] for row in rows)
+    lines = []
+    for what in dict.fromkeys(row["what"] for row in rows):
+        of = {
+            version: [row for row in rows if (row["what"], row["version"]) == (what, version)]
+            for version in (old, new)
+        }
+        cells = [what]
+        for name, form in (("seconds", ".1f"), ("cpu", ".1f"), ("peak_mb", ".0f")):
+            cells += [format(_middle(of[version], name), form) for version in (old, new)]
+        lines.append(cells)
+    heads = [f"{of}, {v}" for of in ("seconds", "CPU s", "peak MB") for v in (old, new)]
+    return table(["", *heads], lines)
+
+
+def growth() -> str:
+    """Return CPU seconds and memory by number of tickers, and how they grow."""
+    # Seconds by the clock depend on what else the machine does.
+    rows = [row for row in results("growth.csv") if not row["what"].endswith(", seconds")]
+    numbers = list(dict.fromkeys(row["tickers"] for row in rows))
+    lines = []
+    for what in dict.fromkeys(row["what"] for row in rows):
+        of = {row["tickers"]: row for row in rows if row["what"] == what}
+        values = [f"{_median(of[n]):,.4g}" if n in of else "" for n in numbers]
+        exponent = next(iter(of.values()))["exponent"]
+        lines.append([what, *values, _number(exponent, ".2f")])
+    return table(["", *(f"{n} tickers" for n in numbers), "exponent"], lines)
 
 
 def how_made() -> str:
