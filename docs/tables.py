@@ -162,6 +162,19 @@ def forecasts(tickers: int = 5000, together: int = 50) -> str:
     return table(["cores", "minutes", "memory of workers, GB"], rows)
 
 
+def market() -> str:
+    """Return what the first prediction of a whole market took."""
+    rows = {row["what"].split(", ")[1]: row for row in results("market.csv")}
+    first = rows["CPU seconds"]
+    cells = [
+        f"{int(first['tickers']):,}",
+        f"{int(first['sessions']):,}",
+        f"{_median(first) / 60:.1f}",
+        f"{_median(rows['peak MB']) / 1e3:.1f}",
+    ]
+    return table(["tickers", "sessions", "CPU minutes", "memory, GB"], [cells])
+
+
 # Settings
 
 
