@@ -404,11 +404,17 @@ def speed() -> str:
 def other_times() -> str:
     """Return what else `make bench` measures."""
     rows = [
-        [row["what"], row["who"], _number(row["ratio_to_ours"], ".2f"), f"{_median(row):,.4g}"]
+        [
+            row["what"],
+            row["who"],
+            _number(row["ratio_to_ours"], ".2f"),
+            f"{_median(row):,.4g}",
+            row["lstmcli"],
+        ]
         for row in results("performance.csv")
         if not row["what"].startswith(_EPOCH)
     ]
-    return table(["besides", "", "ours = 1", "median"], rows)
+    return table(["besides", "", "ours = 1", "median", "version"], rows)
 
 
 def _median(row: dict[str, str]) -> float:
