@@ -130,18 +130,19 @@ def scaled(tickers: int = 5000, tasks: int = 64) -> str:
     return table(head, rows)
 
 
-def cores() -> str:
+def cores(name: str = "cores.csv") -> str:
     """Return a table of how much sooner equal tasks are done by more workers."""
-    head = ["tasks", "tickers", "workers", "seconds", "times as fast"]
+    head = ["tasks", "tickers", "executor", "workers", "seconds", "times as fast"]
     rows = [
         [
             f"{row['tasks']} of {row['stage']}",
             row["tickers"],
+            row["executor"],
             row["workers"],
             row["seconds"],
             row["ratio_to_first"],
         ]
-        for row in results("cores.csv")
+        for row in results(name)
     ]
     return table(head, rows)
 
