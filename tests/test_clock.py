@@ -25,6 +25,7 @@ from lstmcli.forecasters.volatility.clock import (
     every_nth,
     fit_clock,
     fit_panel_clock,
+    learnt_rows,
     median_unusual,
     shocks,
 )
@@ -218,6 +219,16 @@ def test_the_variance_is_the_exponential_of_what_the_coefficients_say():
     ):
         total += coefficient * (x - mean) / scale
     assert clock.variance(row[None])[0] == pytest.approx(np.exp(total))
+
+
+def test_the_clock_learns_from_every_nth_session_of_a_ticker():
+    days = days_of("2010-01-04", "2013-03-28")
+    shock = random_shock(days)
+    own = days.sessions[np.arange(len(days.sessions)) % 5 != 2]
+    columns, size = learnt_rows(shock, days, own, 7)
+    at = days.sessions.get_indexer(own)[::7]
+    np.testing.assert_array_equal(columns, clock_columns(shock, days)[at])
+    np.testing.assert_array_equal(size, shock["range"].reindex(days.sessions).to_numpy()[at])
 
 
 def test_the_clock_learns_from_known_shocks_up_to_its_bound():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import threading
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,25 @@ from pydantic import ValidationError
 
 from lstmcli.forecasters.panel_network import settings, training
 from lstmcli.forecasters.panel_network.batches import Batches
+from lstmcli.forecasters.panel_network.member import (
+    Member,
+    Network,
+    _compiled,
+    heads_of,
+    loss_of,
+)
 from lstmcli.forecasters.panel_network.modes import COLUMNS, FLAGS, INPUTS
-from lstmcli.forecasters.panel_network.network import STEPS, Weights, build, corrections
+from lstmcli.forecasters.panel_network.network import STEPS, Weights, corrections
 from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.panel_network.table import LEVELS, Scales, TrainingTable
 from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
-from lstmcli.forecasters.panel_network.training import WARM_UP, Member, rate_of, train_member
+from lstmcli.forecasters.panel_network.training import (
+    WARM_UP,
+    Stopped,
+    rate_of,
+    side_by_side,
+    train_member,
+)
 from lstmcli.forecasters.training import Epoch, Silent
 from lstmcli.models.runtime import load_tensorflow
 
@@ -33,7 +47,7 @@ LENGTHS = (1, 40, 3000, 7, 40)
 @cache
 def untrained() -> Weights:
     load_tensorflow()
-    return Weights.of(build(INPUTS, 4, 8, 0.1).get_weights())
+    return Network(INPUTS, 4, 8).weights()
 
 
 @cache
@@ -53,11 +67,11 @@ def histories() -> list[np.ndarray]:
 
 def test_keras_and_numpy_agree():
     load_tensorflow()
-    network = build(INPUTS, 4, 8, 0.1)
-    network.set_weights(list(shaken().arrays()))
+    network = Network(INPUTS, 4, 8)
+    network.set_weights(shaken())
     together = corrections(shaken(), histories())
     for history, by_numpy in zip(histories(), together, strict=True):
-        by_keras = np.asarray(network(history[None], training=False))[0]
+        by_keras = np.asarray(network(history[None]))[0]
         assert by_numpy.shape == (len(history), 2, len(STEPS))
         np.testing.assert_allclose(by_keras.reshape(by_numpy.shape), by_numpy, rtol=0, atol=1e-5)
     assert np.abs(together[2]).max() > 0.1
@@ -115,7 +129,8 @@ class Recorder(Silent):
 
 
 def train(watch: Silent | None = None, **changes) -> tuple[list[bytes], pd.DataFrame]:
-    settings = {"held": ~learnt(), "threads": None, "seed": 5, "fit": "final", "member": 1}
+    load_tensorflow()
+    settings = {"held": ~learnt(), "seed": 5, "fit": "final", "member": 1}
     weights, history = train_member(
         SMALL, table(), learnt(), members=1, watch=watch or Silent(), **{**settings, **changes}
     )
@@ -220,7 +235,7 @@ def test_the_loss_is_that_of_a_plain_loop_and_so_is_its_gradient():
         np.sort(generator.standard_normal((len(STEPS), len(LEVELS)))).astype(np.float32),
         generator.uniform(0.5, 2, len(STEPS)).astype(np.float32),
     )
-    member = Member(changed(burn_in=0), scales, seed=1)
+    given = [tf.constant(each) for each in (scales.variance, scales.quantiles, scales.pinball)]
 
     def plain(p: np.ndarray, delta: np.ndarray, fixed: np.ndarray) -> float:
         return sum(
@@ -240,8 +255,8 @@ def test_the_loss_is_that_of_a_plain_loop_and_so_is_its_gradient():
 
     heads = tf.Variable(np.concatenate([p, delta], axis=-1), dtype=tf.float32)
     with tf.GradientTape() as tape:
-        loss = member._loss(heads, *(tf.constant(each, tf.float32)
-                                     for each in (residual, error, weight)))  # fmt: skip
+        targets = [tf.constant(each, tf.float32) for each in (residual, error, weight)]
+        loss = loss_of(heads, targets, given, few=False)
     gradient = tape.gradient(loss, heads).numpy()
     assert float(loss) == pytest.approx(plain(p, delta, p), rel=1e-4)
     step = 1e-4
@@ -255,6 +270,120 @@ def test_the_loss_is_that_of_a_plain_loop_and_so_is_its_gradient():
             lower = plain(**{**moved, part: down}, fixed=p)
             found = gradient[place[0], place[1], at + place[2]]
             assert found == pytest.approx((higher - lower) / 2 / step, rel=2e-2, abs=2e-4)
+
+
+def step_of(left_out: int, noise: list[np.ndarray]) -> tuple[float, list[np.ndarray]]:
+    """Return loss and gradients of the heads on a batch, as the compiled step has them."""
+    import tensorflow as tf
+
+    x, *targets = (tf.constant(each) for each in Batches(table(), SMALL, learnt(), seed=3)[0])
+    network, scales = Network(INPUTS, 4, 8), table().scales(learnt())
+    network.set_weights(shaken())
+    found = _compiled(left_out, SMALL.burn_in, few=False)(
+        *(x, network.lstm(x), [tf.constant(each) for each in noise], targets),
+        [tf.constant(each) for each in (scales.variance, scales.quantiles, scales.pinball)],
+        [part.value for part in network.parts],
+    )
+    loss, states, parts = found
+    return float(loss), [np.asarray(each) for each in (states, *parts)]
+
+
+def noise_of(value: int) -> list[np.ndarray]:
+    shape = 3, 65 - SMALL.burn_in
+    return [np.full((*shape, width), value, np.uint16) for width in (4, 8)]
+
+
+def test_the_compiled_step_has_loss_and_gradients_of_the_plain_network():
+    load_tensorflow()
+    import tensorflow as tf
+
+    loss, gradients = step_of(0, noise_of(0))
+    x, *targets = (tf.constant(each) for each in Batches(table(), SMALL, learnt(), seed=3)[0])
+    network, scales = Network(INPUTS, 4, 8), table().scales(learnt())
+    network.set_weights(shaken())
+    given = [tf.constant(each) for each in (scales.variance, scales.quantiles, scales.pinball)]
+    states = network.lstm(x)
+    with tf.GradientTape() as tape:
+        tape.watch(states)
+        parts = [part.value for part in network.parts]
+        tape.watch(parts)
+        heads = heads_of(x, states, parts)[:, SMALL.burn_in :]
+        plain = loss_of(heads, [each[:, SMALL.burn_in :] for each in targets], given, few=False)
+    assert loss == pytest.approx(float(plain), rel=1e-5)
+    for one, other in zip(gradients, tape.gradient(plain, [states, *parts]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_dropout_leaves_numbers_out_and_makes_up_for_them():
+    load_tensorflow()
+    whole, gradients = step_of(0, noise_of(0))
+    half = 2**15
+    kept, doubled = step_of(half, noise_of(half))  # all kept, and twice as large
+    assert kept != whole
+    assert not np.allclose(doubled[0], gradients[0])
+    _, none = step_of(half, noise_of(half - 1))  # all left out
+    assert not none[0].any()
+    # Of the first layer the weights of the inputs and of the states alike.
+    assert not none[1].any()
+
+
+def test_noise_is_uniform_and_that_of_its_batch():
+    config = changed(dropout=0.1, units=64, hidden=96)
+    member = Member(config, table().scales(learnt()), seed=1)
+    x = np.zeros((50, 65, 3))
+    states, hidden = member._noise(x, 4)
+    assert states.shape == (50, 65 - config.burn_in, 64)
+    assert hidden.shape == (50, 65 - config.burn_in, 96)
+    assert equal(member._noise(x, 4), (states, hidden))
+    assert not np.array_equal(member._noise(x, 5)[0], states)
+    for draws in (states, hidden):
+        assert (draws < 0.1 * 2**16).mean() == pytest.approx(0.1, abs=0.005)
+        assert draws.mean() == pytest.approx(2**15, rel=0.01)
+
+
+def test_empty_histories_change_no_loss():
+    member = Member(SMALL, table().scales(learnt()), seed=1)
+    batch = Batches(table(), SMALL, learnt(), seed=3)[0]
+    more = batch.filled(7)
+    assert [len(each) for each in more] == [7] * 4
+    assert batch.filled(3) is batch
+    assert member.evaluate(more) == pytest.approx(member.evaluate(batch), rel=1e-6)
+
+
+def test_members_have_the_same_bytes_on_any_number_of_cores():
+    def trained(cores: int) -> list[list[bytes]]:
+        wanted = [
+            partial(train_member, SMALL, table(), learnt(), held=None, seed=seed, fit="final",
+                    member=seed, members=3)
+            for seed in (1, 2, 3)
+        ]  # fmt: skip
+        found = side_by_side(wanted, Silent(), cores)
+        assert [history["member"].iloc[0] for _, history in found] == [1, 2, 3]
+        return [[each.tobytes() for each in weights.arrays()] for weights, _ in found]
+
+    one = trained(1)
+    assert trained(3) == trained(2) == one
+    assert one[0] != one[1]
+
+
+def test_a_training_that_fails_stops_those_beside_it():
+    started = threading.Event()
+
+    def fails(**_) -> None:
+        started.wait(30)
+        raise ValueError("broken")
+
+    def goes_on(*, stop: threading.Event, **_) -> None:
+        started.set()
+        assert stop.wait(30)
+        raise Stopped
+
+    with pytest.raises(ValueError, match="broken"):
+        side_by_side([goes_on, fails], Silent(), 2)
+    stopped = threading.Event()
+    stopped.set()
+    with pytest.raises(Stopped):
+        train(stop=stopped)
 
 
 def test_the_first_sessions_of_a_span_are_without_loss():
@@ -285,10 +414,8 @@ def test_a_span_without_loss_is_refused():
 
 def test_weights_are_kept_in_the_order_of_keras():
     assert shaken().size == sum(each.size for each in shaken().arrays())
-    network = build(INPUTS, 4, 8, 0.1)
-    assert [each.shape for each in shaken().arrays()] == [
-        each.shape for each in network.get_weights()
-    ]
+    shapes = Weights.shapes(INPUTS, 4, 8)
+    assert [each.shape for each in Network(INPUTS, 4, 8).variables] == list(shapes)
 
 
 def test_tickers_of_a_market_that_never_closes_keep_nobody_out_of_a_batch():

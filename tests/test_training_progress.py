@@ -28,8 +28,10 @@ WORK = Work(3, least=5, most=50)
 PANEL = Work(6, least=15, most=15, keeps_best=False)
 
 
-def epoch(number: int, *, seconds: float = 1.0, member: int = 1, fit: str = "scored") -> Epoch:
-    return Epoch(fit, member, 3, number, 50, 0.99, 0.98, number, seconds)
+def epoch(
+    number: int, *, seconds: float = 1.0, member: int = 1, fit: str = "scored", together: int = 1
+) -> Epoch:
+    return Epoch(fit, member, 3, number, 50, 0.99, 0.98, number, seconds, together)
 
 
 def test_a_time_is_said_as_people_say_it():
@@ -87,6 +89,22 @@ def test_nothing_is_called_best_where_the_last_epoch_is_kept(capsys):
     said = capsys.readouterr().err
     assert ", validation 0.9800, about " in said
     assert "best" not in said
+
+
+def test_members_side_by_side_are_counted_each_and_share_the_time(capsys):
+    with TrainingProgress(WORK, TrainingConfig(), quiet=False) as progress:
+        for number, member in [(1, 2), (1, 1)]:  # whichever is first
+            progress.on_epoch(epoch(number, member=member, together=2))
+            assert progress._done(epoch(number, member=member, together=2)) == 3 - member
+        for number in range(2, 51):
+            progress.on_epoch(epoch(number, member=1, together=2))
+        progress.on_epoch(epoch(1, member=3, together=2))
+        assert progress._done(epoch(1, member=3, together=2)) == 50 + 1 + 1
+    said = capsys.readouterr().err
+    # 6 networks of 50 epochs of 1 s; 52 are done.
+    assert "network 3/3: epoch 1" in said
+    assert "at most 124 s left" in said
+    assert time_to_come(0.5, networks=6, least=5, most=50, limit=None) in said
 
 
 def test_quiet_says_nothing(capsys):

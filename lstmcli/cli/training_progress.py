@@ -31,6 +31,7 @@ class TrainingProgress:
         self._networks = work.networks * (2 if training.refit else 1)
         # Early stopping may end each network sooner.
         self._bound = "at most" if work.keeps_best else "about"
+        self._epochs: dict[tuple[str, int], int] = {}
         self._said = 0.0
         self._estimated = False
         self._stages = Stages(quiet=quiet)
@@ -61,19 +62,28 @@ class TrainingProgress:
         """Show an epoch that has ended, and once how long the training takes."""
         self._stages.end()
         self._estimate(epoch)
-        before = (epoch.fit == "final") * epoch.members + epoch.member - 1
-        done = before * epoch.epochs + epoch.epoch
+        done = self._done(epoch)
         if sys.stderr.isatty() and not self._quiet:
             self._show(epoch, done)
         elif time.monotonic() - self._said > EVERY or epoch.epoch == 1:
             self._said = time.monotonic()
-            seconds = (self._networks * epoch.epochs - done) * epoch.seconds
+            seconds = (self._networks * epoch.epochs - done) * epoch.seconds / epoch.together
             say(
                 f"{epoch.fit} fit, network {epoch.member}/{epoch.members}: epoch {epoch.epoch} "
                 f"loss {epoch.loss:.4f}{self._validation(epoch)}, "
                 f"{self._bound} {seconds:.0f} s left",
                 quiet=self._quiet,
             )
+
+    def _done(self, epoch: Epoch) -> int:
+        """Return how many epochs are done, those of networks that stopped early counted whole."""
+        self._epochs[epoch.fit, epoch.member] = epoch.epoch
+        done = (epoch.fit == "final") * epoch.members * epoch.epochs
+        for member in range(1, epoch.members + 1):
+            # A network that has not been heard of is trained, or its turn has not come.
+            trained = member <= epoch.member - epoch.together
+            done += self._epochs.get((epoch.fit, member), trained * epoch.epochs)
+        return done
 
     def _estimate(self, epoch: Epoch) -> None:
         """Say how long all epochs take, once one has been measured."""
@@ -85,7 +95,7 @@ class TrainingProgress:
         limit = self._training.max_minutes
         say(
             time_to_come(
-                epoch.seconds,
+                epoch.seconds / epoch.together,
                 networks=self._networks,
                 least=self._work.least,
                 most=epoch.epochs,

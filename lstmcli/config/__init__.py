@@ -135,7 +135,6 @@ class RunConfig(Section):
                 members=self.training.members,
                 seed=self.seed,
                 threads=self.training.threads,
-                shards=self.training.shards,
                 label=self.name,
                 starts=bool(self.start),
             )

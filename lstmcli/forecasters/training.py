@@ -68,6 +68,7 @@ class Epoch:
         validation_loss: the same on the validation block.
         best_epoch: the epoch with the lowest validation loss so far.
         seconds: what the epoch took.
+        together: members that are trained at the same time.
     """
 
     fit: str
@@ -79,6 +80,7 @@ class Epoch:
     validation_loss: float
     best_epoch: int
     seconds: float
+    together: int = 1
 
 
 class Watch(Protocol):

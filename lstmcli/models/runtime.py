@@ -41,6 +41,7 @@ class Threads:
 
 
 _chosen: Threads | None = None
+_seeding = threading.Lock()
 
 
 def usable_cores() -> int:
@@ -152,14 +153,15 @@ def seeded(seed: int) -> Iterator[None]:
     """
     import keras
 
-    keras.utils.set_random_seed(seed)
-    here, own, everyone = threading.get_ident(), random.Random(seed), random.randint
+    with _seeding:  # one network is built at a time
+        keras.utils.set_random_seed(seed)
+        here, own, everyone = threading.get_ident(), random.Random(seed), random.randint
 
-    def randint(a: int, b: int) -> int:
-        return (own.randint if threading.get_ident() == here else everyone)(a, b)
+        def randint(a: int, b: int) -> int:
+            return (own.randint if threading.get_ident() == here else everyone)(a, b)
 
-    random.randint = randint
-    try:
-        yield
-    finally:
-        random.randint = everyone
+        random.randint = randint
+        try:
+            yield
+        finally:
+            random.randint = everyone

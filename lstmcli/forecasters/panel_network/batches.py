@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from lstmcli.forecasters.panel_network.modes import PLAIN
+from lstmcli.forecasters.panel_network.modes import INPUTS, PLAIN
 from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.panel_network.table import Batch, TrainingTable
 from lstmcli.forecasters.volatility.announcements import AHEAD, SOON
@@ -36,16 +36,18 @@ class Batches:
     ) -> None:
         self._dates = dates
         self._table, self._config, self._learnt, self._seed = table, config, learnt, seed
-        self._spans: list[tuple[np.ndarray, np.ndarray]] = []  # tickers and sessions
+        # Tickers and sessions, and the histories of a batch, the same for all of an axis.
+        self._spans: list[tuple[np.ndarray, np.ndarray, int]] = []
         for axis in table.axes:
             span = min(config.span, len(axis.sessions))
             starts = np.arange(0, len(axis.sessions) - span + 1, EVERY)
             present = table.share_known(axis, starts, span) > LEAST_VALID  # (N', C)
+            histories = min(config.tickers, int(present.sum(axis=0).max(initial=0)))
             for column, start in enumerate(starts):
                 sessions = axis.sessions[start : start + span]
                 # A span of which no target may be learnt from teaches nothing.
                 if learnt[sessions[config.burn_in :]].any() and present[:, column].any():
-                    self._spans.append((axis.tickers[present[:, column]], sessions))
+                    self._spans.append((axis.tickers[present[:, column]], sessions, histories))
 
     def __bool__(self) -> bool:
         return len(self._spans) > 0
@@ -65,7 +67,7 @@ class Batches:
 
     def __getitem__(self, number: int) -> Batch:
         generator = np.random.default_rng((self._seed, number))
-        there, sessions = self._spans[generator.integers(len(self._spans))]
+        there, sessions, histories = self._spans[generator.integers(len(self._spans))]
         size = min(self._config.tickers, len(there))
         tickers = np.sort(generator.choice(there, size, replace=False))
         if number % RELEASED == 0:
@@ -77,8 +79,9 @@ class Batches:
             market=generator.random(size) >= self._config.hide_market,
             dates=self._dates_shown(generator.random(size)),
             learnt=self._learnt,
+            inputs=range(INPUTS) if self._dates else PLAIN,
         )
-        return batch if self._dates else batch._replace(x=batch.x[..., PLAIN])
+        return batch.filled(histories)
 
     def _dates_shown(self, draws: np.ndarray) -> np.ndarray:
         """Return how many sessions ahead dates are shown to each history, (B,)."""

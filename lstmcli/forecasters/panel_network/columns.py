@@ -434,7 +434,7 @@ def _clock_columns(
     }
     origins = days.origins(sessions[first:])
     start = max(int(origins[0]) - PAST + 1, 0) if len(origins) else 0
-    read = clock_columns_of(of_days["range"], of_days["volume"], days, start)
+    read = clock_columns_of(of_days["range"], of_days["volume"], days, slice(start, None))
     variance = np.full((len(read), len(days.sessions)), np.nan)  # (N, S)
     variance[:, start:] = [clock.variance(each) for each in read]
     each = np.log(variance)

@@ -1,8 +1,8 @@
 """The network: an LSTM over whole histories, and two heads for each session.
 
 Flow: x (N, L, F) → LSTM (N, L, U) → dropout → [x, h] (N, L, F + U) → dense, SiLU (N, L, W) →
-dropout → dense, SiLU (N, L, W) → dense (N, L, 2·A): p and δ at A steps. The last layer starts
-at zero, so that an untrained network corrects nothing.
+dropout → dense, SiLU (N, L, W) → dense (N, L, 2·A): p and δ at A steps. This module runs what
+is trained; see `trained` for the training.
 
 Source: Hochreiter, Schmidhuber (1997), Long short-term memory; Elfwing, Uchibe, Doya (2018),
 Sigmoid-Weighted Linear Units, for SiLU.
@@ -12,14 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lstmcli.forecasters.small_products import by_rows
-
-if TYPE_CHECKING:
-    import keras
 
 STEPS = (1, 5, 10, 20)
 """A steps that the network corrects; others are interpolated in ln h."""
@@ -81,22 +77,6 @@ class Weights:
     def size(self) -> int:
         """Trainable numbers."""
         return sum(each.size for each in self.arrays())
-
-
-def build(inputs: int, units: int, hidden: int, dropout: float) -> keras.Model:
-    """Return the untrained network; it has no fixed length."""
-    import keras
-    from keras import layers
-
-    from lstmcli.models.layers import LSTM
-
-    x = keras.Input((None, inputs), name="sessions")
-    states = layers.Dropout(dropout)(LSTM(units, return_sequences=True, unit_forget_bias=True)(x))
-    read = layers.Concatenate()([x, states])
-    read = layers.Dropout(dropout)(layers.Dense(hidden, activation="silu")(read))
-    read = layers.Dense(hidden, activation="silu")(read)
-    heads = layers.Dense(2 * len(STEPS), kernel_initializer="zeros")(read)
-    return keras.Model(x, heads, name="panel")
 
 
 def corrections(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pandas as pd
 
@@ -24,7 +25,7 @@ from lstmcli.forecasters.panel_network.modes import COLUMNS, INDEX, INPUTS, PLAI
 from lstmcli.forecasters.panel_network.network import Weights
 from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
-from lstmcli.forecasters.panel_network.training import train_member
+from lstmcli.forecasters.panel_network.training import side_by_side, train_member
 from lstmcli.forecasters.panel_network.tuning import least_tuned, tune
 from lstmcli.forecasters.run_recipe import FittedRun, UnexpectedContent, Work
 from lstmcli.forecasters.training import Silent, Watch, member_seed
@@ -54,8 +55,7 @@ class PanelRecipe:
     Attributes:
         members: networks for later sessions; each block of training dates has one more. Where dates
             of announcements are known, as many again that read none.
-        threads: cores to train on; None: all.
-        shards: parts into which a batch is cut for the fused LSTM; None: one a thread.
+        threads: cores to train on, a member each; None: all.
         label: the name of the config.
         starts: whether it starts from another fit; then it forecasts each ticker alone.
         start: that fit, once it is known.
@@ -66,7 +66,6 @@ class PanelRecipe:
     members: int = 2
     seed: int = 7
     threads: int | None = None
-    shards: int | None = None
     label: str = ""
     starts: bool = False
     start: FittedPanel | None = field(default=None, repr=False, compare=False)
@@ -232,27 +231,32 @@ class PanelRecipe:
         of += [(block, self.members + 1 + block, dates) for block in range(BLOCKS)]
         # What knows no dates forecasts sessions without them better than what learns both.
         of += [(BLOCKS, k, False) for k in range(1, self.members + 1) if dates]
+        wanted = [member for member in range(1, len(of) + 1) if only in (None, member)]
+        trained = side_by_side(
+            [
+                partial(
+                    train_member,
+                    self.model,
+                    ready.table,
+                    ready.learnt[stretch],
+                    held=ready.held(stretch),
+                    seed=member_seed(self.seed, seed),
+                    fit=fit,
+                    member=member,
+                    members=len(of),
+                    dates=reads,
+                )
+                for member in wanted
+                for stretch, seed, reads in [of[member - 1]]
+            ],
+            watch,
+            self.threads,
+        )
         networks: dict[tuple[int, bool], tuple[Weights, ...]] = {}
-        parts = []
-        for member, (stretch, seed, reads) in enumerate(of, start=1):
-            if only not in (None, member):
-                continue
-            weights, history = train_member(
-                self.model,
-                ready.table,
-                ready.learnt[stretch],
-                held=ready.held(stretch),
-                threads=self.threads,
-                shards=self.shards,
-                seed=member_seed(self.seed, seed),
-                fit=fit,
-                member=member,
-                members=len(of),
-                watch=watch,
-                dates=reads,
-            )
+        for member, (weights, _) in zip(wanted, trained, strict=True):
+            stretch, _, reads = of[member - 1]
             networks[stretch, reads] = (*networks.get((stretch, reads), ()), weights)
-            parts.append(history)
+        parts = [history for _, history in trained]
         stretches = tuple(
             Stretch(
                 ready.wide[number],

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from lstmcli.forecasters.panel_network.inputs import Standardisation, inputs_of
+from lstmcli.forecasters.panel_network.inputs import Standardisation, in_units, inputs_from_units
 from lstmcli.forecasters.panel_network.mapped import give_back, mapped
-from lstmcli.forecasters.panel_network.modes import COLUMNS, MODES, Mode, hidden
+from lstmcli.forecasters.panel_network.modes import COLUMNS, INPUTS, MODES, Mode, hidden
 from lstmcli.forecasters.panel_network.network import STEPS
 from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
 from lstmcli.frames import QUANTILES
@@ -52,6 +52,18 @@ class Batch(NamedTuple):
     error: np.ndarray
     weight: np.ndarray
 
+    def filled(self, histories: int) -> Batch:
+        """Return so many histories; what is added to those here is empty and has no weight.
+
+        A step is compiled for each size of a batch.
+        """
+        added = histories - len(self.x)
+        if not added:
+            return self
+        return Batch(
+            *(np.concatenate([own, np.zeros((added, *own.shape[1:]), own.dtype)]) for own in self)
+        )
+
 
 @dataclass(frozen=True)
 class Scales:
@@ -84,8 +96,9 @@ class TrainingTable:
     """Rows of all tickers, one after the other, as float16 in a file.
 
     The file lies in the folder for temporary files and is gone with the object. Of each row it
-    keeps the columns; log variance ahead less the level, and returns in units of the level,
-    (A,) each; and what the wide ridge predicts of the former in each mode, (M, A).
+    keeps the columns, which are standardised whole numbers once it is finished; log variance
+    ahead less the level, and returns in units of the level, (A,) each; and what the wide ridge
+    predicts of the former in each mode, (M, A).
 
     Attributes:
         sessions: every session that a ticker has, ascending.
@@ -122,7 +135,7 @@ class TrainingTable:
         self._modes, self._soon = np.zeros((2, rows), np.int8)
         self._known = np.zeros(rows, bool)
         self._counts = np.zeros(rows, bool)
-        self._standardisation: Standardisation | None = None
+        self._finished = False
 
     def put(
         self, ticker: str, columns: TickerColumns, variance: np.ndarray, returns: np.ndarray
@@ -147,17 +160,18 @@ class TrainingTable:
         standardisation: Standardisation,
         predict: Callable[[np.ndarray], np.ndarray],
     ) -> None:
-        """Write what the ridges predict; batches can be asked for from now on.
+        """Standardise the columns and write what the ridges predict; then batches can be asked for.
 
         Args:
             predict: from columns (T, K) to the wide ridge's prediction in each mode (T, M, A).
         """
-        self._standardisation = standardisation
         for rows in self._rows_of.values():
             table = self._table[rows]
-            predicted = predict(table[:, :_K].astype(np.float32))
-            table[:, _RETURN.stop :] = predicted.reshape(len(table), _M * _A)
+            columns = table[:, :_K].astype(np.float32)
+            table[:, _RETURN.stop :] = predict(columns).reshape(len(table), _M * _A)
+            table[:, :_K].view(np.int16)[:] = in_units(columns, standardisation)
             self.release()
+        self._finished = True
 
     def release(self) -> None:
         """Give back the memory of what was read; the rows stay in the file."""
@@ -180,6 +194,7 @@ class TrainingTable:
         market: np.ndarray,
         dates: np.ndarray,
         learnt: np.ndarray,
+        inputs: Sequence[int] = range(INPUTS),
     ) -> Batch:
         """Return histories of some tickers over the same sessions.
 
@@ -189,7 +204,10 @@ class TrainingTable:
             panel, market: (B,) whether those groups are shown, where they are known.
             dates: (B,) how many sessions ahead dates are shown, where they are known; see `Mode`.
             learnt: (S,) whether a session's targets may be learnt from.
+            inputs: which of the network's inputs, ascending.
         """
+        if not self._finished:
+            raise ValueError("Expected a finished table.")
         at = self._at[np.ix_(tickers, sessions)]  # (B, L)
         rows = np.maximum(at, 0)
         known = (at >= 0) & self._known[rows]
@@ -197,9 +215,8 @@ class TrainingTable:
         for row, shown in enumerate(map(Mode, panel.tolist(), market.tolist(), dates.tolist())):
             modes[row] = hidden(self._modes[rows[row]], self._soon[rows[row]], shown)
         values = self._table[rows]  # (B, L, K + …)
-        if self._standardisation is None:
-            raise ValueError("Expected a finished table.")
-        x = inputs_of(values[..., :_K], modes, self._standardisation)
+        columns = values[..., :_K].view(np.int16).reshape(-1, _K)
+        x = inputs_from_units(columns, modes.reshape(-1), inputs).reshape(*rows.shape, len(inputs))
         x[~known] = 0.0
         counts = (at >= 0) & self._counts[rows] & learnt[sessions]
         residual, error = _targets(values, modes)

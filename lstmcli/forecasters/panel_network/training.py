@@ -1,164 +1,90 @@
-"""Training of one member of the panel network."""
+"""Training of the members of a panel network: one a core, each batch by batch."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from lstmcli.forecasters.panel_network.batches import Batches
-from lstmcli.forecasters.panel_network.modes import INPUTS, PLAIN
-from lstmcli.forecasters.panel_network.network import STEPS, Weights, build
+from lstmcli.forecasters.panel_network.member import Member
+from lstmcli.forecasters.panel_network.network import Weights
 from lstmcli.forecasters.panel_network.settings import EPOCH, PanelNetworkConfig
-from lstmcli.forecasters.panel_network.table import LEVELS, Batch, Scales, TrainingTable
+from lstmcli.forecasters.panel_network.table import Scales, TrainingTable
 from lstmcli.forecasters.training import HISTORY_COLUMNS, Epoch, Watch
 from lstmcli.models.kernel import release
-from lstmcli.models.runtime import Threads, load_tensorflow, seeded
+from lstmcli.models.runtime import Threads, load_tensorflow, usable_cores
+
+T = TypeVar("T", covariant=True)
 
 WARM_UP = 50
 """Batches over which the learning rate grows from 0."""
-
-COMMON = 0.05
-"""Weight of what all tickers of a date have in common: of the market's variance the ridge says
-what there is to say, and dates are few."""
-
-COMMON_RATIO = 0.2
-"""Variance of what tickers have in common, in units of what each has of its own: with it the
-weight of 96 tickers' mean is `COMMON`."""
-
-CRPS = 3.0
-"""Weight of the second head's loss."""
-
-MAX_CORRECTION = 2.0
-"""Bound of (p + δ)/2 in the second head's loss."""
-
-AVERAGE = 0.99
-"""Share of the running mean of weights that a batch keeps."""
 
 EVALUATED = 8
 """Batches whose mean loss is that of validation, and of training before the first step."""
 
 
-class Member:
-    """A network in training: one step a batch.
+class Stopped(Exception):
+    """A training was told to stop."""
 
-    Equation: L = Σ_h [mean (e − ē_d)² + c·mean ē_d²]/var_h + 3·Σ_h pinball_h/unit_h,
-    e = residual − p, ē_d its mean over the n tickers of a date; pinball of the error against
-    exp((p + δ)/2)·z_h, in which p is held fixed. c = 0.05; of few tickers c = 1/(1 + 0.2·n),
-    the weight by generalised least squares where errors of a date share a fifth of the variance
-    that each has of its own. Of one ticker e is all common, and c = 0.83.
 
-    Args:
-        start: what the network has learnt before, to go on with few tickers; else its weights
-            are random.
-        dates: whether it reads the dates of announcements.
+class Training(Protocol[T]):
+    """One training among others."""
+
+    def __call__(self, *, watch: Watch, stop: threading.Event, together: int) -> T: ...
+
+
+def side_by_side(trainings: Sequence[Training[T]], watch: Watch, cores: int | None) -> list[T]:
+    """Return what some trainings return, each on one core; None: on all cores.
+
+    So a network has the same digits on any number of cores.
+
+    Raises:
+        Exception: what a training or the watch raises; the other trainings are stopped.
     """
+    cores = cores or usable_cores()
+    load_tensorflow(Threads.choose(cores, shards=1))
+    together, stop = min(cores, len(trainings)), threading.Event()
+    shared = _Shared(watch)
+    with ThreadPoolExecutor(max(together, 1)) as pool:
+        of = [
+            pool.submit(partial(training, watch=shared, stop=stop, together=together))
+            for training in trainings
+        ]
+        try:
+            for done in as_completed(of):
+                done.result()
+        except BaseException:
+            stop.set()
+            for each in of:
+                each.cancel()
+            raise
+        return [each.result() for each in of]
 
-    def __init__(
-        self,
-        config: PanelNetworkConfig,
-        scales: Scales,
-        *,
-        seed: int,
-        start: Weights | None = None,
-        dates: bool = True,
-    ) -> None:
-        import keras
-        import tensorflow as tf
 
-        self._config = config
-        inputs = INPUTS if dates else len(PLAIN)
-        with seeded(seed):
-            self._network = build(inputs, config.units, config.hidden, config.dropout)
-        if start is not None:
-            self._network.set_weights(start.arrays())
-        self._optimizer = keras.optimizers.AdamW(
-            learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
-            beta_1=0.9,
-            beta_2=0.99,
-            epsilon=1e-8,
-            global_clipnorm=1.0,
-            use_ema=True,
-            ema_momentum=AVERAGE,
-        )
-        self._optimizer.exclude_from_weight_decay(var_names=["bias"])
-        self._optimizer.build(self._network.trainable_variables)
-        self._scales, self._few = scales, start is not None
-        self._step = tf.function(self._train, autograph=False, reduce_retracing=True)
-        self._evaluate = tf.function(self._validate, autograph=False, reduce_retracing=True)
+class _Shared:
+    """A watch of several trainings, which call it in turn."""
 
-    def train(self, batch: Batch, rate: float) -> float:
-        """Return the loss of a batch after one step."""
-        import tensorflow as tf
+    def __init__(self, watch: Watch) -> None:
+        self._watch, self._lock = watch, threading.Lock()
 
-        self._optimizer.learning_rate.assign(rate)
-        return float(self._step(*(tf.constant(each) for each in batch)))
+    def on_epoch(self, epoch: Epoch) -> None:
+        with self._lock:
+            self._watch.on_epoch(epoch)
 
-    def _train(self, x: Any, residual: Any, error: Any, weight: Any) -> Any:
-        import tensorflow as tf
+    def load(self, key: str) -> Mapping[str, np.ndarray] | None:
+        with self._lock:
+            return self._watch.load(key)
 
-        with tf.GradientTape() as tape:
-            loss = self._loss(self._network(x, training=True), residual, error, weight)
-        variables = self._network.trainable_variables
-        self._optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
-
-    def _loss(self, heads: Any, residual: Any, error: Any, weight: Any) -> Any:
-        import tensorflow as tf
-
-        after = slice(self._config.burn_in, None)
-        heads, residual, error = heads[:, after], residual[:, after], error[:, after]
-        weight = weight[:, after, None]  # (B, L, 1)
-        p, delta = heads[..., : len(STEPS)], heads[..., len(STEPS) :]
-        rows = tf.reduce_sum(weight) + 1e-6
-        left = (residual - p) * weight
-        tickers = tf.reduce_sum(weight, axis=0, keepdims=True) + 1e-6  # (1, L, 1)
-        common = tf.reduce_sum(left, axis=0, keepdims=True) / tickers
-        between = (left - common) * weight
-        unit = self._scales.variance
-        loss = tf.reduce_sum(between**2 / unit) / rows
-        together = tickers * common**2 / unit
-        if self._few:
-            loss += tf.reduce_sum(together / (1 + COMMON_RATIO * tickers)) / rows
-        else:
-            loss += COMMON * tf.reduce_sum(together) / rows
-        half = tf.clip_by_value((tf.stop_gradient(p) + delta) / 2, -MAX_CORRECTION, MAX_CORRECTION)
-        beyond = error[..., None] - tf.exp(half)[..., None] * self._scales.quantiles
-        pinball = tf.reduce_mean(tf.maximum(LEVELS * beyond, (LEVELS - 1) * beyond), axis=-1)
-        return loss + CRPS * tf.reduce_sum(pinball / self._scales.pinball * weight) / rows
-
-    def evaluate(self, batch: Batch) -> float:
-        """Return the loss of a batch, without dropout and without a step."""
-        import tensorflow as tf
-
-        return float(self._evaluate(*(tf.constant(each) for each in batch)))
-
-    def _validate(self, x: Any, residual: Any, error: Any, weight: Any) -> Any:
-        return self._loss(self._network(x, training=False), residual, error, weight)
-
-    def weights(self) -> Weights:
-        """Return the running mean of the weights."""
-        kept = self._network.get_weights()
-        self._optimizer.finalize_variable_values(self._network.trainable_variables)
-        averaged = Weights.of(self._network.get_weights())
-        self._network.set_weights(kept)
-        return averaged
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return all that changes in training."""
-        return {f"live_{n}": np.asarray(v) for n, v in enumerate(self._variables())}
-
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        for n, variable in enumerate(self._variables()):
-            variable.assign(arrays[f"live_{n}"])
-
-    def _variables(self) -> list[Any]:
-        # `variables` also holds the state of the dropout generators.
-        return [*self._network.variables, *self._optimizer.variables]
+    def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        with self._lock:
+            self._watch.save(key, arrays)
 
 
 def rate_of(batch: int, config: PanelNetworkConfig) -> float:
@@ -174,13 +100,13 @@ def train_member(
     learnt: np.ndarray,
     *,
     held: np.ndarray | None,
-    threads: int | None,
-    shards: int | None = None,
     seed: int,
     fit: str,
     member: int,
     members: int,
     watch: Watch,
+    stop: threading.Event | None = None,
+    together: int = 1,
     scales: Scales | None = None,
     start: Weights | None = None,
     dates: bool = True,
@@ -193,11 +119,14 @@ def train_member(
     Args:
         learnt: (S,) which sessions of the table it may learn from.
         held: (S,) those whose loss is shown as that of validation; it decides nothing.
-        threads, shards: see `Threads.choose`.
+        stop: when it is set, the training ends after a batch.
+        together: members that are trained at the same time.
         scales: of the loss; None: of the rows that are learnt from.
         start, dates: see `Member`.
+
+    Raises:
+        Stopped: by `stop`.
     """
-    load_tensorflow(Threads.choose(threads, shards))
     batches = Batches(table, config, learnt, seed=seed, dates=dates)
     validation = None if held is None else Batches(table, config, held, seed=seed, dates=dates)
     scales = scales or table.scales(learnt, dates=dates)
@@ -220,10 +149,11 @@ def train_member(
     while len(rows) <= epochs:
         started, first = time.perf_counter(), (len(rows) - 1) * EPOCH
         numbers = range(first, min(first + EPOCH, config.batches))
-        losses = [
-            trained.train(batch, rate_of(number, config))
-            for number, batch in zip(numbers, batches.ahead(numbers), strict=True)
-        ]
+        losses = []
+        for number, batch in zip(numbers, batches.ahead(numbers), strict=True):
+            if stop is not None and stop.is_set():
+                raise Stopped
+            losses.append(trained.train(batch, rate_of(number, config), number))
         found = float(np.mean(losses)), evaluate(validation)
         rows.append((len(rows), *found, time.perf_counter() - started))
         watch.save(key, trained.arrays() | {"rows": np.array(rows)})
@@ -238,6 +168,7 @@ def train_member(
                 validation_loss=rows[-1][2],
                 best_epoch=len(rows) - 1,
                 seconds=rows[-1][3],
+                together=together,
             )
         )
     release()

@@ -6,6 +6,7 @@ All else stays as the start has it: ridges, clocks, standardisation, smearing an
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from lstmcli.forecasters.panel_network.fit import predictions
 from lstmcli.forecasters.panel_network.network import STEPS, Weights
 from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.panel_network.table import TrainingTable
-from lstmcli.forecasters.panel_network.training import train_member
+from lstmcli.forecasters.panel_network.training import side_by_side, train_member
 from lstmcli.forecasters.training import Watch, member_seed
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP, log_variances_ahead
 from lstmcli.frames import cumulative_returns
@@ -53,26 +54,29 @@ def tune(start: FittedPanel, past: Panel, watch: Watch, fit: str) -> FittedPanel
         for starts, dates in kinds or [(before.networks, True)]
         for number in range(1, recipe.members + 1)
     ]
+    trained = side_by_side(
+        [
+            partial(
+                train_member,
+                recipe.model,
+                table,
+                learnt,
+                held=None,
+                seed=member_seed(recipe.seed, number),
+                fit=fit,
+                member=member,
+                members=len(of),
+                start=weights,
+                dates=dates,
+            )
+            for member, (number, weights, dates) in enumerate(of, start=1)
+        ],
+        watch,
+        recipe.threads,
+    )
     networks: dict[bool, tuple[Weights, ...]] = {}
-    parts = []
-    for member, (number, weights, dates) in enumerate(of, start=1):
-        tuned, history = train_member(
-            recipe.model,
-            table,
-            learnt,
-            held=None,
-            threads=recipe.threads,
-            shards=recipe.shards,
-            seed=member_seed(recipe.seed, number),
-            fit=fit,
-            member=member,
-            members=len(of),
-            watch=watch,
-            start=weights,
-            dates=dates,
-        )
-        networks[dates] = (*networks.get(dates, ()), tuned)
-        parts.append(history)
+    for (_, _, dates), (weights, _) in zip(of, trained, strict=True):
+        networks[dates] = (*networks.get(dates, ()), weights)
     after = replace(
         before,
         networks=networks.get(True, before.networks),
@@ -88,7 +92,7 @@ def tune(start: FittedPanel, past: Panel, watch: Watch, fit: str) -> FittedPanel
         ),
         tickers=tuple(past),
         fit_end=last,
-        history=pd.concat(parts, ignore_index=True),
+        history=pd.concat([history for _, history in trained], ignore_index=True),
     )
 
 

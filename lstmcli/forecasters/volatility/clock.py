@@ -47,6 +47,11 @@ CLOCK_COLUMNS = 59
 ROWS = 60_000
 """Sessions to learn from; more change nothing that can be measured."""
 
+Rows = slice | np.ndarray
+"""Which sessions are asked for: a stretch, or their positions."""
+
+ALL = slice(None)
+
 PENALTY = 0.1
 """Of a squared standardised coefficient, in units of one row's deviance."""
 
@@ -114,20 +119,21 @@ class Days:
         return np.stack([*waves, *((weekday == day) for day in range(5))], axis=1)
 
 
-def clock_columns(shock: pd.DataFrame, days: Days) -> np.ndarray:
+def clock_columns(shock: pd.DataFrame, days: Days, rows: Rows = ALL) -> np.ndarray:
     """Return `clock_columns_of` one ticker, (S, 59) float32.
 
     Args:
         shock: as `shocks` returns it.
+        rows: the sessions that are asked for.
     """
     both = shock.reindex(days.sessions).to_numpy(float)
-    return clock_columns_of(both[None, :, 0], both[None, :, 1], days)[0]
+    return clock_columns_of(both[None, :, 0], both[None, :, 1], days, rows)[0]
 
 
 def clock_columns_of(
-    ranges: np.ndarray, volumes: np.ndarray, days: Days, start: int = 0
+    ranges: np.ndarray, volumes: np.ndarray, days: Days, rows: Rows = ALL
 ) -> np.ndarray:
-    """Return what a session's variance is read off, (N, S − start, 59) float32.
+    """Return what a session's variance is read off, (N, S, 59) float32.
 
     Equation: s = max(0, min(max(r, −1), 4) + min(max(v, −1), 3)), r and v the shocks of range
     and volume; for a session D, b_q is the first session from D − 91·q days on, q = 1 … 8.
@@ -138,12 +144,12 @@ def clock_columns_of(
     Args:
         ranges, volumes: (N, S) shocks of N tickers on `days`; NaN where not known.
         days: S sessions; what a session reads lies 88 days before it.
-        start: the first of the sessions that is asked for.
+        rows: the sessions that are asked for.
     """
     size = np.clip(np.nan_to_num(ranges), -1, 4) + np.clip(np.nan_to_num(volumes), -1, 3)
     size = np.maximum(size, 0)
-    at = days.bases[start:, :, None] + np.arange(-AROUND, AROUND + 1)  # (S − start, 8, 7)
-    around = np.where(at >= 0, size[:, np.maximum(at, 0)], 0.0)  # (N, S − start, 8, 7)
+    at = days.bases[rows][..., None] + np.arange(-AROUND, AROUND + 1)  # (S, 8, 7)
+    around = np.where(at >= 0, size[:, np.maximum(at, 0)], 0.0)  # (N, S, 8, 7)
     exact = around[..., AROUND]
     near = around[..., AROUND - 1 : AROUND + 2].max(axis=-1)
     middle = slice(QUARTERS // 2 - 1, QUARTERS // 2 + 1)
@@ -159,7 +165,7 @@ def clock_columns_of(
         np.sort(exact, axis=-1)[..., middle],
         near.mean(axis=-1, keepdims=True) ** 2,
         exact.mean(axis=-1, keepdims=True) ** 2,
-        np.broadcast_to(days.season[start:], (*around.shape[:2], days.season.shape[1])),
+        np.broadcast_to(days.season[rows], (*around.shape[:2], days.season.shape[1])),
     ]
     return np.concatenate(parts, axis=-1).astype(np.float32)
 
@@ -228,7 +234,7 @@ def learnt_rows(
     """
     rows = np.unique(days.origins(sessions))[::nth]
     size = shock["range"].reindex(days.sessions).to_numpy(float)
-    return clock_columns(shock, days)[rows], size[rows]
+    return clock_columns(shock, days, rows), size[rows]
 
 
 def every_nth(rows: int) -> int:

@@ -23,7 +23,8 @@ def empty(*shape: int) -> np.ndarray:
 
 def release() -> None:
     """Give the memory that waits for a later call back to the operating system."""
-    _Memory.free.clear()
+    with _Memory.lock:
+        _Memory.free.clear()
 
 
 class _Memory:
@@ -34,7 +35,7 @@ class _Memory:
     """
 
     free: ClassVar[list[np.ndarray]] = []
-    _lock: ClassVar[threading.Lock] = threading.Lock()
+    lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, size: int) -> None:
         self.memory = self._take_free(size)
@@ -48,7 +49,7 @@ class _Memory:
         """Return the smallest free memory of at least `size` numbers, or None."""
         best, place = 0, -1
         # `__del__` may run meanwhile. It only appends, so `place` stays right.
-        with self._lock:
+        with self.lock:
             for n, memory in enumerate(self.free):
                 if memory.size >= size and (place < 0 or memory.size < best):
                     best, place = memory.size, n
