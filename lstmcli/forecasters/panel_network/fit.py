@@ -11,7 +11,7 @@ import pandas as pd
 from lstmcli.errors import NoDataError, shell_word
 from lstmcli.forecasters.filtered_simulation import MIN_MEMORY
 from lstmcli.forecasters.panel_network.blocks import BLOCKS, PIECES, Blocks, TrainingPanel
-from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
+from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.inputs import Moments, Standardisation
 from lstmcli.forecasters.panel_network.kept_columns import KeptColumns
 from lstmcli.forecasters.panel_network.mapped import give_back, mapped
@@ -24,6 +24,7 @@ from lstmcli.forecasters.panel_network.modes import (
     ridge_columns,
 )
 from lstmcli.forecasters.panel_network.network import STEPS
+from lstmcli.forecasters.panel_network.shared import calendar_of
 from lstmcli.forecasters.panel_network.state import PanelState, Stretch
 from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.panel_network.ticker_columns import GROUPS

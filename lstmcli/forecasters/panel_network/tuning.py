@@ -14,10 +14,11 @@ import pandas as pd
 
 from lstmcli.errors import NoDataError, shell_word
 from lstmcli.forecasters.panel_network.batches import EVERY, Batches
-from lstmcli.forecasters.panel_network.columns import Columns, calendar_of
+from lstmcli.forecasters.panel_network.columns import Columns
 from lstmcli.forecasters.panel_network.fit import predictions
 from lstmcli.forecasters.panel_network.network import STEPS, Weights
 from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
+from lstmcli.forecasters.panel_network.shared import calendar_of
 from lstmcli.forecasters.panel_network.table import TrainingTable
 from lstmcli.forecasters.panel_network.training import side_by_side, train_member
 from lstmcli.forecasters.training import Watch, member_seed
