@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -15,6 +16,7 @@ from lstmcli.forecasters.panel_network.inputs import (
     Moments,
     inputs_of,
 )
+from lstmcli.forecasters.panel_network.mapped import RowFile, give_back
 from lstmcli.forecasters.panel_network.modes import (
     COLUMNS,
     FLAGS,
@@ -248,3 +250,16 @@ def test_a_ticker_without_a_bar_yet_stands_in_no_batch():
     assert found.weight[0].any()
     assert not found.weight[1].any()
     assert not found.x[1].any()
+
+
+def test_rows_of_a_file_are_read_as_they_were_written():
+    file = RowFile(np.float16, (50, 7))
+    file.rows[:] = np.arange(350).reshape(50, 7)
+    give_back(file.rows)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda first: file.read(first, 9), range(42)))
+    for first, rows in enumerate(found):
+        np.testing.assert_array_equal(rows, file.rows[first : first + 9])
+    assert file.read(3, 0).shape == (0, 7)
+    with pytest.raises(EOFError, match="14 more bytes from byte 700 on"):
+        file.read(45, 6)

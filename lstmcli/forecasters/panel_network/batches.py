@@ -18,9 +18,6 @@ EVERY = 16
 LEAST_VALID = 0.8
 """Share of a span that a ticker must have to be in a batch."""
 
-RELEASED = 8
-"""Batches after which the memory of what was read is given back."""
-
 
 class Batches:
     """Random batches of a table: batch n is the same whenever it is asked for."""
@@ -70,8 +67,6 @@ class Batches:
         there, sessions, histories = self._spans[generator.integers(len(self._spans))]
         size = min(self._config.tickers, len(there))
         tickers = np.sort(generator.choice(there, size, replace=False))
-        if number % RELEASED == 0:
-            self._table.release()
         batch = self._table.batch(
             tickers,
             sessions,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcli.forecasters.panel_network.inputs import Standardisation, in_units, inputs_from_units
-from lstmcli.forecasters.panel_network.mapped import give_back, mapped
+from lstmcli.forecasters.panel_network.mapped import RowFile, give_back
 from lstmcli.forecasters.panel_network.modes import COLUMNS, INPUTS, MODES, Mode, hidden
 from lstmcli.forecasters.panel_network.network import STEPS
 from lstmcli.forecasters.panel_network.ticker_columns import TickerColumns
@@ -131,7 +131,8 @@ class TrainingTable:
             for name in np.unique(names)
             for tickers in [np.flatnonzero(names == name)]
         )
-        self._table = mapped(np.float16, (rows, _WIDTH))
+        self._file = RowFile(np.float16, (rows, _WIDTH))
+        self._table = self._file.rows
         self._modes, self._soon = np.zeros((2, rows), np.int8)
         self._known = np.zeros(rows, bool)
         self._counts = np.zeros(rows, bool)
@@ -214,13 +215,24 @@ class TrainingTable:
         modes = np.empty(rows.shape, np.int8)
         for row, shown in enumerate(map(Mode, panel.tolist(), market.tolist(), dates.tolist())):
             modes[row] = hidden(self._modes[rows[row]], self._soon[rows[row]], shown)
-        values = self._table[rows]  # (B, L, K + …)
+        values = self._read(at)  # (B, L, K + …)
         columns = values[..., :_K].view(np.int16).reshape(-1, _K)
         x = inputs_from_units(columns, modes.reshape(-1), inputs).reshape(*rows.shape, len(inputs))
         x[~known] = 0.0
         counts = (at >= 0) & self._counts[rows] & learnt[sessions]
         residual, error = _targets(values, modes)
         return Batch(x, residual, error, counts.astype(np.float32))
+
+    def _read(self, at: np.ndarray) -> np.ndarray:
+        """Return rows (B, L, K + …) of B tickers; 0 where there is none, −1."""
+        values = np.zeros((*at.shape, _WIDTH), np.float16)
+        for found, rows in zip(values, at, strict=True):
+            there = np.flatnonzero(rows >= 0)
+            if len(there):
+                # Those of a ticker follow one another.
+                first, last = int(rows[there[0]]), int(rows[there[-1]])
+                found[there] = self._file.read(first, last - first + 1)[rows[there] - first]
+        return values
 
     def scales(self, learnt: np.ndarray, *, dates: bool = True) -> Scales:
         """Return what the losses are divided by, from rows in their richest mode.
