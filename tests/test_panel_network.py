@@ -23,6 +23,7 @@ from lstmcli.forecasters.panel_network.modes import INPUTS, MODES, PLAIN, Mode
 from lstmcli.forecasters.panel_network.network import Weights
 from lstmcli.forecasters.panel_network.settings import PanelNetworkConfig
 from lstmcli.forecasters.panel_network.volatility import (
+    _each_volatility,
     at_steps,
     log_variances,
     log_variances_in,
@@ -229,7 +230,8 @@ def test_what_a_panel_has_in_common_is_taken_off_by_half():
         for ticker in given
     }
     row = 690
-    common = np.array([alone[ticker].common[row] for ticker in given])
+    parts = dict(_each_volatility(found.state, columns, list(given), (None,), None))
+    common = np.array([part[row] for [(_, part)] in parts.values()])
     for number, ticker in enumerate(given):
         # Of one ticker all is common.
         difference = each[ticker].log_variance[row] - alone[ticker].log_variance[row]

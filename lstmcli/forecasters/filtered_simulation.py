@@ -89,18 +89,19 @@ def filtered_simulation(
                 bars, scale, origins, memory=memory, since=since, lent=lend is not None
             )
             own |= zip(tickers, found, strict=True)
-    if not alone:
-        for ticker in scales:  # in this order, on which the last digit of a sum depends
+        if alone:
+            continue
+        for ticker in some:  # in this order, on which the last digit of a sum depends
             shapes = own[ticker]
             at = sessions.get_indexer(panel[ticker].index[shapes.rows[shapes.remembers]])
             pool[at] += shapes.quantiles[shapes.remembers]
             members[at] += 1
-        pool /= np.maximum(members, 1)[:, None, None]
+            if only is not None and ticker not in only:
+                del own[ticker]  # of a universe they take a gigabyte
+    pool /= np.maximum(members, 1)[:, None, None]
     parts, least = {}, {}
-    for ticker in scales:
+    for ticker in [ticker for ticker in names if only is None or ticker in only]:
         shapes = own.pop(ticker)  # of many tickers they do not fit twice
-        if only is not None and ticker not in only:
-            continue
         share = own_share(shapes.known, np.arange(1, horizon + 1))[:, :, None]
         if alone:
             shape, few = shapes.quantiles.copy(), np.ones(len(shapes.rows), bool)

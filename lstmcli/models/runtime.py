@@ -99,8 +99,8 @@ def arrays_given_back() -> Iterator[None]:
     a few large tables that is hundreds of megabytes. Those below 1 MB are given back at the
     end. Other C libraries have no such setting.
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if libc is None or not hasattr(libc, "mallopt"):
+    libc = _glibc()
+    if libc is None:
         yield
         return
     libc.mallopt(_MMAP_THRESHOLD, 2**20)
@@ -109,6 +109,21 @@ def arrays_given_back() -> Iterator[None]:
     finally:
         libc.mallopt(_MMAP_THRESHOLD, 2**25)
         libc.malloc_trim(0)
+
+
+def give_back_freed() -> None:
+    """Give what glibc keeps of freed arrays back to the operating system; it takes milliseconds.
+
+    Each thread has a heap of its own, which grows with what other threads free.
+    """
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return libc if libc is not None and hasattr(libc, "mallopt") else None
 
 
 def load_tensorflow(wanted: Threads | None = None) -> Threads:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,8 @@ class FittedPanel:
     def sigma(self, panel: Panel) -> dict[str, np.ndarray]:
         """Return the volatility of the cumulative returns, (T, H), of each ticker and its peers."""
         columns = Columns(panel)
-        return self._scales(columns, log_variances(self.state, columns))
+        found = log_variances(self.state, columns)
+        return {ticker: self._scale(columns, found, ticker) for ticker in found}
 
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         if not self.recipe.alone:
@@ -105,7 +106,12 @@ class FittedPanel:
             since: the first session whose volatility is asked for; None: all.
         """
         found = log_variances(self.state, columns, since=since)
-        scales = self._scales(columns, found)
+        scale = partial(self._scale, columns, found)
+
+        def scales(pool: Panel) -> Mapping[str, np.ndarray]:
+            # Tickers alone are few at a time: what is made once serves twice.
+            return {t: scale(t) for t in pool} if self.recipe.alone else _Lazy(tuple(pool), scale)
+
         shapes = np.zeros((len(MODES), self.recipe.horizon, len(QUANTILES)))
         for mode, shape in self.state.shapes.items():
             shapes[MODES.index(mode)] = self._between.T @ shape
@@ -118,7 +124,7 @@ class FittedPanel:
                 self.name,
                 pool,
                 origins,
-                {ticker: scales[ticker] for ticker in pool},
+                scales(pool),
                 lend=lend,
                 only=set(panel),
                 since=self.learns_from,
@@ -127,19 +133,16 @@ class FittedPanel:
             for pool in pools
         ]
 
-    def _scales(
-        self, columns: Columns, found: Mapping[str, TickerVolatility]
-    ) -> dict[str, np.ndarray]:
-        scales = {}
-        for ticker, each in found.items():
-            least = columns.least(ticker)
-            scale = np.exp(by_rows(each.log_variance, self._between) / 2) * self._root
-            if self.recipe.alone:
-                # The network needs a level; before that a forecast is that of EWMA.
-                ewma = columns.ewma(ticker)[:, None] * self._root
-                scale = np.where(np.isfinite(scale), scale, ewma)
-            scales[ticker] = np.maximum(scale, least[:, None] * self._root)
-        return scales
+    def _scale(
+        self, columns: Columns, found: Mapping[str, TickerVolatility], ticker: str
+    ) -> np.ndarray:
+        """Return the volatility (T, H) of the cumulative returns of a ticker."""
+        scale = np.exp(by_rows(found[ticker].log_variance, self._between) / 2) * self._root
+        if self.recipe.alone:
+            # The network needs a level; before that a forecast is that of EWMA.
+            ewma = columns.ewma(ticker)[:, None] * self._root
+            scale = np.where(np.isfinite(scale), scale, ewma)
+        return np.asarray(np.maximum(scale, columns.least(ticker)[:, None] * self._root))
 
     @cached_property
     def _root(self) -> np.ndarray:
@@ -210,6 +213,23 @@ class FittedPanel:
 
     def attention(self, panel: Panel, ticker: str, origin: pd.Timestamp) -> None:
         """Return None: its weights are those of an LSTM, not of sessions."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Lazy(Mapping[str, np.ndarray]):
+    """Arrays of some tickers, each made when it is asked for: those of a universe are large."""
+
+    tickers: tuple[str, ...]
+    make: Callable[[str], np.ndarray]
+
+    def __getitem__(self, ticker: str) -> np.ndarray:
+        return self.make(ticker)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tickers)
+
+    def __len__(self) -> int:
+        return len(self.tickers)
 
 
 def _since(bars: pd.DataFrame, first: pd.Timestamp) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from lstmcli.forecasters.panel_network.settings import EPOCH, PanelNetworkConfig
 from lstmcli.forecasters.panel_network.table import Scales, TrainingTable
 from lstmcli.forecasters.training import HISTORY_COLUMNS, Epoch, Watch
 from lstmcli.models.kernel import release
-from lstmcli.models.runtime import Threads, load_tensorflow, usable_cores
+from lstmcli.models.runtime import Threads, give_back_freed, load_tensorflow, usable_cores
 
 T = TypeVar("T", covariant=True)
 
@@ -156,6 +156,7 @@ def train_member(
             losses.append(trained.train(batch, rate_of(number, config), number))
         found = float(np.mean(losses)), evaluate(validation)
         rows.append((len(rows), *found, time.perf_counter() - started))
+        give_back_freed()
         watch.save(key, trained.arrays() | {"rows": np.array(rows)})
         watch.on_epoch(
             Epoch(

@@ -26,6 +26,7 @@ CRPS_SHARE = 0.75
 HAR_WEIGHT = 0.1
 """Share of the HAR ridge in the logarithm of variance."""
 
+_READS_PANEL = np.array([mode.panel for mode in MODES])
 _READS_DATES = np.array([mode.dates > 0 for mode in MODES])
 
 
@@ -36,13 +37,46 @@ class TickerVolatility:
     Attributes:
         modes: (T,) numbers of `MODES`, of what serves each session.
         log_variance: (T, A) of the mean variance over the next steps; NaN where not known.
-        common: (T, A) the part whose mean over the tickers of a session is taken off.
     """
 
     sessions: pd.DatetimeIndex
     modes: np.ndarray
     log_variance: np.ndarray
-    common: np.ndarray
+
+
+@dataclass
+class _Common:
+    """What the tickers of a panel have in common on each session, in modes that read a panel.
+
+    Attributes:
+        total, count: (S, A) and (S, 1) the sum over tickers, and how many they are.
+        rows: by ticker, those of its sessions that count.
+    """
+
+    sessions: pd.DatetimeIndex
+    total: np.ndarray
+    count: np.ndarray
+    rows: dict[str, np.ndarray]
+
+    @classmethod
+    def nothing(cls, sessions: pd.DatetimeIndex, steps: int) -> _Common:
+        return cls(sessions, np.zeros((len(sessions), steps)), np.zeros((len(sessions), 1)), {})
+
+    def add(self, ticker: str, volatility: TickerVolatility, common: np.ndarray) -> None:
+        """Add the part (T, A) of one ticker whose mean is taken off."""
+        reads = _READS_PANEL[volatility.modes]
+        rows = np.flatnonzero(reads & np.isfinite(common).all(axis=1))
+        at = self.sessions.get_indexer(volatility.sessions[rows])
+        self.total[at] += common[rows]
+        self.count[at] += 1
+        self.rows[ticker] = rows
+
+    def take_off(self, found: Mapping[str, TickerVolatility]) -> None:
+        """Take the mean off."""
+        mean = self.total / np.maximum(self.count, 1)
+        for ticker, each in found.items():
+            rows = self.rows[ticker]
+            each.log_variance[rows] -= mean[self.sessions.get_indexer(each.sessions[rows])]
 
 
 def _each_volatility(
@@ -51,11 +85,12 @@ def _each_volatility(
     tickers: Sequence[str],
     hide: Sequence[Mode | None],
     since: pd.Timestamp | None,
-) -> Iterator[tuple[str, list[TickerVolatility]]]:
-    """Yield the volatility of each ticker in each way, without what a panel takes off.
+) -> Iterator[tuple[str, list[tuple[TickerVolatility, np.ndarray]]]]:
+    """Yield the volatility of each ticker in each way, and the part (T, A) of which a panel
+    takes the mean off.
 
     Equation: ln σ²_h = level + (1 − w)·(R + p + ¾δ) + w·H, w = 0.1, R the wide ridge and H the
-    HAR ridge of log variance less the level; `common` is (1 − w)·(½p + ¾δ).
+    HAR ridge of log variance less the level; the part is (1 − w)·(½p + ¾δ).
     """
     for start in range(0, len(tickers), TOGETHER):
         group = tickers[start : start + TOGETHER]
@@ -69,15 +104,16 @@ def _of_group(
     group: Sequence[TickerColumns],
     hide: Mode | None,
     since: pd.Timestamp | None,
-) -> list[TickerVolatility]:
+) -> list[tuple[TickerVolatility, np.ndarray]]:
     steps = np.asarray(state.steps)
-    result = []
+    result, commons = [], []
     for columns in group:
         empty = np.full((len(columns.sessions), len(steps)), np.nan)
         modes = columns.modes()
         if hide is not None:
             modes = hidden(modes, columns.modes(soon=True), hide)
-        result.append(TickerVolatility(columns.sessions, modes, empty, empty.copy()))
+        result.append(TickerVolatility(columns.sessions, modes, empty))
+        commons.append(empty.copy())
     blocks = [np.searchsorted(state.ends, columns.sessions.to_numpy()) for columns in group]
     asked = [c.known if since is None else c.known & (c.sessions >= since) for c in group]
     for number, stretch in enumerate(state.stretches):
@@ -106,8 +142,8 @@ def _of_group(
             level = group[n].level[rows, None].astype(np.float64)
             network = ridges[0] + p + CRPS_SHARE * delta
             into.log_variance[rows] = level + (1 - HAR_WEIGHT) * network + HAR_WEIGHT * ridges[1]
-            into.common[rows] = (1 - HAR_WEIGHT) * (COMMON_SHARE * p + CRPS_SHARE * delta)
-    return result
+            commons[n][rows] = (1 - HAR_WEIGHT) * (COMMON_SHARE * p + CRPS_SHARE * delta)
+    return list(zip(result, commons, strict=True))
 
 
 def _corrections(
@@ -212,32 +248,15 @@ def log_variances_in(
     ways: list[dict[str, TickerVolatility]] = [{} for _ in hide]
     for group in columns.groups.values():
         wanted = [ticker for ticker in group if ticker in tickers]
-        each = dict(_each_volatility(state, columns, wanted, hide, since))
-        for number, way in enumerate(ways):
-            found = {ticker: volatilities[number] for ticker, volatilities in each.items()}
-            _take_off_common(found, group.sessions())
+        each: list[dict[str, TickerVolatility]] = [{} for _ in hide]
+        shared = [_Common.nothing(group.sessions(), len(state.steps)) for _ in hide]
+        for ticker, in_ways in _each_volatility(state, columns, wanted, hide, since):
+            for (volatility, part), found, common in zip(in_ways, each, shared, strict=True):
+                common.add(ticker, volatility, part)
+                found[ticker] = volatility
+        for way, found, common in zip(ways, each, shared, strict=True):
+            common.take_off(found)
             for volatility in found.values():
                 volatility.log_variance[:] += smearing[volatility.modes]
             way |= found
     return ways
-
-
-def _take_off_common(found: Mapping[str, TickerVolatility], sessions: pd.DatetimeIndex) -> None:
-    """Take the mean of `common` off, session by session, in modes that read a panel."""
-    reads_panel = np.array([mode.panel for mode in MODES])
-    each_rows = {
-        ticker: np.flatnonzero(reads_panel[each.modes] & np.isfinite(each.common).all(axis=1))
-        for ticker, each in found.items()
-    }
-    places = {
-        ticker: sessions.get_indexer(each.sessions[each_rows[ticker]])
-        for ticker, each in found.items()
-    }
-    total = np.zeros((len(sessions), *next(iter(found.values())).common.shape[1:]))
-    count = np.zeros((len(sessions), 1))
-    for ticker, each in found.items():
-        total[places[ticker]] += each.common[each_rows[ticker]]
-        count[places[ticker]] += 1
-    mean = total / np.maximum(count, 1)
-    for ticker, each in found.items():
-        each.log_variance[each_rows[ticker]] -= mean[places[ticker]]
