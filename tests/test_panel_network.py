@@ -28,7 +28,7 @@ from lstmcli.forecasters.panel_network.volatility import (
     log_variances,
     log_variances_in,
 )
-from lstmcli.forecasters.training import HISTORY_COLUMNS
+from lstmcli.forecasters.training import HISTORY_COLUMNS, Silent
 from lstmcli.forecasters.volatility.regressors import LONG_WARM_UP, log_variances_ahead
 from lstmcli.frames import QUANTILE_COLUMNS, QUANTILES, check_forecast, cumulative_returns
 from lstmcli.panel import Panel
@@ -219,6 +219,24 @@ def test_each_session_of_the_fit_is_forecast_by_the_block_that_has_not_seen_it()
         assert stretch.networks
         assert inside.any()
         np.testing.assert_array_equal(same & np.isfinite(part).all(axis=1), inside)
+
+
+def test_a_worker_prepares_the_members_of_a_fit_once():
+    given, trained = panel(3), []
+
+    def member(*_, member: int, **__) -> tuple:
+        trained.append(member)
+        return None, pd.DataFrame()
+
+    with (
+        mock.patch.object(module, "train_member", member),
+        mock.patch.object(fitting, "prepare", wraps=fitting.prepare) as prepare,
+    ):
+        for until in (UNTIL, bars_of(0).index[690]):
+            for number in (1, 2):
+                recipe().train_only(number, given, until, watch=Silent(), fit="scored")
+    assert trained == [1, 2, 1, 2]
+    assert prepare.call_count == 2
 
 
 def test_what_a_panel_has_in_common_is_taken_off_by_half():

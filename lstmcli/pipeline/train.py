@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -247,14 +248,19 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
         except NoDataError:
             # HAR needs a longer history than a network may do with.
             log.info("%s: too few sessions, left out of the table", name)
-    others = (scored.untrained(), *baselines)
-    scores = []
-    if "validation" in plan.scored:
+    # What reads a whole universe to forecast one ticker forecasts both blocks in one pass.
+    # Of others the memory of one block goes before that of the next is taken.
+    every = [name for name in ("validation", "test") if name in plan.scored]
+    passes = [every] if plan.recipe.reads_others else [[name] for name in every]
+    scores: list[pd.DataFrame] = []
+    for names in passes:
         with arrays_given_back():
-            scores.append(_validate(panel, plan.scored["validation"].origins, (scored, *others)))
-    with arrays_given_back():
-        of_test, of = _test(plan, panel, scored, others)
-    scores.append(of_test)
+            blocks = {name: _block(plan, panel, name) for name in names}
+            for fitted in (scored, scored.untrained(), *baselines):
+                _forecast(plan, panel, fitted, blocks, calibrated=fitted is scored)
+            scores += [block.scores().assign(block=name) for name, block in blocks.items()]
+            if "test" in blocks:
+                of = pd.concat(list(blocks["test"].rows()), ignore_index=True)
     judged = judge(
         of,
         [scored.name],
@@ -262,40 +268,53 @@ def score_blocks(plan: TrainPlan, scored: FittedRun) -> tuple[pd.DataFrame, Verd
         calibrated=True,
         fits=1,
     )
-    every = pd.concat([rows for rows in scores if len(rows)], ignore_index=True)
+    table = pd.concat([rows for rows in scores if len(rows)], ignore_index=True)
     came = kept_outcomes(of_recipe(of, scored.name, calibrated=True))
     verdict = judged[scored.name]
     if plan.config.reads_announcements:
         dates = known_dates(panel, verdict.first, verdict.last, horizon=horizon)
         verdict = replace(verdict, dates=dates)
-    return every[["block", *every.columns.drop("block")]], verdict, came
+    return table[["block", *table.columns.drop("block")]], verdict, came
 
 
-def _validate(panel: Panel, origins: pd.DatetimeIndex, recipes: Sequence[Fitted]) -> pd.DataFrame:
-    """Return Scores on the validation block."""
-    block = ScoredBlock(panel, shown=(), keep=pd.DataFrame.copy)
-    for fitted in recipes:
-        block.add(fitted.forecast(panel, origins))
-    return block.scores().assign(block="validation")
-
-
-def _test(
-    plan: TrainPlan, panel: Panel, scored: FittedRun, others: Sequence[Fitted]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return Scores on the test block, and what came of each forecast that is judged."""
-    origins, usual = plan.scored["test"].origins, usual_signs(panel, plan.until)
-    block = ScoredBlock(
+def _block(plan: TrainPlan, panel: Panel, name: str) -> ScoredBlock:
+    """Return what scores a block; of the test block it also keeps what came of each forecast."""
+    if name != "test":
+        return ScoredBlock(panel, shown=(), keep=pd.DataFrame.copy)
+    usual = usual_signs(panel, plan.until)
+    return ScoredBlock(
         panel,
         shown=judged_steps(plan.recipe.horizon),
         keep=lambda rows: outcomes_with_units(rows.assign(usual_sign=rows["ticker"].map(usual))),
     )
-    calibrated = FittedCalibrated(scored, alone=plan.recipe.alone)
-    for forecast in calibrated.with_inner(panel, origins):
-        block.add(forecast)
-    del forecast  # of many tickers its memory is needed for the baselines
-    for fitted in others:
-        block.add(fitted.forecast(panel, origins))
-    return block.scores().assign(block="test"), pd.concat(list(block.rows()), ignore_index=True)
+
+
+def _forecast(
+    plan: TrainPlan,
+    panel: Panel,
+    fitted: Fitted,
+    blocks: Mapping[str, ScoredBlock],
+    *,
+    calibrated: bool,
+) -> None:
+    """Add a recipe's forecasts to some blocks, and to the test block those calibrated, too."""
+    origins = {name: plan.scored[name].origins for name in blocks}
+    every = reduce(pd.DatetimeIndex.union, origins.values())
+
+    def add(forecast: pd.DataFrame, name: str) -> None:
+        alone = len(blocks) == 1
+        blocks[name].add(forecast if alone else forecast[forecast["made_on"].isin(origins[name])])
+
+    if not (calibrated and "test" in blocks):
+        forecast = fitted.forecast(panel, every)
+    else:
+        of = FittedCalibrated(fitted, alone=plan.recipe.alone)
+        forecast, published = of.with_inner(panel, every)
+    for name in blocks:
+        add(forecast, name)
+    del forecast  # of many tickers its memory is needed
+    if calibrated and "test" in blocks:
+        add(published, "test")
 
 
 def _sample(panel: Panel) -> Panel:

@@ -152,6 +152,21 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
     )
 
 
+_last: dict[tuple[str, pd.Timestamp, int], Prepared] = {}
+
+
+def prepare_once(panel: Panel, until: pd.Timestamp, horizon: int) -> Prepared:
+    """Return what `prepare` makes of a panel up to a session; the last one is kept.
+
+    For workers: the members of a fit are trained on the same.
+    """
+    key = panel.sha256, until, horizon
+    if key not in _last:
+        _last.clear()  # first: a universe's table is large
+        _last[key] = prepare(panel.until(until), horizon)
+    return _last[key]
+
+
 def _ridges(
     products: Products, steps: Sequence[int], pieces: Sequence[int]
 ) -> tuple[dict[Mode, Ridge], dict[Mode, Ridge]]:

@@ -17,6 +17,7 @@ from lstmcli.forecasters.panel_network.fit import (
     Prepared,
     least_sessions,
     prepare,
+    prepare_once,
     ridge_steps,
     with_shapes,
 )
@@ -134,7 +135,7 @@ class PanelRecipe:
     def train_only(
         self, member: int, panel: Panel, until: pd.Timestamp, *, watch: Watch, fit: str
     ) -> None:
-        self._train(prepare(panel.until(until), self.horizon), watch, fit, only=member)
+        self._train(prepare_once(panel, until, self.horizon), watch, fit, only=member)
 
     def fit(
         self,
