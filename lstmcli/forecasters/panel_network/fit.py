@@ -115,19 +115,19 @@ def prepare(panel: Panel, horizon: int) -> Prepared:
     moments, shaped = Moments(), KeptColumns(panel, _shaped(panel))
     blocks = Blocks.of(reach)
     anchors = [steps.index(step) for step in STEPS]
-    for ticker, bars in panel.items():
-        found = columns.of(ticker, clocks, reaction)
-        ahead = log_variances_ahead({ticker: bars}, steps)[ticker] - found.level[:, None]
-        moved = cumulative_returns(bars, STEPS[-1])[:, np.array(STEPS) - 1]
-        level = np.exp(found.level[:, None] / 2) * np.sqrt(STEPS)
-        table.put(ticker, found, ahead[:, anchors], moved / level)
-        table.release()
-        if ticker in shaped.tickers:
-            shaped.keep(ticker, found)
-        pieces = np.where(found.known, blocks.pieces(found.sessions), -1)
-        with one_thread():
+    with one_thread():
+        for ticker, bars in panel.items():
+            found = columns.of(ticker, clocks, reaction)
+            ahead = log_variances_ahead({ticker: bars}, steps)[ticker] - found.level[:, None]
+            moved = cumulative_returns(bars, STEPS[-1])[:, np.array(STEPS) - 1]
+            level = np.exp(found.level[:, None] / 2) * np.sqrt(STEPS)
+            table.put(ticker, found, ahead[:, anchors], moved / level)
+            table.release()
+            if ticker in shaped.tickers:
+                shaped.keep(ticker, found)
+            pieces = np.where(found.known, blocks.pieces(found.sessions), -1)
             products.add(found.values, ahead, pieces, found.groups(), needed)
-        moments.add(found.values[found.known])
+            moments.add(found.values[found.known])
     stretches = [*range(BLOCKS), None]
     ridges = [_ridges(products, steps, blocks.away(stretch)) for stretch in stretches]
     wide, har = (tuple(each) for each in zip(*ridges, strict=True))
@@ -241,6 +241,7 @@ def _shaped(panel: Panel) -> list[str]:
     return [tickers[number] for number in chosen]
 
 
+@one_thread()
 def with_shapes(state: PanelState, columns: KeptColumns) -> PanelState:
     """Return the state with smearing and shapes, from errors out of sample.
 

@@ -69,12 +69,14 @@ class FittedPanel:
         """Whether it is a start, and what was tuned from it for later sessions."""
         return self.recipe.starts and len(self.state.stretches) > 1
 
+    @one_thread()
     def sigma(self, panel: Panel) -> dict[str, np.ndarray]:
         """Return the volatility of the cumulative returns, (T, H), of each ticker and its peers."""
         columns = Columns(panel)
         found = log_variances(self.state, columns)
         return {ticker: self._scale(columns, found, ticker) for ticker in found}
 
+    @one_thread()
     def forecast(self, panel: Panel, origins: pd.DatetimeIndex) -> pd.DataFrame:
         if not self.recipe.alone:
             columns = Columns(panel)
@@ -82,13 +84,11 @@ class FittedPanel:
         first = min(origins.min(), self.learns_from) if len(origins) else self.learns_from
         recent = {ticker: _since(bars, first) for ticker, bars in panel.items()}
         parts = []
-        # So a ticker has the same digits whichever others are asked for.
-        with one_thread():
-            for tickers in alike(recent):
-                bars = {ticker: recent[ticker] for ticker in tickers}
-                group = panel.only(tickers).with_(bars=bars)
-                columns = Columns(group, alone=True)
-                parts += self._simulated(columns, [group], group, origins, since=first)
+        for tickers in alike(recent):
+            bars = {ticker: recent[ticker] for ticker in tickers}
+            group = panel.only(tickers).with_(bars=bars)
+            columns = Columns(group, alone=True)
+            parts += self._simulated(columns, [group], group, origins, since=first)
         return in_order(join_forecasts(parts), list(panel))
 
     def _simulated(
