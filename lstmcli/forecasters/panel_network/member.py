@@ -1,8 +1,8 @@
 """One network of the panel in training: its weights, its loss, and a step of the optimiser.
 
 The LSTM is that of `lstmcli.models.layers`. What follows it, the two heads and the loss, is
-compiled by XLA as one function, which all members share: its loops over elements take a
-third of the time that TensorFlow's operations take one by one.
+compiled by XLA as one function, which all members share: it takes less than half of the time
+of TensorFlow's operations one by one.
 """
 
 from __future__ import annotations
